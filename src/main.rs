@@ -1,0 +1,2 @@
+//! Hubbub.
+fn main() {}

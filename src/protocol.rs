@@ -1,0 +1,18 @@
+//! What travels between clients and the hub, free of I/O.
+//!
+//! The vocabulary is the same for every transport: a [`command::Command`] goes up, a
+//! [`reply::Reply`] answers it, a [`push::Push`] comes down. Codecs translate it:
+//! [`native`] to JSON over the frames of [`websocket`].
+
+pub mod close;
+pub mod command;
+pub mod cursor;
+pub mod data;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod native;
+pub mod push;
+pub mod reply;
+pub mod text;
+pub mod websocket;

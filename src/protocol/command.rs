@@ -1,0 +1,116 @@
+//! What a client may ask for, the same for every transport.
+
+use super::data::Data;
+use super::event::{Epoch, Seq};
+use super::id::RoomRef;
+
+/// A page of history is this long when nothing is said.
+pub const HISTORY_LIMIT_DEFAULT: u32 = 50;
+
+/// A page of history is at most this long.
+pub const HISTORY_LIMIT_MAX: u32 = 100;
+
+/// A request of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Receive a room's events from now on, or from just after `since`.
+    Join {
+        /// The room.
+        room: RoomRef,
+        /// The last event that the client has.
+        since: Option<Seq>,
+        /// The log's life in which it was.
+        epoch: Option<Epoch>,
+    },
+    /// Stop receiving a room's events on this connection; the membership stays.
+    Leave {
+        /// The room.
+        room: RoomRef,
+    },
+    /// Say something, durably.
+    Publish {
+        /// The room.
+        room: RoomRef,
+        /// What to say.
+        body: String,
+        /// The sender's own key of it; a second publish with the same key is the first.
+        client_id: String,
+    },
+    /// A page of messages.
+    History {
+        /// The room.
+        room: RoomRef,
+        /// Which page.
+        page: PageRequest,
+    },
+    /// Tell the room that one is typing, or no longer; ephemeral.
+    Typing {
+        /// The room.
+        room: RoomRef,
+        /// Whether one is.
+        typing: bool,
+    },
+    /// An event that the application defines.
+    Emit {
+        /// The room.
+        room: RoomRef,
+        /// Its name.
+        name: String,
+        /// Its value.
+        data: Data,
+        /// Ephemeral: not stored, no `seq`, may be dropped.
+        volatile: bool,
+        /// For a durable one: the sender's own key of it.
+        client_id: Option<String>,
+    },
+    /// Who is here.
+    Presence {
+        /// The room.
+        room: RoomRef,
+    },
+    /// Is anybody there?
+    Ping,
+    /// Go on with another token; also the first command of a connection without credentials.
+    AuthRefresh {
+        /// A session's token.
+        token: String,
+    },
+}
+
+impl Command {
+    /// The command's name on the wire, and the label in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Publish { .. } => "publish",
+            Self::History { .. } => "history",
+            Self::Typing { .. } => "typing",
+            Self::Emit { .. } => "emit",
+            Self::Presence { .. } => "presence",
+            Self::Ping => "ping",
+            Self::AuthRefresh { .. } => "auth.refresh",
+        }
+    }
+}
+
+/// Which page of a room's messages; pages ascend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// From where, and in which direction.
+    pub anchor: PageAnchor,
+    /// At most this many, 1 to [`HISTORY_LIMIT_MAX`].
+    pub limit: u32,
+}
+
+/// Where a page lies. Positions are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageAnchor {
+    /// The newest messages.
+    Newest,
+    /// The newest before this `seq`.
+    Before(Seq),
+    /// The oldest after this `seq`.
+    After(Seq),
+}

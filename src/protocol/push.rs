@@ -1,0 +1,159 @@
+//! What the hub tells a client unasked.
+
+use serde::Serialize;
+
+use super::data::Data;
+use super::event::{Event, EventBody, MembershipChange, Role, Seq};
+use super::id::{EventId, RoomId, UserId};
+
+/// A push. The wire form has the variant's name as `push`.
+///
+/// Those with a `seq` are durable and move the client's position; the others are ephemeral.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "push", rename_all = "snake_case")]
+pub enum Push<'a> {
+    /// Somebody said something.
+    Message {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The place among its messages.
+        msg_no: u64,
+        /// The message's id.
+        id: EventId,
+        /// Who said it.
+        user_id: UserId,
+        /// What was said.
+        body: &'a str,
+        /// The sender's own key of it.
+        client_id: &'a str,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// An event that the application defines: durable with `seq`, `id` and `created_at`,
+    /// volatile without.
+    Event {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<Seq>,
+        /// The event's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<EventId>,
+        /// The application's name for it.
+        name: &'a str,
+        /// The application's value.
+        data: &'a Data,
+        /// Who sent it.
+        user_id: UserId,
+        /// The sender's own key of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_id: Option<&'a str>,
+        /// When it was committed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        created_at: Option<jiff::Timestamp>,
+    },
+    /// A member came, went or changed.
+    Member {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// The member.
+        user_id: UserId,
+        /// What became of the membership.
+        change: MembershipChange,
+        /// The role from now on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// Who did it.
+        by: UserId,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// Somebody is typing, or no longer.
+    Typing {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user_id: UserId,
+        /// Whether they are.
+        typing: bool,
+    },
+    /// Who came into the room and who went, since the last such push.
+    Presence {
+        /// The room.
+        room: RoomId,
+        /// Who came.
+        joins: &'a [UserId],
+        /// Who went.
+        leaves: &'a [UserId],
+        /// How many are here.
+        count: u64,
+    },
+    /// This connection no longer receives the room: the membership has ended.
+    Removed {
+        /// The room.
+        room: RoomId,
+    },
+    /// The node is going: reconnect after this time and resume.
+    Drain {
+        /// How long to wait, milliseconds.
+        after_ms: u64,
+        /// Where the client stands in all its rooms.
+        cursor: &'a str,
+    },
+}
+
+impl<'a> From<&'a Event> for Push<'a> {
+    fn from(event: &'a Event) -> Self {
+        match &event.body {
+            EventBody::Message {
+                msg_no,
+                body,
+                client_id,
+            } => Self::Message {
+                room: event.room_id,
+                seq: event.seq,
+                msg_no: *msg_no,
+                id: event.id,
+                user_id: event.user_id,
+                body,
+                client_id,
+                created_at: event.created_at,
+            },
+            EventBody::Custom {
+                name,
+                data,
+                client_id,
+            } => Self::Event {
+                room: event.room_id,
+                seq: Some(event.seq),
+                id: Some(event.id),
+                name,
+                data,
+                user_id: event.user_id,
+                client_id: client_id.as_deref(),
+                created_at: Some(event.created_at),
+            },
+            EventBody::Membership {
+                user_id,
+                change,
+                role,
+            } => Self::Member {
+                room: event.room_id,
+                seq: event.seq,
+                id: event.id,
+                user_id: *user_id,
+                change: *change,
+                role: *role,
+                by: event.user_id,
+                created_at: event.created_at,
+            },
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What answers a command.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::event::{Epoch, Seq};
+use super::id::{EventId, RoomId, UserId};
+
+/// The good answer to a command. The wire form is the variant's fields.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// To `join`.
+    Joined(Joined),
+    /// To `leave`.
+    Left {
+        /// The room.
+        room: RoomId,
+        /// Where the client stands in the rooms that are left.
+        cursor: String,
+    },
+    /// To `publish`.
+    Published(Published),
+    /// To a durable `emit`.
+    Emitted(Emitted),
+    /// To `history`.
+    History(MessagePage),
+    /// To `presence`.
+    Presence(RoomPresence),
+    /// To `auth.refresh`.
+    Authenticated {
+        /// Who one is.
+        user_id: UserId,
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// To what has nothing more to say: `ping`, `typing`, a volatile `emit`.
+    Done {},
+}
+
+/// A room was joined.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Joined {
+    /// The room.
+    pub room: RoomId,
+    /// The log's life. If it is not the client's, the client drops what it has of the room.
+    pub epoch: Epoch,
+    /// The last event at the moment of joining; live events begin after it.
+    pub last_seq: Seq,
+    /// How many missed events follow as pushes, before the live ones.
+    pub replayed: u64,
+    /// Set if missed events cannot all be given: those after `since` up to this one are lost to
+    /// the stream, and the client fetches the room afresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+    /// Where the client will stand in all its rooms when the replay is over.
+    pub cursor: String,
+}
+
+/// Events that are missing from a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The first missing event.
+    pub from: Seq,
+    /// The last missing event.
+    pub to: Seq,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why events are missing from a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The client's position is of another life of the log, or beyond its head.
+    Epoch,
+    /// More was missed than one replay may hold.
+    TooMany,
+    /// Retention has removed it.
+    Retention,
+}
+
+/// A message was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Published {
+    /// Its place in the room.
+    pub seq: Seq,
+    /// Its place among the room's messages.
+    pub msg_no: u64,
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: EventId,
+    /// When it was committed.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A durable custom event was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Emitted {
+    /// Its place in the room.
+    pub seq: Seq,
+    /// Its id.
+    pub id: EventId,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}
+
+/// A page of messages, ascending.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct MessagePage {
+    /// The messages.
+    pub messages: Vec<MessageView>,
+    /// The log's life.
+    #[schema(value_type = i32)]
+    pub epoch: Epoch,
+    /// The room's last event.
+    pub last_seq: Seq,
+    /// Where the next page in the same direction begins: the `before` (or, for a page asked for
+    /// by `after`, the `after`) to ask with. None at the end.
+    pub next: Option<Seq>,
+}
+
+/// A message as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct MessageView {
+    /// Its place in the room.
+    pub seq: Seq,
+    /// Its place among the room's messages.
+    pub msg_no: u64,
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: EventId,
+    /// Who said it.
+    #[schema(value_type = uuid::Uuid)]
+    pub user_id: UserId,
+    /// What was said.
+    pub body: String,
+    /// The sender's own key of it.
+    pub client_id: String,
+    /// When it was committed.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// Who is in a room now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomPresence {
+    /// The room.
+    pub room: RoomId,
+    /// How many users.
+    pub count: u64,
+    /// Who they are; at most the configured number of them.
+    pub users: Vec<UserId>,
+}
