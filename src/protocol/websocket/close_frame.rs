@@ -39,7 +39,10 @@ fn may_be_sent(code: u16) -> bool {
 
 /// As much of a reason as fits into a close frame, cut between characters.
 pub(super) fn fitting(reason: &str) -> &str {
-    let end = reason.floor_char_boundary(REASON_MAX_BYTES);
+    let mut end = reason.len().min(REASON_MAX_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
     &reason[..end]
 }
 

@@ -189,13 +189,15 @@ impl Decoder {
     /// so what is kept is never more than one read.
     pub fn stash(&mut self, input: Input<'_>) {
         self.release();
-        if self.closed || input.rest().is_empty() {
+        let Input { bytes, at } = input;
+        let rest = bytes.get(at..).unwrap_or_default();
+        if self.closed || rest.is_empty() {
             return;
         }
         let pending = self.pending.get_or_insert_default();
         pending.stash.drain(..pending.stash_at);
         pending.stash_at = 0;
-        pending.stash.extend_from_slice(input.rest());
+        pending.stash.extend_from_slice(rest);
     }
 
     /// Whether something is stashed: if so, decode it before waiting for the socket.

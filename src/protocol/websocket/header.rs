@@ -110,7 +110,7 @@ impl Header {
                     return Ok(None);
                 };
                 let len = u64::from_be_bytes(*len);
-                if len <= u64::from(u16::MAX) || len >> 63 != 0 {
+                if u16::try_from(len).is_ok() || len >> 63 != 0 {
                     return Err(FrameError::Length);
                 }
                 (len, rest)
