@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, CookieSameSite, CookieSecure};
 pub use database::{Database, Embedded};
+pub use defaults::DEFAULTS;
 pub use error::{ConfigError, Origin, Problem};
 pub use http::Http;
 pub use hub::Hub;

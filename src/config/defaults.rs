@@ -7,13 +7,14 @@ use toml::Table;
 
 use super::error::ConfigError;
 
-const TEXT: &str = include_str!("../../config/default.toml");
+/// `config/default.toml`, word for word.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// The text after `# Allowed: ` above each key, by full key.
 static ALLOWED: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut allowed = HashMap::new();
     let (mut section, mut comment) = ("", "");
-    for line in TEXT.lines() {
+    for line in DEFAULTS.lines() {
         if let Some(text) = line.strip_prefix("# Allowed: ") {
             comment = text;
         } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
@@ -27,7 +28,8 @@ static ALLOWED: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
 
 /// The default values, which are also the schema.
 pub(super) fn table() -> Result<Table, ConfigError> {
-    TEXT.parse()
+    DEFAULTS
+        .parse()
         .map_err(|error| ConfigError::Defaults(Box::new(error)))
 }
 
