@@ -7,8 +7,12 @@
 #![allow(dead_code)]
 
 pub(crate) mod log;
+pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod raw;
+pub(crate) mod rest;
+pub(crate) mod socket;
 pub(crate) mod watchdog;
 
 use std::time::{Duration, Instant};

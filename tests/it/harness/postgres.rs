@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-pub(crate) use server::{Options, TestServer};
+pub(crate) use server::{Options, TestServer, kill9_in, stop_in};
+pub(crate) use template::root;
 
 /// The database that all others are copies of.
 const TEMPLATE: &str = "hubbub_template";

@@ -72,6 +72,7 @@ pub(crate) fn guard_folder(folder: &Path) {
 
 fn tell(line: &str) {
     let pipe = PIPE.get_or_init(|| {
+        #[expect(clippy::zombie_processes, reason = "it ends after we have ended")]
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(SCRIPT)

@@ -108,18 +108,7 @@ impl TestServer {
     /// Kills every process of it with SIGKILL, as the kernel does when memory runs out.
     pub(crate) async fn kill9(&mut self) {
         let mut process = self.process.take().expect("it runs");
-        // The postmaster is stopped first, so that it starts no more children.
-        process.signal(Signal::STOP);
-        let children = children(process.pid());
-        for child in &children {
-            let _ = kill_process(*child, Signal::KILL);
-        }
-        process.kill9();
-        // A new server refuses to start while a process of the old one holds its shared memory.
-        eventually("Postgres's processes end", async || {
-            children.iter().all(|pid| has_ended(*pid)).then_some(())
-        })
-        .await;
+        kill_all(process.pid(), || process.kill9()).await;
     }
 
     /// Stops every process of it in its tracks: connections stay open and nothing answers.
@@ -152,6 +141,57 @@ impl Drop for TestServer {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Kills a postmaster and its children with SIGKILL.
+async fn kill_all(postmaster: Pid, kill_postmaster: impl FnOnce()) {
+    // The postmaster is stopped first, so that it starts no more children.
+    let _ = kill_process(postmaster, Signal::STOP);
+    let children = children(postmaster);
+    for child in &children {
+        let _ = kill_process(*child, Signal::KILL);
+    }
+    kill_postmaster();
+    // A new server refuses to start while a process of the old one holds its shared memory.
+    eventually("Postgres's processes end", async || {
+        children.iter().all(|pid| has_ended(*pid)).then_some(())
+    })
+    .await;
+}
+
+/// Kills the Postgres that a node runs somewhere in its data folder.
+pub(crate) async fn kill9_in(folder: &Path) {
+    let postmaster = postmaster_in(folder, 4).expect("a Postgres runs there");
+    kill_all(postmaster, || {
+        let _ = kill_process(postmaster, Signal::KILL);
+    })
+    .await;
+    eventually("the postmaster ends", async || {
+        has_ended(postmaster).then_some(())
+    })
+    .await;
+}
+
+/// Ends the Postgres that a node may have left in its data folder, at once.
+pub(crate) fn stop_in(folder: &Path) {
+    if let Some(postmaster) = postmaster_in(folder, 4) {
+        let _ = kill_process(postmaster, Signal::CONT);
+        let _ = kill_process(postmaster, Signal::QUIT);
+    }
+}
+
+/// The running postmaster whose `postmaster.pid` is in a folder or, so many levels, below it.
+fn postmaster_in(folder: &Path, levels: u32) -> Option<Pid> {
+    let file = folder.join("postmaster.pid");
+    if let Ok(text) = std::fs::read_to_string(file) {
+        let pid = text.lines().next()?.trim().parse().ok()?;
+        return Pid::from_raw(pid).filter(|pid| !has_ended(*pid));
+    }
+    let below = std::fs::read_dir(folder).ok()?.flatten();
+    below
+        .filter(|_| levels > 0)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .find_map(|entry| postmaster_in(&entry.path(), levels - 1))
 }
 
 /// The children of a process.
