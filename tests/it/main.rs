@@ -1,1 +1,4 @@
-//! Integration tests.
+//! Integration tests: the real binary, a real Postgres, real clients.
+
+mod harness;
+mod harness_itself;
