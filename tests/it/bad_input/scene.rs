@@ -21,7 +21,7 @@ pub(super) const HOSTILE: [&str; 8] = [
 
 pub(super) struct Scene {
     pub(super) node: Node,
-    pub(super) database: TestDatabase,
+    _database: TestDatabase,
     /// Owns both rooms.
     pub(super) ada: User,
     /// A member of the public room only.
@@ -45,7 +45,7 @@ pub(super) async fn scene() -> Scene {
     bystander.join(&private.id).await;
     Scene {
         node,
-        database,
+        _database: database,
         ada,
         mallory,
         public,
