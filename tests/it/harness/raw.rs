@@ -63,6 +63,11 @@ impl RawPeer {
         let _ = self.0.write_all(bytes).await;
     }
 
+    /// Says that nothing more will come.
+    pub(crate) async fn finish(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
     /// Reads the head of an HTTP answer.
     pub(crate) async fn read_head(&mut self) -> String {
         let mut head = Vec::new();

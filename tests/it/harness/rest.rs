@@ -110,10 +110,21 @@ pub(crate) fn registration(name: &str) -> Value {
 
 /// Signs somebody up.
 pub(crate) async fn register(node: &Node, name: &str) -> User {
-    let http = http();
-    let request = http.post(node.url("/api/auth/register"));
+    let request = http().post(node.url("/api/auth/register"));
     let answer = send(request.json(&registration(name))).await;
     assert_eq!(answer.status, 201, "{answer:?}");
+    user_of(node, name, &answer)
+}
+
+/// Logs somebody in who has signed up: another session of the same user.
+pub(crate) async fn login(node: &Node, name: &str) -> User {
+    let request = http().post(node.url("/api/auth/login"));
+    let body = json!({ "login": name, "password": PASSWORD });
+    user_of(node, name, &send(request.json(&body)).await)
+}
+
+/// The user of an answer to a registration or login.
+fn user_of(node: &Node, name: &str, answer: &Answer) -> User {
     let body = answer.ok();
     let cookie = answer.header("set-cookie").expect("a session cookie");
     User {
@@ -121,7 +132,7 @@ pub(crate) async fn register(node: &Node, name: &str) -> User {
         name: name.to_owned(),
         token: text(&body["token"]),
         cookie: cookie.split(';').next().unwrap_or_default().to_owned(),
-        http,
+        http: http(),
         address: node.address.clone(),
     }
 }

@@ -65,6 +65,11 @@ impl TestServer {
     /// Starts it again after [`TestServer::stop`] or [`TestServer::kill9`], and waits until it
     /// accepts connections.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// As [`TestServer::restart`], with further settings.
+    pub(crate) async fn restart_with(&mut self, settings: &[&str]) {
         assert!(self.process.is_none(), "it still runs");
         let on_off = |on| if on { "on" } else { "off" };
         let fsync = on_off(self.options.fsync);
@@ -83,6 +88,9 @@ impl TestServer {
             "log_checkpoints=off",
             "jit=off",
         ] {
+            command.arg("-c").arg(setting);
+        }
+        for setting in settings {
             command.arg("-c").arg(setting);
         }
         let process = Process::spawn("Postgres", &mut command).expect("postgres starts");
