@@ -89,7 +89,7 @@ impl Connection {
                     return Flow::Continue;
                 }
                 let hub = this.worker.hub.clone();
-                let answer = async move { hub.presence_of(room_id).await.map(Reply::Presence) };
+                let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
                 this.wait_for(id, Box::pin(answer), ctx)
             }),
             Command::History { room, page } => {

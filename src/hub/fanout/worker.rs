@@ -147,7 +147,7 @@ impl Worker {
     fn depart(&self, departure: Departure) {
         departure.room.unsubscribe(self.fanout.id());
         if let Some(user_id) = departure.user_id {
-            self.hub.presence().depart(departure.room.id(), user_id);
+            self.hub.presence_shards().depart(departure.room.id(), user_id);
         }
     }
 
@@ -208,7 +208,7 @@ impl Worker {
         table.mark(&attachment);
         drop(table);
         if let Some(user_id) = attachment.user_id() {
-            self.hub.presence().arrive(room_id, user_id);
+            self.hub.presence_shards().arrive(room_id, user_id);
         }
         joining.progress.send(JoinProgress::Live).ok();
     }
