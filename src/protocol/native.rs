@@ -3,6 +3,7 @@
 //! * [`request`] reads what a client asks for;
 //! * [`encode`] writes replies, errors and pushes, each as one complete WebSocket frame.
 
+mod checked;
 pub mod encode;
 mod fields;
 pub mod request;
