@@ -4,9 +4,9 @@
 //! [`encode_push`] each write one complete WebSocket frame.
 
 mod checked;
-mod encode;
+pub mod encode;
 mod fields;
-mod request;
+pub mod request;
 
 pub use encode::{encode_error, encode_push, encode_reply};
 pub use request::{
