@@ -8,3 +8,6 @@ mod origin;
 mod shutdown;
 mod talk;
 mod ws_limits;
+//! Integration tests.
+
+mod protocol_doc;

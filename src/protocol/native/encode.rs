@@ -124,9 +124,9 @@ mod tests {
             gap: Some(Gap {
                 from: 1,
                 to: 12,
-                reason: GapReason::TooMany,
+                reason: GapReason::Epoch,
             }),
-            cursor: "AQ".into(),
+            cursor: Some("AQ".into()),
         });
         assert_eq!(
             json(&encode_reply(&RequestId::Text("a".into()), &joined)),

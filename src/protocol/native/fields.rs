@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::checked::Checked;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
@@ -13,9 +14,6 @@ use crate::protocol::text::{TextError, check_body, check_line};
 
 /// Numbers are exact up to here in JavaScript, so none is larger: 2⁵³.
 pub(super) const NUMBER_MAX: u64 = 1 << 53;
-
-/// Values of custom events are nested at most this deep.
-const DATA_MAX_DEPTH: usize = 64;
 
 /// A request as it came: every field that any command has, not looked into yet. What is not
 /// listed is ignored; `null` is the same as nothing, except in `data`.
@@ -171,7 +169,7 @@ impl<'a> Field<'a> {
         self.raw.map(|_| read(self)).transpose()
     }
 
-    /// Any value, at most `max_bytes` of JSON.
+    /// Any value that is nested less than 128 deep, at most `max_bytes` of JSON.
     pub(super) fn data(self, max_bytes: usize) -> Result<Data, Refusal> {
         let raw = self.needed()?;
         let json = raw.get();
@@ -180,55 +178,13 @@ impl<'a> Field<'a> {
             let message = format!("`{name}` must be at most {max_bytes} bytes, is {actual}");
             return Err(Refusal::new(ErrorCode::TooLarge, message));
         }
-        if depth(json) > DATA_MAX_DEPTH {
-            let message = format!("nested at most {DATA_MAX_DEPTH} deep");
-            return Err(self.wrong(message));
-        }
-        // The parser that skipped the value has let lone surrogates through, and numbers too
-        // large for any type. Both would fail only when the value is kept.
-        if serde_json::from_str::<serde_json::Value>(json).is_err() {
-            let message = format!(
-                "`{}` has a character or number that does not exist",
-                self.name
-            );
-            return Err(Refusal::new(ErrorCode::InvalidText, message));
+        if let Err(error) = serde_json::from_str::<Checked>(json) {
+            return Err(self.wrong(format_args!("a value that can be kept: {error}")));
         }
         Ok(Data::from(raw.to_owned()))
     }
 }
 
-/// How deep arrays and objects are nested in a text that is JSON.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0usize);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_is_counted_outside_strings() {
-        assert_eq!(depth("1"), 0);
-        assert_eq!(depth(r#"["[[\"[", {"a]": []}]"#), 3);
-    }
 }

@@ -9,10 +9,10 @@ use super::close_frame::CloseFrame;
 use super::frame_error::FrameError;
 use super::header::{CLIENT_HEADER_MAX_BYTES, Header, Opcode};
 use super::mask;
-use super::utf8::{self, Utf8Progress};
+use super::utf8;
+use pending::{Payload, Pending};
 
-/// A message under way gets this much room at once, if it will need it.
-const FIRST_ALLOCATION_BYTES: usize = 4096;
+mod pending;
 
 /// What a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,52 +78,6 @@ pub struct Decoder {
     max_message_bytes: usize,
     closed: bool,
     pending: Option<Box<Pending>>,
-}
-
-/// What a connection holds only while something is half-received or waits to be decoded.
-#[derive(Debug, Default)]
-struct Pending {
-    /// Read from the socket, not decoded yet.
-    stash: Vec<u8>,
-    /// How much of the stash has been decoded.
-    stash_at: usize,
-    /// The beginning of a header.
-    head: [u8; CLIENT_HEADER_MAX_BYTES],
-    /// How much of it is there.
-    head_len: usize,
-    /// The frame whose payload is arriving.
-    frame: Option<OpenFrame>,
-    /// The payload of a control frame in several reads.
-    control: Vec<u8>,
-    /// The message whose frames are arriving.
-    message: Option<OpenMessage>,
-    /// What was handed out last and can go at the next call.
-    handed_out: HandedOut,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum HandedOut {
-    #[default]
-    Nothing,
-    Message,
-    Control,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct OpenFrame {
-    fin: bool,
-    opcode: Opcode,
-    /// What the next byte of payload is masked with.
-    mask: [u8; 4],
-    /// Bytes of payload to come.
-    left: usize,
-}
-
-#[derive(Debug)]
-struct OpenMessage {
-    opcode: Opcode,
-    bytes: Vec<u8>,
-    utf8: Utf8Progress,
 }
 
 /// Where something complete lies.
@@ -194,10 +148,7 @@ impl Decoder {
         if self.closed || rest.is_empty() {
             return;
         }
-        let pending = self.pending.get_or_insert_default();
-        pending.stash.drain(..pending.stash_at);
-        pending.stash_at = 0;
-        pending.stash.extend_from_slice(rest);
+        self.pending.get_or_insert_default().stash(rest);
     }
 
     /// Whether something is stashed: if so, decode it before waiting for the socket.
@@ -210,12 +161,7 @@ impl Decoder {
     /// half-received.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| {
-            size_of::<Pending>()
-                + pending.stash.capacity()
-                + pending.control.capacity()
-                + pending.message.as_ref().map_or(0, |it| it.bytes.capacity())
-        })
+        self.pending.as_ref().map_or(0, |it| it.held_bytes())
     }
 
     fn incoming<'a>(
@@ -280,24 +226,11 @@ impl Decoder {
     /// Decodes `source` from `at` until something is complete or all has been taken.
     fn scan(&mut self, source: &mut [u8], at: &mut usize) -> Result<Option<Found>, FrameError> {
         loop {
-            if let Some(pending) = &mut self.pending
-                && let Some(frame) = &mut pending.frame
-            {
-                let open = source.get_mut(*at..).unwrap_or_default();
-                let take = frame.left.min(open.len());
-                let chunk = &mut open[..take];
-                mask::apply(frame.mask, chunk);
-                frame.mask = mask::after(frame.mask, take);
-                frame.left -= take;
-                *at += take;
-                let frame = *frame;
-                pending.take(frame, chunk, self.max_message_bytes)?;
-                if frame.left > 0 {
-                    return Ok(None);
-                }
-                pending.frame = None;
-                if let Some(found) = pending.end_of(frame) {
-                    return Ok(Some(found));
+            if let Some(pending) = &mut self.pending {
+                match pending.take(source, at, self.max_message_bytes)? {
+                    Payload::Complete(found) => return Ok(Some(found)),
+                    Payload::Incomplete => return Ok(None),
+                    Payload::NoFrame => {}
                 }
             }
             let Some(header) = self.header(source, at)? else {
@@ -369,96 +302,14 @@ impl Decoder {
 
     /// Gives back what was handed out, and everything if nothing is half-received.
     fn release(&mut self) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        match std::mem::take(&mut pending.handed_out) {
-            HandedOut::Nothing => {}
-            HandedOut::Message => pending.message = None,
-            HandedOut::Control => pending.control = Vec::new(),
-        }
-        if !pending.has_stashed() {
-            pending.stash = Vec::new();
-            pending.stash_at = 0;
-            if pending.head_len == 0 && pending.frame.is_none() && pending.message.is_none() {
-                self.pending = None;
-            }
+        if self.pending.as_mut().is_some_and(|it| it.release()) {
+            self.pending = None;
         }
     }
 
     fn close(&mut self) {
         self.closed = true;
         self.pending = None;
-    }
-}
-
-impl Pending {
-    fn has_stashed(&self) -> bool {
-        self.stash_at < self.stash.len()
-    }
-
-    /// Begins a frame whose payload is not at hand, or is a part of a message.
-    fn open(&mut self, header: &Header, len: usize) {
-        if matches!(header.opcode, Opcode::Text | Opcode::Binary) {
-            self.message = Some(OpenMessage {
-                opcode: header.opcode,
-                bytes: Vec::new(),
-                utf8: Utf8Progress::default(),
-            });
-        }
-        self.frame = Some(OpenFrame {
-            fin: header.fin,
-            opcode: header.opcode,
-            mask: header.mask,
-            left: len,
-        });
-    }
-
-    /// Keeps a piece of a frame's payload.
-    fn take(&mut self, frame: OpenFrame, chunk: &[u8], max_bytes: usize) -> Result<(), FrameError> {
-        if frame.opcode.is_control() {
-            self.control.extend_from_slice(chunk);
-            return Ok(());
-        }
-        match &mut self.message {
-            Some(message) => message.take(frame, chunk, max_bytes),
-            None => Err(FrameError::UnexpectedContinuation),
-        }
-    }
-
-    /// What is complete with the end of a frame.
-    fn end_of(&mut self, frame: OpenFrame) -> Option<Found> {
-        if frame.opcode.is_control() {
-            self.handed_out = HandedOut::Control;
-            return Some(Found::Control(frame.opcode));
-        }
-        if !frame.fin {
-            return None;
-        }
-        self.handed_out = HandedOut::Message;
-        self.message.as_ref().map(|it| Found::Message(it.opcode))
-    }
-}
-
-impl OpenMessage {
-    fn take(&mut self, frame: OpenFrame, chunk: &[u8], max_bytes: usize) -> Result<(), FrameError> {
-        let needed = self.bytes.len() + chunk.len();
-        if needed > self.bytes.capacity() {
-            // Doubling, but never past what the message can become: a header alone, which may
-            // promise a lot, takes no memory.
-            let expected = needed + frame.left;
-            let ceiling = if frame.fin { expected } else { max_bytes };
-            let capacity = (self.bytes.capacity() * 2)
-                .max(expected.min(FIRST_ALLOCATION_BYTES))
-                .min(ceiling)
-                .max(needed);
-            self.bytes.reserve_exact(capacity - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(chunk);
-        if self.opcode == Opcode::Text {
-            self.utf8.advance(&self.bytes)?;
-        }
-        Ok(())
     }
 }
 

@@ -293,8 +293,8 @@ fn data_that_cannot_be_kept() {
         emit(&format!("[{}1]", "1,".repeat(MESSAGE_BYTES))),
         "too_large"
     );
-    assert_eq!(emit(r#""\udfff""#), "invalid_text");
-    assert_eq!(emit("1e999"), "invalid_text");
+    assert_eq!(emit(r#""\udfff""#), "invalid_request");
+    assert_eq!(emit("1e999"), "invalid_request");
     let deep = |depth: usize| {
         let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         decode_request(
@@ -302,12 +302,12 @@ fn data_that_cannot_be_kept() {
             1_000_000,
         )
     };
-    let Command::Emit { data, .. } = deep(64).unwrap().command else {
+    let Command::Emit { data, .. } = deep(127).unwrap().command else {
         panic!("no emit");
     };
     assert!(data.to_message_pack().is_ok());
     assert_eq!(
-        deep(65).unwrap_err().refusal.code,
+        deep(128).unwrap_err().refusal.code,
         ErrorCode::InvalidRequest
     );
     assert_eq!(
