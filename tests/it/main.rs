@@ -1,1 +1,10 @@
-//! Integration tests.
+//! Integration tests: the real binary, a real Postgres, real clients.
+
+mod bad_input;
+mod durability;
+mod harness;
+mod harness_itself;
+mod origin;
+mod shutdown;
+mod talk;
+mod ws_limits;
