@@ -10,8 +10,8 @@ use crate::harness::rest::register;
 
 #[tokio::test]
 async fn python_talks() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/pyenv/bin/python");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = top.join("target/pyenv/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run `make setup`, which installs Python's `websockets` there",
@@ -24,7 +24,7 @@ async fn python_talks() {
     bob.join_room(&room).await;
 
     let child = tokio::process::Command::new(python)
-        .arg(root.join("tests/clients/talk.py"))
+        .arg(top.join("tests/clients/talk.py"))
         .arg(format!("ws://{}/ws", node.address))
         .args([&room.slug, &ada.token, &bob.token])
         .stdin(Stdio::null())
