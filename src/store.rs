@@ -6,12 +6,19 @@
 
 pub mod conn;
 pub mod error;
+pub mod messages;
 pub mod metrics;
 pub mod migrate;
 pub mod pool;
+pub mod room_events;
+pub mod room_members;
+pub mod rooms;
+pub mod seq;
 pub mod server_check;
 pub mod session;
+pub mod sessions;
 pub mod statement;
+pub mod users;
 
 pub use conn::{Conn, Params, Tx};
 pub use error::StoreError;

@@ -9,14 +9,39 @@ use bytes::Bytes;
 use crate::protocol::data::Data;
 use crate::protocol::event::Event;
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::native;
+use crate::protocol::error::Refusal;
+use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
+use crate::protocol::reply::Reply;
+use crate::protocol::native;
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WireFormat {
     /// The native protocol in JSON, in WebSocket text frames.
     NativeJson,
+}
+
+impl WireFormat {
+    /// A push's frame.
+    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+        match self {
+            Self::NativeJson => native::encode::encode_push(push),
+        }
+    }
+
+    /// A reply's frame; none if nobody wants to hear of a success.
+    pub(crate) fn reply(
+        self,
+        request: Option<&RequestId>,
+        result: &Result<Reply, Refusal>,
+    ) -> Option<Bytes> {
+        match (self, request, result) {
+            (Self::NativeJson, Some(id), Ok(reply)) => Some(native::encode::encode_reply(id, reply)),
+            (Self::NativeJson, None, Ok(_)) => None,
+            (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+        }
+    }
 }
 
 /// One frame for each format that was asked for.
@@ -30,7 +55,7 @@ impl Frames {
         match format {
             WireFormat::NativeJson => self
                 .native_json
-                .get_or_init(|| native::encode_push(&push()))
+                .get_or_init(|| format.push(&push()))
                 .clone(),
         }
     }

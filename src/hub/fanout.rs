@@ -23,8 +23,8 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, SessionId, UserId};
-use crate::protocol::native::RequestId;
+use crate::protocol::id::{RoomId, SessionId};
+use crate::protocol::native::request::RequestId;
 use crate::protocol::reply::{Gap, Reply};
 
 /// What a worker thread's fan-out is told by other threads.
@@ -40,8 +40,6 @@ pub(crate) enum FanoutMessage {
     Subscribed(Box<Subscribed>),
     /// A room's actor was lost before it could answer, or cannot answer.
     NotSubscribed { connection: ConnectionKey, join: u32 },
-    /// A membership has ended: the user's connections leave the room.
-    Evict { room_id: RoomId, user_id: UserId },
     /// The room's connections cannot be kept in order any more and have to resume.
     Resync(RoomId),
     /// Close connections.
@@ -131,9 +129,7 @@ impl FanoutHandle {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
             FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
-            FanoutMessage::Resync(room_id) | FanoutMessage::Evict { room_id, .. } => {
-                self.overflow_room(room_id);
-            }
+            FanoutMessage::Resync(room_id) => self.overflow_room(room_id),
             FanoutMessage::Reply(connection, ..)
             | FanoutMessage::NotSubscribed { connection, .. } => {
                 self.overflow_connection(connection);

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use actix_rt::net::TcpStream;
 use bytes::{Buf as _, Bytes};
+use tokio::sync::oneshot;
 
 use crate::protocol::close::Disconnect;
 use crate::protocol::websocket;
@@ -57,6 +58,8 @@ pub(crate) struct Outbox {
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
+    /// Told when nothing waits any more, or never will.
+    drained: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +80,7 @@ impl Outbox {
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
+            drained: RefCell::default(),
         })
     }
 
@@ -134,6 +138,7 @@ impl Outbox {
             return;
         }
         self.queue.borrow_mut().clear();
+        self.drained.take();
         let socket = socket2::SockRef::from(&self.socket);
         // An error means that it has ended already.
         socket.shutdown(std::net::Shutdown::Both).ok();
@@ -196,7 +201,33 @@ impl Outbox {
         }
         // An idle connection holds no buffer.
         queue.frames = VecDeque::new();
+        self.drained.take();
         Ok(())
+    }
+
+    /// Waits until everything pushed so far has been written, or the socket has ended.
+    pub(crate) async fn drained(&self) {
+        if self.queue.borrow().frames.is_empty() || self.is_shut.get() {
+            return;
+        }
+        let (drained, wait) = oneshot::channel();
+        self.drained.replace(Some(drained));
+        // It is dropped rather than sent.
+        wait.await.ok();
+    }
+
+    /// The connection's actor has gone: what waits may still be written, then the peer reads the
+    /// end of the stream.
+    pub(crate) fn finish(self: &Rc<Self>) {
+        self.flush();
+        if self.is_blocked.get() {
+            // Nobody watches over it any more.
+            self.shut();
+        } else {
+            let socket = socket2::SockRef::from(&self.socket);
+            // An error means that it has ended already.
+            socket.shutdown(std::net::Shutdown::Write).ok();
+        }
     }
 
     /// Ready when the socket has something to read, or has ended.

@@ -17,7 +17,10 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::native::RequestId;
+use crate::protocol::error::Refusal;
+use crate::protocol::native::request::RequestId;
+use crate::protocol::push::Push;
+use crate::protocol::reply::Reply;
 
 /// A connection, as other threads name it to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -285,8 +288,12 @@ impl Table {
             .unwrap_or_default()
     }
 
-    /// Where a connection stands in its rooms.
-    pub(crate) fn cursor(&self, attachment: &Attachment) -> Result<String, CursorError> {
+    /// Where a connection stands in its rooms, and in one more that it is about to join.
+    pub(crate) fn cursor(
+        &self,
+        attachment: &Attachment,
+        joining: Option<Position>,
+    ) -> Result<String, CursorError> {
         let positions: Vec<_> = attachment
             .rooms
             .borrow()
@@ -299,6 +306,7 @@ impl Table {
                     seq: room.position,
                 })
             })
+            .chain(joining)
             .collect();
         cursor::encode(&positions)
     }
@@ -323,6 +331,18 @@ impl Attachment {
     /// In how many rooms it is.
     pub(crate) fn room_count(&self) -> usize {
         self.rooms.borrow().len()
+    }
+
+    /// Adds a reply to the outbox; without a request id only a refusal is told.
+    pub(crate) fn push_reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
+        if let Some(frame) = self.format.reply(request, result) {
+            self.outbox.push(frame, Class::Durable);
+        }
+    }
+
+    /// Adds a push that is for this connection alone.
+    pub(crate) fn push(&self, push: &Push<'_>) {
+        self.outbox.push(self.format.push(push), Class::Durable);
     }
 
     fn forget(&self, room_id: RoomId) -> Option<usize> {

@@ -23,6 +23,7 @@ use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::RoomId;
+use crate::store::{SessionOptions, StoreError, connect_single};
 
 /// How many works are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -32,6 +33,8 @@ const INBOX_BATCH: usize = 256;
 pub(crate) struct WriterSettings {
     /// Where Postgres is.
     pub(crate) database_url: String,
+    /// How to connect.
+    pub(crate) connect: SessionOptions,
     /// Bounds and time-outs.
     pub(crate) journal: config::Journal,
 }
@@ -312,7 +315,14 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
         LaneName::Patient => settings.journal.patient_lock_timeout_ms,
     });
     let opening = async {
-        let client = crate::store::connect_single(&settings.database_url, "hubbub-journal").await?;
+        let options = SessionOptions {
+            application_name: "hubbub-journal",
+            synchronous_commit: true,
+            ..settings.connect.clone()
+        };
+        let (client, driver) = connect_single(&settings.database_url, &options).await?;
+        // It ends with the client.
+        drop(driver);
         Ok(Link::prepare(client, lock_timeout, timeout).await?)
     };
     tokio::time::timeout(timeout, opening)
@@ -324,7 +334,7 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
     #[error("preparing the journal's statements: {0}")]
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]
