@@ -9,6 +9,4 @@ mod origin;
 mod shutdown;
 mod talk;
 mod ws_limits;
-//! Integration tests.
-
 mod protocol_doc;

@@ -84,7 +84,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             last_seq: 1,
             replayed: 0,
             gap,
-            cursor: String::new(),
+            cursor: Some(String::new()),
         })
     };
     let gap = Gap {
@@ -98,7 +98,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             "leave",
             vec![Reply::Left {
                 room: ROOM,
-                cursor: String::new(),
+                cursor: Some(String::new()),
             }],
         ),
         (
