@@ -193,7 +193,10 @@ impl HubHandle {
             created_at,
         }) = committed
         else {
-            return Err(Refusal::new(ErrorCode::Internal, "a message without a number"));
+            return Err(Refusal::new(
+                ErrorCode::Internal,
+                "a message without a number",
+            ));
         };
         Ok(Published {
             seq,

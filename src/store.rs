@@ -5,6 +5,7 @@
 //! outside the pool (the journal's) come from [`connect_single`].
 
 pub mod conn;
+pub mod embedded;
 pub mod error;
 pub mod messages;
 pub mod metrics;

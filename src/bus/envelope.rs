@@ -182,7 +182,14 @@ mod tests {
             name: "cursor".into(),
             data: serde_json::from_str("[1,2]").unwrap(),
         };
-        for payload in [Payload::Events(vec![event]), Payload::Typing { user_id, typing: true }, custom] {
+        for payload in [
+            Payload::Events(vec![event]),
+            Payload::Typing {
+                user_id,
+                typing: true,
+            },
+            custom,
+        ] {
             let bytes = payload.encode().unwrap();
             assert_eq!(Payload::decode(room_id, &bytes).unwrap(), payload);
         }

@@ -105,7 +105,9 @@ impl Presence {
     }
 
     fn shard(&self, room: RoomId) -> Option<Addr<Shard>> {
-        self.shards[index_of(room, self.shards.len())].read().clone()
+        self.shards[index_of(room, self.shards.len())]
+            .read()
+            .clone()
     }
 
     fn send(&self, message: Move) {

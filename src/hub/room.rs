@@ -57,11 +57,7 @@ impl RoomHandle {
     }
 
     /// Sends something ephemeral to everyone in the room but one connection of one thread.
-    pub(crate) fn broadcast(
-        &self,
-        push: Arc<SharedPush>,
-        except: Option<(usize, ConnectionKey)>,
-    ) {
+    pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
         self.try_send(Broadcast { push, except });
     }
 
@@ -289,11 +285,7 @@ impl Room {
         ctx.spawn(reading.into_actor(self).map(Self::filled));
     }
 
-    fn filled(
-        read: Result<Vec<Event>, StoreError>,
-        this: &mut Self,
-        ctx: &mut Context<Self>,
-    ) {
+    fn filled(read: Result<Vec<Event>, StoreError>, this: &mut Self, ctx: &mut Context<Self>) {
         this.is_filling = false;
         match read {
             Ok(events) if events.is_empty() => {

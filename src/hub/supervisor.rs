@@ -162,9 +162,7 @@ impl Hub {
 
     fn went_down(&mut self, down: Down, ctx: &mut Context<Self>) {
         if let ActorId::Room(room_id) = down.id {
-            self.parts
-                .registry
-                .remove(room_id, |room| !room.is_alive());
+            self.parts.registry.remove(room_id, |room| !room.is_alive());
         }
         if !down.panicked {
             return;
@@ -234,7 +232,11 @@ impl Handler<Retire> for Hub {
 
     fn handle(&mut self, message: Retire, _: &mut Self::Context) {
         let Retire { room_id, addr } = message;
-        if self.parts.registry.remove(room_id, |room| room.is_at(&addr)) {
+        if self
+            .parts
+            .registry
+            .remove(room_id, |room| room.is_at(&addr))
+        {
             self.parts.bridge.unsubscribe(room_id);
         }
         if let Err(SendError::Full(stop)) = addr.try_send(Stop) {

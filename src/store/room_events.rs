@@ -17,7 +17,10 @@ pub async fn head(store: &Store, room: RoomId) -> Result<Option<(Epoch, Seq)>, S
         return Ok(None);
     };
     let last_seq: i64 = row.try_get("last_seq")?;
-    Ok(Some((Epoch(row.try_get("epoch")?), last_seq.unsigned_abs())))
+    Ok(Some((
+        Epoch(row.try_get("epoch")?),
+        last_seq.unsigned_abs(),
+    )))
 }
 
 /// The events just after `seq`, ascending, at most `limit`.

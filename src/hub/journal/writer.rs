@@ -19,7 +19,9 @@ use super::write::{Fate, Patience, Written, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
 use crate::hub::delivery::Delivery;
-use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE};
+use crate::hub::metrics::{
+    JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
+};
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::RoomId;
@@ -115,7 +117,9 @@ impl Writer {
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
-                    Err(error) => tracing::debug!(writer = number, lane = ?name, %error, "still no connection"),
+                    Err(error) => {
+                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection")
+                    }
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                 pause = (pause * 2).min(longest);
@@ -145,7 +149,11 @@ impl Writer {
             let batch = self.queue.next_patient_batch();
             self.launch(LaneName::Patient, batch, ctx);
         }
-        if !self.flushes.is_empty() && self.queue.is_empty() && !self.main.busy && !self.patient.busy {
+        if !self.flushes.is_empty()
+            && self.queue.is_empty()
+            && !self.main.busy
+            && !self.patient.busy
+        {
             for flush in self.flushes.drain(..) {
                 // Whoever asked may have gone.
                 flush.send(()).ok();
@@ -186,7 +194,10 @@ impl Writer {
                     Err(_) => {
                         // Refuse newcomers at once: they would only wait behind this batch.
                         slot.stalled.store(true, Ordering::Relaxed);
-                        tracing::warn!(writer = slot.number, "Postgres does not answer; publishes are refused meanwhile");
+                        tracing::warn!(
+                            writer = slot.number,
+                            "Postgres does not answer; publishes are refused meanwhile"
+                        );
                         written.await
                     }
                 }
@@ -215,7 +226,8 @@ impl Writer {
             match fate {
                 Fate::Held => held.push(entry),
                 Fate::Committed(place) => {
-                    self.delivery.committed(event(&entry, &place), entry.received_at);
+                    self.delivery
+                        .committed(event(&entry, &place), entry.received_at);
                     settled.push((entry, Ok(Some(committed(&place))), "committed"));
                 }
                 Fate::Known(place) => {

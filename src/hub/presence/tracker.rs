@@ -100,7 +100,6 @@ impl Tracker {
         some.sort_unstable();
         (users.len() as u64, some)
     }
-
 }
 
 #[cfg(test)]
@@ -119,12 +118,18 @@ mod tests {
         tracker.arrive(room, user);
         assert_eq!(tracker.who(room, 10), (1, vec![user]));
         let diff = tracker.take_diffs().remove(0);
-        assert_eq!((diff.joins, diff.leaves, diff.count), (vec![user], vec![], 1));
+        assert_eq!(
+            (diff.joins, diff.leaves, diff.count),
+            (vec![user], vec![], 1)
+        );
         tracker.depart(room, user);
         assert!(!tracker.has_changes());
         tracker.depart(room, user);
         let diff = tracker.take_diffs().remove(0);
-        assert_eq!((diff.joins, diff.leaves, diff.count), (vec![], vec![user], 0));
+        assert_eq!(
+            (diff.joins, diff.leaves, diff.count),
+            (vec![], vec![user], 0)
+        );
         assert!(tracker.rooms.is_empty());
     }
 
