@@ -1,1 +1,128 @@
-//! (to be written)
+//! The command line: arguments → settings → logging → one file for each subcommand.
+//!
+//! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
+
+mod config;
+mod migrate;
+mod serve;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::config::{Config, ConfigError};
+use crate::ops::telemetry::{self, TelemetryError};
+
+const EXAMPLES: &str = "\
+Examples:
+  hubbub serve                                   on http://127.0.0.1:8080, with a Postgres of its own in ./data
+  HUBBUB__HTTP__BIND=0.0.0.0:80 hubbub serve     for the network
+  DATABASE_URL=postgres://hubbub@db/hubbub hubbub serve
+  hubbub --config hubbub.toml config check       show what a node would run with
+
+Settings come from the defaults, then the file, then the environment:
+  HUBBUB__CONFIG               the file, if --config is not given
+  HUBBUB__<SECTION>__<KEY>     any setting: http.bind is HUBBUB__HTTP__BIND
+  HUBBUB__DATA_DIR             the same as node.data_dir
+  DATABASE_URL                 the same as database.url
+  LOG_QUERIES                  the same as database.log_queries
+\"hubbub config defaults\" lists every setting with its default and the reason for it.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "hubbub",
+    version,
+    about = "A realtime hub for chat and collaboration: durable rooms over WebSocket and REST.",
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    /// A file of settings (TOML), instead of the one that `HUBBUB__CONFIG` names
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node until it is told to stop (Ctrl-C or SIGTERM)
+    #[command(after_help = serve::HELP)]
+    Serve,
+    /// Bring the database's schema up to date and exit; "serve" does so by itself
+    #[command(after_help = migrate::HELP)]
+    Migrate,
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot set up logging")]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("cannot write to standard output")]
+    Output(#[from] std::io::Error),
+}
+
+/// Runs the command that the process's arguments name and answers its exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let Arguments { config, command } = Arguments::parse();
+    let file = config.as_deref();
+    let done = match command {
+        Command::Serve => serve::run(file),
+        Command::Migrate => migrate::run(file),
+        Command::Config(command) => config::run(file, &command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told when standard error is gone too.
+            let _ = writeln!(std::io::stderr(), "hubbub: {}", chain(&error));
+            match error {
+                CliError::Config(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// The settings, with logging set up as they say and their notices logged.
+fn prepare(file: Option<&Path>) -> Result<Config, CliError> {
+    let config = Config::load(file)?;
+    telemetry::init(&config.telemetry)?;
+    for notice in config.notices() {
+        tracing::warn!("{notice}");
+    }
+    Ok(config)
+}
+
+/// An error with what caused it, outermost first.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str("\n  because: ");
+        text.push_str(
+            error
+                .to_string()
+                .trim_end()
+                .replace('\n', "\n    ")
+                .as_str(),
+        );
+        cause = error.source();
+    }
+    text
+}

@@ -1,1 +1,151 @@
-//! (to be written)
+//! Typed settings: what a node may be told, where it was told, and what it refuses.
+//!
+//! Three layers, the later winning: `config/default.toml` (embedded, the only place where
+//! defaults are written), a file, the environment. The default file is also the schema: a
+//! key that is not in it does not exist, a value must have its type, and the comment
+//! `Allowed:` above a key is what an error quotes. Ranges and relations between keys are
+//! checked by each section's `check`.
+
+mod auth;
+mod check;
+mod database;
+mod defaults;
+mod error;
+mod http;
+mod hub;
+mod journal;
+mod limits;
+mod node;
+mod optional;
+mod redact;
+mod render;
+mod sources;
+mod telemetry;
+mod websocket;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use auth::{Auth, CookieSameSite, CookieSecure};
+pub use database::{Database, Embedded};
+pub use defaults::DEFAULTS;
+pub use error::{ConfigError, Origin, Problem};
+pub use http::Http;
+pub use hub::Hub;
+pub use journal::Journal;
+pub use limits::Limits;
+pub use node::Node;
+pub use telemetry::{LogFormat, Telemetry};
+pub use websocket::WebSocket;
+
+use check::Checks;
+use sources::Merged;
+
+/// All settings of a node, complete and checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Listening, HTTP and stopping.
+    pub http: Http,
+    /// The node's name and folder.
+    pub node: Node,
+    /// Postgres and its pool.
+    pub database: Database,
+    /// The writers of durable events.
+    pub journal: Journal,
+    /// Rooms, presence and fan-out.
+    pub hub: Hub,
+    /// Connections.
+    pub websocket: WebSocket,
+    /// Sessions, cookies, tickets and passwords.
+    pub auth: Auth,
+    /// Rate and size limits.
+    pub limits: Limits,
+    /// Logging.
+    pub telemetry: Telemetry,
+    #[serde(skip)]
+    origins: sources::Origins,
+    #[serde(skip)]
+    notices: Vec<String>,
+}
+
+impl Config {
+    /// Reads the settings from the defaults, `file` (or the one that `HUBBUB__CONFIG` names)
+    /// and the process's environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::from_sources(file, sources::process_environment()?)
+    }
+
+    /// As [`Config::load`], with an environment of the caller's choice.
+    pub fn from_sources(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let Merged {
+            table,
+            origins,
+            notices,
+        } = sources::merge(file, env)?;
+        let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table))
+            .map_err(|error| origins.refuse(&error.path().to_string(), error.inner().message()))?;
+        config.origins = origins;
+        config.notices = notices;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What the operator should know although it is no error, to be logged at the start.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The settings as TOML, without secrets; each that is not the default says in a comment
+    /// where it comes from.
+    #[must_use]
+    pub fn redacted_toml(&self) -> String {
+        render::redacted(self, &self.origins)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut checks = Checks::default();
+        self.http.check(&mut checks);
+        self.node.check(&mut checks);
+        self.database.check(&mut checks);
+        self.journal.check(&mut checks);
+        self.hub.check(&mut checks);
+        self.websocket.check(&mut checks);
+        self.auth.check(&mut checks);
+        self.limits.check(&mut checks);
+        self.telemetry.check(&mut checks);
+        self.check_relations(&mut checks);
+        checks.into_result(&self.origins)
+    }
+
+    /// What must hold between sections.
+    fn check_relations(&self, checks: &mut Checks) {
+        checks.at_most(
+            ("limits.message_bytes", self.limits.message_bytes),
+            (
+                "websocket.max_message_bytes",
+                self.websocket.max_message_bytes,
+            ),
+        );
+        checks.at_most(
+            ("limits.message_bytes", self.limits.message_bytes),
+            ("http.max_body_bytes", self.http.max_body_bytes),
+        );
+        checks.at_most(
+            ("limits.message_bytes", self.limits.message_bytes),
+            ("journal.batch_max_bytes", self.journal.batch_max_bytes),
+        );
+        let stopping = self.http.drain_ms + self.websocket.close_timeout_ms;
+        checks.require(self.http.shutdown_grace_ms >= stopping, "http.shutdown_grace_ms", || {
+            format!(
+                "{} is less than http.drain_ms + websocket.close_timeout_ms, which are {stopping}",
+                self.http.shutdown_grace_ms
+            )
+        });
+    }
+}

@@ -1,1 +1,3 @@
-//! (to be written)
+//! What operators see: telemetry.
+
+pub mod telemetry;

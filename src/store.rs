@@ -1,3 +1,26 @@
 //! Postgres: the pool, the embedded server, migrations, and a file for each aggregate.
+//!
+//! Statements are files under `sql/queries`, named by [`statement::Statement`], and run through a
+//! [`Conn`] or [`Tx`] of the [`Store`]: timed, logged when slow, bounded in time. Connections
+//! outside the pool (the journal's) come from [`connect_single`].
 
+pub mod conn;
+pub mod error;
+pub mod messages;
+pub mod metrics;
+pub mod migrate;
+pub mod pool;
+pub mod room_members;
+pub mod rooms;
+pub mod seq;
+pub mod server_check;
+pub mod session;
+pub mod sessions;
 pub mod statement;
+pub mod users;
+
+pub use conn::{Conn, Params, Tx};
+pub use error::StoreError;
+pub use migrate::{Applied, MigrateError, migrate};
+pub use pool::Store;
+pub use session::{Driver, SessionOptions, connect_single};

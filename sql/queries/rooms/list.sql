@@ -1,0 +1,17 @@
+-- Public rooms and those of the user, the newest first, older than room $2. Each branch walks
+-- its own index downwards and stops at the limit; their union sorts two pages at most.
+WITH page AS (
+    (SELECT id FROM rooms WHERE NOT is_private AND id < $2 ORDER BY id DESC LIMIT $3)
+    UNION
+    (SELECT room_id FROM room_members WHERE user_id = $1 AND room_id < $2
+     ORDER BY room_id DESC LIMIT $3)
+    ORDER BY id DESC
+    LIMIT $3
+)
+SELECT r.id, r.slug, r.name, r.topic, r.is_private, r.created_by, r.created_at,
+       h.epoch, h.last_seq, h.last_msg_no, m.role
+FROM page
+JOIN rooms r ON r.id = page.id
+JOIN room_heads h ON h.room_id = r.id
+LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = $1
+ORDER BY r.id DESC

@@ -1,0 +1,8 @@
+SELECT r.id, r.slug, r.name, r.topic, r.is_private, r.created_by, r.created_at,
+       h.epoch, h.last_seq, h.last_msg_no, m.role
+FROM room_members m
+JOIN rooms r ON r.id = m.room_id
+JOIN room_heads h ON h.room_id = m.room_id
+WHERE m.user_id = $1 AND m.room_id < $2
+ORDER BY m.room_id DESC
+LIMIT $3

@@ -1,0 +1,120 @@
+//! Sessions: one login of one user, found by a token that only its owner has.
+//!
+//! They slide: each use moves the end, but is written down at most once a minute, because a
+//! session that is used every second need not be updated every second. A login ends the session
+//! that the same browser had before, so that a token planted there earlier is worth nothing.
+
+use jiff::Timestamp;
+
+use super::token::Token;
+use crate::config;
+use crate::protocol::id::{SessionId, UserId};
+use crate::store::{self, Store, StoreError, Tx};
+
+/// A session as its owner gets it, once.
+#[derive(Debug)]
+pub struct NewSession {
+    /// Which.
+    pub id: SessionId,
+    /// What the owner shows from now on.
+    pub token: Token,
+    /// Until when, unless it is used.
+    pub expires_at: Timestamp,
+    /// The session of the same browser that this one takes the place of, and that has ended.
+    pub replaces: Option<SessionId>,
+}
+
+/// A session that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundSession {
+    /// Which.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Until when, unless it is used again.
+    pub expires_at: Timestamp,
+    /// Whether this use has moved its end; the browser's cookie should move along.
+    pub renewed: bool,
+}
+
+/// The longest `User-Agent` that is kept, characters.
+const USER_AGENT_MAX_CHARS: usize = 200;
+
+/// Begins, finds and ends sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Store,
+    ttl_s: u64,
+}
+
+impl Sessions {
+    /// With the time to live of the configuration.
+    #[must_use]
+    pub fn new(store: Store, config: &config::Auth) -> Self {
+        Self {
+            store,
+            ttl_s: config.session_ttl_s,
+        }
+    }
+
+    /// Begins a session of `user` and ends that of `old`, in the caller's transaction.
+    pub async fn begin(
+        &self,
+        tx: &Tx<'_>,
+        user: UserId,
+        user_agent: &str,
+        old: Option<&Token>,
+    ) -> Result<NewSession, StoreError> {
+        let replaces = match old {
+            Some(token) => store::sessions::delete_by_token(tx, &token.hash()).await?,
+            None => None,
+        };
+        let (id, token) = (SessionId::generate(), Token::generate());
+        let user_agent: String = user_agent
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(USER_AGENT_MAX_CHARS)
+            .collect();
+        let expires_at =
+            store::sessions::insert(tx, id, &token.hash(), user, &user_agent, self.ttl_s).await?;
+        Ok(NewSession {
+            id,
+            token,
+            expires_at,
+            replaces,
+        })
+    }
+
+    /// The session of a token, if it has not expired.
+    pub async fn find(&self, token: &Token) -> Result<Option<FoundSession>, StoreError> {
+        let conn = self.store.get().await?;
+        let Some(session) = store::sessions::by_token(&conn, &token.hash()).await? else {
+            return Ok(None);
+        };
+        let moved = if session.touch_due {
+            store::sessions::touch(&conn, session.id, self.ttl_s).await?
+        } else {
+            None
+        };
+        Ok(Some(FoundSession {
+            id: session.id,
+            user_id: session.user_id,
+            expires_at: moved.unwrap_or(session.expires_at),
+            renewed: moved.is_some(),
+        }))
+    }
+
+    /// Ends a session. Its sockets and tickets are the caller's to end.
+    pub async fn end(&self, id: SessionId) -> Result<(), StoreError> {
+        let conn = self.store.get().await?;
+        store::sessions::delete(&conn, id).await?;
+        Ok(())
+    }
+
+    /// Removes at most `limit` sessions that have expired, to be called now and then. Returns
+    /// how many there were.
+    pub async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        let conn = self.store.get().await?;
+        store::sessions::delete_expired(&conn, limit).await
+    }
+}

@@ -1,0 +1,139 @@
+//! Listening, HTTP and stopping.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::check::{Checks, DAY_S, GIB, HOUR_MS, TEN_MINUTES_MS};
+use super::optional;
+
+/// The section `http`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where the node listens; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Worker threads; 0 is one for each core.
+    pub workers: usize,
+    /// The origin at which browsers reach the node, if not that of the request.
+    #[serde(with = "optional")]
+    pub public_url: Option<String>,
+    /// Further origins that may use cookies and open connections.
+    pub allowed_origins: Vec<String>,
+    /// Largest body of a REST request.
+    pub max_body_bytes: usize,
+    /// Longest time for the head of a request.
+    pub request_head_timeout_ms: u64,
+    /// How long a connection without a request stays open.
+    pub keep_alive_s: u64,
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: u32,
+    /// WebSocket connections of this node at most.
+    pub max_connections: usize,
+    /// Time over which clients are told to move when the node stops.
+    pub drain_ms: u64,
+    /// Time from the order to stop to the end of the process.
+    pub shutdown_grace_ms: u64,
+    /// Networks of proxies whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Http {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("http.workers", self.workers, 0..=1024);
+        if let Some(url) = &self.public_url {
+            checks.require(is_origin(url), "http.public_url", || not_an_origin(url));
+        }
+        for origin in &self.allowed_origins {
+            checks.require(is_origin(origin), "http.allowed_origins", || {
+                not_an_origin(origin)
+            });
+        }
+        checks.range("http.max_body_bytes", self.max_body_bytes, 1024..=GIB);
+        checks.range(
+            "http.request_head_timeout_ms",
+            self.request_head_timeout_ms,
+            1..=TEN_MINUTES_MS,
+        );
+        checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
+        checks.range("http.backlog", self.backlog, 1..=65_535);
+        checks.range("http.max_connections", self.max_connections, 1..=10_000_000);
+        checks.range("http.drain_ms", self.drain_ms, 0..=TEN_MINUTES_MS);
+        checks.range(
+            "http.shutdown_grace_ms",
+            self.shutdown_grace_ms,
+            1..=HOUR_MS,
+        );
+    }
+}
+
+/// Whether `text` is an origin as browsers send it: scheme, host and port, nothing after.
+fn is_origin(text: &str) -> bool {
+    let Some(authority) = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => {
+            if port.parse::<u16>().is_err() {
+                return false;
+            }
+            host
+        }
+        _ => authority,
+    };
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match literal {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        // Upper case is refused, since browsers send lower case and the comparison is exact.
+        None => {
+            !host.is_empty()
+                && host.bytes().all(|byte| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte)
+                })
+        }
+    }
+}
+
+fn not_an_origin(text: &str) -> String {
+    format!("{text:?} is not an origin (scheme, host and port in lower case, without a path)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_origin;
+
+    #[test]
+    fn origins_are_exact() {
+        for good in [
+            "https://chat.example.org",
+            "http://localhost:3000",
+            "http://127.0.0.1:80",
+            "http://[::1]",
+            "http://[::1]:8080",
+        ] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "chat.example.org",
+            "https://",
+            "https://chat.example.org/",
+            "https://Chat.example.org",
+            "https://user@host",
+            "https://host:99999",
+            "https://host:",
+            "http://[::g]",
+            "ws://host",
+        ] {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
+}

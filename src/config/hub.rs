@@ -1,0 +1,75 @@
+//! Rooms, presence and fan-out.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{Checks, DAY_S, GIB};
+
+/// The section `hub`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// Threads that run rooms and presence; 0 is one for each core.
+    pub arbiters: usize,
+    /// Messages that may wait for one room.
+    pub room_mailbox: usize,
+    /// Events of a room kept in memory.
+    pub room_memory_events: usize,
+    /// Bytes of a room's events kept in memory.
+    pub room_memory_bytes: usize,
+    /// A room without connections is put away after this time.
+    pub room_idle_s: u64,
+    /// How long a room waits for a missing event before it reads the log.
+    pub gap_wait_ms: u64,
+    /// Events that a resume replays at most.
+    pub replay_max_events: u64,
+    /// Restarts of one room within the window before it is given up.
+    pub restart_max: u32,
+    /// The window of `restart_max`.
+    pub restart_window_s: u64,
+    /// Frames that may wait for one worker thread.
+    pub fanout_queue: usize,
+    /// Messages that may wait for one presence tracker.
+    pub presence_mailbox: usize,
+    /// Joins and leaves of this time are sent as one diff.
+    pub presence_coalesce_ms: u64,
+    /// Members that a presence list names at most.
+    pub presence_list_max: usize,
+}
+
+impl Hub {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("hub.arbiters", self.arbiters, 0..=1024);
+        checks.range("hub.room_mailbox", self.room_mailbox, 1..=1_000_000);
+        checks.range(
+            "hub.room_memory_events",
+            self.room_memory_events,
+            1..=1_000_000,
+        );
+        checks.range("hub.room_memory_bytes", self.room_memory_bytes, 1024..=GIB);
+        checks.range("hub.room_idle_s", self.room_idle_s, 1..=DAY_S);
+        checks.range("hub.gap_wait_ms", self.gap_wait_ms, 0..=10_000);
+        checks.range(
+            "hub.replay_max_events",
+            self.replay_max_events,
+            1..=10_000_000,
+        );
+        checks.range("hub.restart_max", self.restart_max, 1..=10_000);
+        checks.range("hub.restart_window_s", self.restart_window_s, 1..=DAY_S);
+        checks.range("hub.fanout_queue", self.fanout_queue, 1..=10_000_000);
+        checks.range(
+            "hub.presence_mailbox",
+            self.presence_mailbox,
+            1..=10_000_000,
+        );
+        checks.range(
+            "hub.presence_coalesce_ms",
+            self.presence_coalesce_ms,
+            0..=60_000,
+        );
+        checks.range(
+            "hub.presence_list_max",
+            self.presence_list_max,
+            0..=1_000_000,
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! Rate and size limits.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::check::{Checks, DAY_S, GIB};
+
+/// The section `limits`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Networks to which no rate limit applies.
+    pub exempt: Vec<IpNet>,
+    /// Largest body of one message or event.
+    pub message_bytes: usize,
+    /// REST reads.
+    pub reads_per_min: u32,
+    /// REST writes other than messages.
+    pub writes_per_min: u32,
+    /// Messages and events.
+    pub publishes_per_min: u32,
+    /// Logins and registrations.
+    pub logins_per_min: u32,
+    /// WebSocket connections opened.
+    pub connects_per_min: u32,
+    /// How long abuse is blocked.
+    pub block_s: u64,
+    /// Users and addresses remembered at most.
+    pub keys_max: u64,
+}
+
+impl Limits {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("limits.message_bytes", self.message_bytes, 1..=GIB);
+        for (key, value) in [
+            ("limits.reads_per_min", self.reads_per_min),
+            ("limits.writes_per_min", self.writes_per_min),
+            ("limits.publishes_per_min", self.publishes_per_min),
+            ("limits.logins_per_min", self.logins_per_min),
+            ("limits.connects_per_min", self.connects_per_min),
+        ] {
+            checks.range(key, value, 1..=100_000_000);
+        }
+        checks.range("limits.block_s", self.block_s, 1..=DAY_S);
+        checks.range("limits.keys_max", self.keys_max, 1..=100_000_000);
+    }
+}

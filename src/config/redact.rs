@@ -1,0 +1,98 @@
+//! Takes the password out of a Postgres connection string.
+
+/// Stands where a secret was.
+const HIDDEN: &str = "***";
+
+/// `url` with its password replaced, in either of the two forms that Postgres knows
+/// (`postgres://user:password@host/name?password=…` and `host=… password=…`).
+pub(super) fn database_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => uri(scheme, rest),
+        None => key_values(url),
+    }
+}
+
+fn uri(scheme: &str, rest: &str) -> String {
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, query)) => (rest, Some(query)),
+        None => (rest, None),
+    };
+    let mut text = format!("{scheme}://");
+    // The last @: a password that should have been escaped may contain others.
+    match rest.rsplit_once('@') {
+        Some((credentials, place)) => {
+            let user = credentials
+                .split_once(':')
+                .map_or(credentials, |(user, _)| user);
+            text.push_str(user);
+            if credentials.contains(':') {
+                text.push(':');
+                text.push_str(HIDDEN);
+            }
+            text.push('@');
+            text.push_str(place);
+        }
+        None => text.push_str(rest),
+    }
+    if let Some(query) = query {
+        let parameters: Vec<String> = query.split('&').map(parameter).collect();
+        text.push('?');
+        text.push_str(&parameters.join("&"));
+    }
+    text
+}
+
+fn parameter(parameter: &str) -> String {
+    match parameter.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
+        _ => parameter.to_owned(),
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    name.to_lowercase().contains("password")
+}
+
+/// A value may be quoted and hold blanks, so everything from a password on is hidden.
+fn key_values(text: &str) -> String {
+    match text.to_lowercase().find("password") {
+        Some(start) if text.is_char_boundary(start) => {
+            format!("{}password={HIDDEN}", &text[..start])
+        }
+        Some(_) => HIDDEN.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::database_url;
+
+    #[test]
+    fn passwords_are_hidden_in_every_form() {
+        for (url, shown) in [
+            ("postgres://host/db", "postgres://host/db"),
+            ("postgres://user@host/db", "postgres://user@host/db"),
+            (
+                "postgres://user:pw@host:5432/db",
+                "postgres://user:***@host:5432/db",
+            ),
+            (
+                "postgres://user:p@w:x@host/db",
+                "postgres://user:***@host/db",
+            ),
+            (
+                "postgres:///db?user=u&password=pw&x=1",
+                "postgres:///db?user=u&password=***&x=1",
+            ),
+            (
+                "host=h user=u password='p w' dbname=d",
+                "host=h user=u password=***",
+            ),
+            ("host=h PASSWORD=pw", "host=h password=***"),
+            ("host=h dbname=d", "host=h dbname=d"),
+        ] {
+            assert_eq!(database_url(url), shown, "{url}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Connections: sizes, queues and waits.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{Checks, DAY_S, GIB, TEN_MINUTES_MS};
+
+/// The section `websocket`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Largest message from a client.
+    pub max_message_bytes: usize,
+    /// Rooms that one connection may be in.
+    pub max_rooms: usize,
+    /// Commands of one connection that may wait for their reply.
+    pub max_inflight: usize,
+    /// Bytes that may wait for one client.
+    pub outbox_max_bytes: usize,
+    /// Fill of the outbox above which ephemeral pushes are dropped.
+    pub ephemeral_max_bytes: usize,
+    /// `SO_SNDBUF` of a socket; 0 leaves it to the kernel.
+    pub send_buffer_bytes: usize,
+    /// Time between pings.
+    pub ping_interval_s: u64,
+    /// Longest wait for the answer to a ping.
+    pub ping_timeout_s: u64,
+    /// A connection without credentials is closed after this time.
+    pub auth_timeout_s: u64,
+    /// A connection in no room and without commands is closed after this time.
+    pub idle_timeout_s: u64,
+    /// Longest wait for the answer to a close frame.
+    pub close_timeout_ms: u64,
+    /// Longest time for one command.
+    pub command_timeout_ms: u64,
+}
+
+impl WebSocket {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range(
+            "websocket.max_message_bytes",
+            self.max_message_bytes,
+            1024..=GIB,
+        );
+        checks.range("websocket.max_rooms", self.max_rooms, 1..=100_000);
+        checks.range("websocket.max_inflight", self.max_inflight, 1..=100_000);
+        checks.range(
+            "websocket.outbox_max_bytes",
+            self.outbox_max_bytes,
+            1024..=GIB,
+        );
+        checks.at_least(
+            ("websocket.outbox_max_bytes", self.outbox_max_bytes),
+            ("websocket.max_message_bytes", self.max_message_bytes),
+        );
+        checks.range(
+            "websocket.ephemeral_max_bytes",
+            self.ephemeral_max_bytes,
+            0..=GIB,
+        );
+        checks.at_most(
+            ("websocket.ephemeral_max_bytes", self.ephemeral_max_bytes),
+            ("websocket.outbox_max_bytes", self.outbox_max_bytes),
+        );
+        if self.send_buffer_bytes != 0 {
+            checks.range(
+                "websocket.send_buffer_bytes",
+                self.send_buffer_bytes,
+                4096..=GIB,
+            );
+        }
+        for (key, value) in [
+            ("websocket.ping_interval_s", self.ping_interval_s),
+            ("websocket.ping_timeout_s", self.ping_timeout_s),
+            ("websocket.auth_timeout_s", self.auth_timeout_s),
+        ] {
+            checks.range(key, value, 1..=3600);
+        }
+        checks.range("websocket.idle_timeout_s", self.idle_timeout_s, 1..=DAY_S);
+        checks.range(
+            "websocket.close_timeout_ms",
+            self.close_timeout_ms,
+            1..=60_000,
+        );
+        checks.range(
+            "websocket.command_timeout_ms",
+            self.command_timeout_ms,
+            1..=TEN_MINUTES_MS,
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Rooms: what they are, and who may see them.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::statement::{Statement, statement};
+use super::{Conn, Store, StoreError, room_members, seq};
+use crate::protocol::event::{Epoch, Role, Seq};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
+use crate::protocol::text::Slug;
+
+const INSERT: Statement = statement!("rooms/insert");
+const ID_BY_SLUG: Statement = statement!("rooms/id_by_slug");
+const EXISTS: Statement = statement!("rooms/exists");
+const ACCESS_BY_ID: Statement = statement!("rooms/access_by_id");
+const ACCESS_BY_SLUG: Statement = statement!("rooms/access_by_slug");
+const VIEW_BY_ID: Statement = statement!("rooms/view_by_id");
+const VIEW_BY_SLUG: Statement = statement!("rooms/view_by_slug");
+const LIST: Statement = statement!("rooms/list");
+const LIST_MINE: Statement = statement!("rooms/list_mine");
+
+/// What decides on a command in a room, and where the room's log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomAccess {
+    /// Which room.
+    pub room_id: RoomId,
+    /// Whether only its members may know of it.
+    pub is_private: bool,
+    /// What the user is in it; none: no member.
+    pub role: Option<Role>,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub last_seq: Seq,
+    /// Its last message.
+    pub last_msg_no: u64,
+}
+
+/// A room as a certain user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// Which.
+    pub id: RoomId,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub topic: String,
+    /// Whether only its members may know of it.
+    pub is_private: bool,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When.
+    pub created_at: Timestamp,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub last_seq: Seq,
+    /// Its last message.
+    pub last_msg_no: u64,
+    /// What the user is in it; none: no member.
+    pub role: Option<Role>,
+}
+
+/// What a new room brings.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRoom<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its name in addresses.
+    pub slug: &'a Slug,
+    /// What it is about.
+    pub topic: &'a str,
+    /// Whether only its members may know of it.
+    pub is_private: bool,
+    /// Who makes it, and will own it.
+    pub owner: UserId,
+}
+
+/// Makes a room with an empty log and its owner as the only member, in one transaction. None if
+/// the slug is taken.
+pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, StoreError> {
+    let id = RoomId::generate();
+    let NewRoom {
+        name,
+        slug,
+        topic,
+        is_private,
+        owner,
+    } = new;
+    // Random, so that a log that was reset, or a database that was made anew, has another one.
+    let epoch = rand::random_range(1..=i32::MAX);
+    let row = conn
+        .query_opt(
+            &INSERT,
+            &[
+                &id.0,
+                &slug.as_str(),
+                &name,
+                &topic,
+                &is_private,
+                &owner.0,
+                &epoch,
+            ],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Room {
+        id,
+        slug: slug.to_string(),
+        name: name.to_owned(),
+        topic: topic.to_owned(),
+        is_private,
+        created_by: owner,
+        created_at: row.try_get("created_at")?,
+        epoch: Epoch(epoch),
+        last_seq: 0,
+        last_msg_no: 0,
+        role: Some(Role::Owner),
+    }))
+}
+
+/// The id of the room that is meant, if there is one.
+pub async fn resolve(conn: &Conn, room: &RoomRef) -> Result<Option<RoomId>, StoreError> {
+    let row = match room {
+        RoomRef::Id(id) => conn.query_opt(&EXISTS, &[&id.0]).await?,
+        RoomRef::Slug(slug) => conn.query_opt(&ID_BY_SLUG, &[&slug.as_str()]).await?,
+    };
+    Ok(row.map(|row| row.try_get("id").map(RoomId)).transpose()?)
+}
+
+/// What `user` is in `room`, and where its log stands, in one query. None if there is no such
+/// room; a private one is there even for those who may not know of it, see
+/// [`RoomAccess::is_private`].
+pub async fn access(
+    store: &Store,
+    room: &RoomRef,
+    user: UserId,
+) -> Result<Option<RoomAccess>, StoreError> {
+    let conn = store.get().await?;
+    let row = match room {
+        RoomRef::Id(id) => conn.query_opt(&ACCESS_BY_ID, &[&id.0, &user.0]).await?,
+        RoomRef::Slug(slug) => {
+            conn.query_opt(&ACCESS_BY_SLUG, &[&slug.as_str(), &user.0])
+                .await?
+        }
+    };
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(RoomAccess {
+        room_id: RoomId(row.try_get("id")?),
+        is_private: row.try_get("is_private")?,
+        role: role(&row)?,
+        epoch: Epoch(row.try_get("epoch")?),
+        last_seq: seq::from_db(row.try_get("last_seq")?)?,
+        last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
+    }))
+}
+
+/// A room as `viewer` sees it; none if there is none, or none that they may know of.
+pub async fn view(conn: &Conn, room: &RoomRef, viewer: UserId) -> Result<Option<Room>, StoreError> {
+    let row = match room {
+        RoomRef::Id(id) => conn.query_opt(&VIEW_BY_ID, &[&id.0, &viewer.0]).await?,
+        RoomRef::Slug(slug) => {
+            conn.query_opt(&VIEW_BY_SLUG, &[&slug.as_str(), &viewer.0])
+                .await?
+        }
+    };
+    row.as_ref().map(read).transpose()
+}
+
+/// Which rooms are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// All public ones, and the viewer's own.
+    All,
+    /// The viewer's own.
+    Mine,
+}
+
+/// Rooms, the newest first: those made before `after` (the last of the page before), at most
+/// `limit`.
+pub async fn list(
+    conn: &Conn,
+    viewer: UserId,
+    listing: Listing,
+    after: Option<RoomId>,
+    limit: u32,
+) -> Result<Vec<Room>, StoreError> {
+    let statement = match listing {
+        Listing::All => &LIST,
+        Listing::Mine => &LIST_MINE,
+    };
+    let before = after.map_or(Uuid::max(), |room| room.0);
+    let rows = conn
+        .query(statement, &[&viewer.0, &before, &i64::from(limit)])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Room, StoreError> {
+    Ok(Room {
+        id: RoomId(row.try_get("id")?),
+        slug: row.try_get("slug")?,
+        name: row.try_get("name")?,
+        topic: row.try_get("topic")?,
+        is_private: row.try_get("is_private")?,
+        created_by: UserId(row.try_get("created_by")?),
+        created_at: row.try_get("created_at")?,
+        epoch: Epoch(row.try_get("epoch")?),
+        last_seq: seq::from_db(row.try_get("last_seq")?)?,
+        last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
+        role: role(row)?,
+    })
+}
+
+fn role(row: &Row) -> Result<Option<Role>, StoreError> {
+    let text: Option<&str> = row.try_get("role")?;
+    text.map(room_members::role).transpose()
+}

@@ -1,0 +1,124 @@
+//! One connection to Postgres: its session settings, and connections outside the pool.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::error::StoreError;
+
+/// The task that moves a connection's bytes. It ends when its [`Client`] is dropped or the
+/// connection is lost, with the reason; aborting it closes the connection at once.
+pub type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
+
+/// Settings of a connection, sent with its start-up packet. A limit of zero is no limit.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// What `pg_stat_activity` shows.
+    pub application_name: &'static str,
+    /// Limit of the whole start: connecting, authentication and settings.
+    pub connect_timeout: Duration,
+    /// The server ends a statement after this.
+    pub statement_timeout: Duration,
+    /// The server ends a connection that leaves its transaction idle for this long.
+    pub idle_in_transaction_timeout: Duration,
+    /// The server gives up waiting for a lock after this (SQLSTATE 55P03).
+    pub lock_timeout: Duration,
+    /// Sets `synchronous_commit=on`, whatever the server's default is.
+    pub synchronous_commit: bool,
+}
+
+impl SessionOptions {
+    /// What the database's settings ask for: statement and connect time-outs, no lock time-out.
+    #[must_use]
+    pub fn from_config(config: &crate::config::Database) -> Self {
+        let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
+        Self {
+            application_name: "hubbub",
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            statement_timeout,
+            // A transaction that is idle for as long as a statement may run has been abandoned.
+            idle_in_transaction_timeout: statement_timeout,
+            lock_timeout: Duration::ZERO,
+            synchronous_commit: false,
+        }
+    }
+
+    /// The driver's configuration for `url` with these settings.
+    pub(super) fn apply(&self, url: &str) -> Result<Config, StoreError> {
+        let mut config: Config = url.parse().map_err(StoreError::Url)?;
+        let mut options = config.get_options().unwrap_or_default().to_owned();
+        for (name, limit) in [
+            ("statement_timeout", self.statement_timeout),
+            (
+                "idle_in_transaction_session_timeout",
+                self.idle_in_transaction_timeout,
+            ),
+            ("lock_timeout", self.lock_timeout),
+        ] {
+            let _ = write!(options, " -c {name}={}", limit.as_millis());
+        }
+        if self.synchronous_commit {
+            options.push_str(" -c synchronous_commit=on");
+        }
+        config.options(options.trim_start());
+        config.application_name(self.application_name);
+        config.connect_timeout(self.connect_timeout);
+        Ok(config)
+    }
+}
+
+/// Opens a connection outside the pool. Its driver runs on the calling task's runtime.
+pub async fn connect_single(
+    url: &str,
+    options: &SessionOptions,
+) -> Result<(Client, Driver), StoreError> {
+    let config = options.apply(url)?;
+    // The driver's own limit covers the TCP connection only; a server that is frozen accepts
+    // that and then says nothing.
+    let (client, connection) =
+        match tokio::time::timeout(options.connect_timeout, config.connect(NoTls)).await {
+            Ok(connected) => connected.map_err(StoreError::unavailable)?,
+            Err(_) => return Err(StoreError::Timeout { what: "connecting" }),
+        };
+    Ok((client, tokio::spawn(connection)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> SessionOptions {
+        SessionOptions {
+            application_name: "hubbub",
+            connect_timeout: Duration::from_secs(1),
+            statement_timeout: Duration::from_millis(5000),
+            idle_in_transaction_timeout: Duration::from_millis(700),
+            lock_timeout: Duration::ZERO,
+            synchronous_commit: true,
+        }
+    }
+
+    #[test]
+    fn settings_are_added_to_the_urls_own() {
+        let config = options()
+            .apply("postgres://u@localhost/d?options=-c%20jit%3Doff")
+            .unwrap();
+        assert_eq!(
+            config.get_options(),
+            Some(
+                "-c jit=off -c statement_timeout=5000 \
+                 -c idle_in_transaction_session_timeout=700 -c lock_timeout=0 \
+                 -c synchronous_commit=on"
+            )
+        );
+        assert_eq!(config.get_application_name(), Some("hubbub"));
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused() {
+        let error = options().apply("mysql://x").unwrap_err();
+        assert!(matches!(error, StoreError::Url(_)), "{error:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Sessions. Only Postgres's clock says whether one has expired.
+
+use jiff::Timestamp;
+
+use super::statement::{Statement, statement};
+use super::{Conn, StoreError, Tx};
+use crate::protocol::id::{SessionId, UserId};
+
+const INSERT: Statement = statement!("sessions/insert");
+const BY_TOKEN: Statement = statement!("sessions/by_token");
+const TOUCH: Statement = statement!("sessions/touch");
+const DELETE: Statement = statement!("sessions/delete");
+const DELETE_BY_TOKEN: Statement = statement!("sessions/delete_by_token");
+const DELETE_EXPIRED: Statement = statement!("sessions/delete_expired");
+
+/// A session that has not expired, of an active user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Which.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Until when, unless it is used again.
+    pub expires_at: Timestamp,
+    /// Whether its last use was written down more than a minute ago.
+    pub touch_due: bool,
+}
+
+/// Begins a session; `token_hash` is what it is found by, `ttl_s` how long it lives unused,
+/// seconds. Returns its end.
+pub async fn insert(
+    tx: &Tx<'_>,
+    id: SessionId,
+    token_hash: &[u8; 32],
+    user: UserId,
+    user_agent: &str,
+    ttl_s: u64,
+) -> Result<Timestamp, StoreError> {
+    let token_hash = token_hash.as_slice();
+    let row = tx
+        .query_one(
+            &INSERT,
+            &[&id.0, &token_hash, &user.0, &user_agent, &(ttl_s as f64)],
+        )
+        .await?;
+    Ok(row.try_get("expires_at")?)
+}
+
+/// The session of a token.
+pub async fn by_token(conn: &Conn, token_hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
+    let token_hash = token_hash.as_slice();
+    let Some(row) = conn.query_opt(&BY_TOKEN, &[&token_hash]).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Session {
+        id: SessionId(row.try_get("id")?),
+        user_id: UserId(row.try_get("user_id")?),
+        expires_at: row.try_get("expires_at")?,
+        touch_due: row.try_get("touch_due")?,
+    }))
+}
+
+/// Writes down that a session was used just now. Returns its new end, or none if somebody else
+/// has written it within the last minute, or the session has ended.
+pub async fn touch(
+    conn: &Conn,
+    id: SessionId,
+    ttl_s: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row = conn.query_opt(&TOUCH, &[&id.0, &(ttl_s as f64)]).await?;
+    Ok(row.map(|row| row.try_get("expires_at")).transpose()?)
+}
+
+/// Ends a session. Returns whether there was one.
+pub async fn delete(conn: &Conn, id: SessionId) -> Result<bool, StoreError> {
+    Ok(conn.execute(&DELETE, &[&id.0]).await? > 0)
+}
+
+/// Ends the session of a token, if there is one.
+pub async fn delete_by_token(
+    tx: &Tx<'_>,
+    token_hash: &[u8; 32],
+) -> Result<Option<SessionId>, StoreError> {
+    let token_hash = token_hash.as_slice();
+    let row = tx.query_opt(&DELETE_BY_TOKEN, &[&token_hash]).await?;
+    Ok(row
+        .map(|row| row.try_get("id").map(SessionId))
+        .transpose()?)
+}
+
+/// Removes at most `limit` sessions that have expired. Returns how many.
+pub async fn delete_expired(conn: &Conn, limit: u32) -> Result<u64, StoreError> {
+    conn.execute(&DELETE_EXPIRED, &[&i64::from(limit)]).await
+}

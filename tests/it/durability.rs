@@ -1,0 +1,6 @@
+//! What was acknowledged is there, exactly once, whatever is killed.
+
+mod ledger;
+mod node_killed;
+mod postgres_frozen;
+mod postgres_killed;
