@@ -6,6 +6,7 @@ mod foreign_client;
 mod harness;
 mod harness_itself;
 mod origin;
+mod protocol_doc;
 mod shutdown;
 mod talk;
 mod ws_limits;
