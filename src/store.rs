@@ -10,6 +10,7 @@ pub mod messages;
 pub mod metrics;
 pub mod migrate;
 pub mod pool;
+pub mod room_events;
 pub mod room_members;
 pub mod rooms;
 pub mod seq;

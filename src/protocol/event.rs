@@ -84,6 +84,18 @@ pub enum MembershipChange {
 }
 
 impl MembershipChange {
+    /// The change as the journal's statement and the wire name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Added => "added",
+            Self::Left => "left",
+            Self::Removed => "removed",
+            Self::Role => "role",
+        }
+    }
+
     /// Whether the member has gone.
     #[must_use]
     pub const fn ends_membership(self) -> bool {

@@ -17,8 +17,10 @@ pub enum Reply {
     Left {
         /// The room.
         room: RoomId,
-        /// Where the client stands in the rooms that are left.
-        cursor: String,
+        /// Where the client stands in the rooms that are left. None if they are more than a
+        /// cursor holds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     },
     /// To `publish`.
     Published(Published),
@@ -54,8 +56,10 @@ pub struct Joined {
     /// the stream, and the client fetches the room afresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
-    /// Where the client will stand in all its rooms when the replay is over.
-    pub cursor: String,
+    /// Where the client will stand in all its rooms when the replay is over. None if it has
+    /// joined more rooms than a cursor holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// Events that are missing from a replay.
@@ -75,8 +79,6 @@ pub struct Gap {
 pub enum GapReason {
     /// The client's position is of another life of the log, or beyond its head.
     Epoch,
-    /// More was missed than one replay may hold.
-    TooMany,
     /// Retention has removed it.
     Retention,
 }

@@ -1,1 +1,14 @@
+//! Integration tests: the real binary, a real Postgres, real clients.
+
+mod bad_input;
+mod durability;
+mod foreign_client;
+mod harness;
+mod harness_itself;
+mod origin;
+mod shutdown;
+mod talk;
+mod ws_limits;
 //! Integration tests.
+
+mod protocol_doc;

@@ -1,0 +1,288 @@
+//! Connections: one actor for each socket.
+//!
+//! The actor owns what comes in: it reads when the socket has something, decodes, and runs one
+//! command after the other. What goes out is the [`outbox`]'s, which the thread's fan-out fills
+//! and writes without asking the actor.
+//!
+//! Pure: [`session`] (what may be asked for), [`liveness`] (pings and time-outs).
+
+mod commands;
+pub mod identity;
+mod join;
+pub(crate) mod liveness;
+pub(crate) mod outbox;
+mod session;
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use actix::prelude::*;
+use actix_rt::net::TcpStream;
+
+use self::identity::Identity;
+use self::liveness::Liveness;
+use self::outbox::{Class, Outbox, OutboxLimits};
+use self::session::{Session, SessionLimits, Situation};
+use crate::hub::HubHandle;
+use crate::hub::encoded::WireFormat;
+use crate::hub::fanout::{Attachment, Worker};
+use crate::hub::metrics::{COMMANDS, CONNECTIONS};
+use crate::protocol::close::Disconnect;
+use crate::protocol::error::Refusal;
+use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
+use crate::protocol::reply::Reply;
+use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
+use crate::protocol::websocket::encode;
+
+/// A socket after its handshake, and what is known of who is at its other end.
+#[derive(Debug)]
+pub struct Opening {
+    /// The socket, without anything between it and the peer.
+    pub socket: TcpStream,
+    /// What had been read from it beyond the handshake.
+    pub read_ahead: Vec<u8>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// Who it is, if the handshake said so.
+    pub identity: Option<Identity>,
+}
+
+/// Gives a socket its actor, on the present thread.
+pub fn open(hub: &HubHandle, opening: Opening) {
+    let worker = Worker::current(hub);
+    let config = &hub.settings().websocket;
+    let outbox = Outbox::new(
+        opening.socket,
+        OutboxLimits {
+            max_bytes: config.outbox_max_bytes,
+            ephemeral_max_bytes: config.ephemeral_max_bytes,
+        },
+    );
+    let life = Liveness::new(worker.now(), opening.identity.is_some());
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        WireFormat::NativeJson,
+        opening.identity,
+        life,
+    );
+    worker.watch(&attachment);
+    CONNECTIONS.inc();
+    let connection = Connection {
+        decoder: Decoder::new(config.max_message_bytes),
+        session: Session::new(SessionLimits {
+            max_rooms: config.max_rooms,
+            max_inflight: config.max_inflight,
+        }),
+        address: opening.address,
+        joins: 0,
+        worker,
+        attachment,
+    };
+    Connection::create(|ctx| {
+        let mut connection = connection;
+        let mut read_ahead = opening.read_ahead;
+        if !read_ahead.is_empty() {
+            connection.decode(Input::new(&mut read_ahead), ctx);
+        }
+        connection
+    });
+}
+
+/// The actor.
+struct Connection {
+    worker: Rc<Worker>,
+    attachment: Rc<Attachment>,
+    decoder: Decoder,
+    session: Session,
+    address: IpAddr,
+    /// Numbers the joins.
+    joins: u32,
+}
+
+/// Whether decoding may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    /// A command waits for something: the rest is kept until it has its answer.
+    Wait,
+    Stop,
+}
+
+/// What a message of the client asks of the actor, detached from the buffer that it came in.
+enum Step {
+    Run(Request),
+    Refuse(RequestError),
+    Pong(bytes::Bytes),
+    Nothing,
+    Close(Disconnect),
+    PeerClosed(Option<u16>),
+}
+
+impl Connection {
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        let worker = Rc::clone(&self.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        match self.attachment.outbox.read(&mut scratch) {
+            Ok(0) => ctx.stop(),
+            Ok(length) => {
+                let mut life = self.attachment.life.get();
+                life.heard = worker.now();
+                life.pinged = None;
+                self.attachment.life.set(life);
+                self.decode(Input::new(&mut scratch[..length]), ctx);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::trace!(%error, "a connection was lost");
+                ctx.stop();
+            }
+        }
+    }
+
+    /// Runs the commands in the input until one has to wait.
+    fn decode(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
+        loop {
+            // A connection that the hub is closing is only read until its end.
+            if self.attachment.outbox.closing().is_some() {
+                let is_end = matches!(self.decoder.next(&mut input), Ok(Some(Incoming::Close(_))));
+                if is_end {
+                    ctx.stop();
+                }
+                return;
+            }
+            let max_bytes = self.worker.hub.settings().limits.message_bytes;
+            let step = match self.decoder.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(incoming)) => step(incoming, max_bytes),
+                Err(error) => Step::Close(error.disconnect()),
+            };
+            match self.take(step, ctx) {
+                Flow::Continue => {}
+                Flow::Wait => {
+                    self.decoder.stash(input);
+                    break;
+                }
+                Flow::Stop => break,
+            }
+        }
+        self.attachment.outbox.flush();
+    }
+
+    fn take(&mut self, step: Step, ctx: &mut Context<Self>) -> Flow {
+        match step {
+            Step::Nothing => Flow::Continue,
+            Step::Pong(frame) => {
+                self.attachment.outbox.push(frame, Class::Durable);
+                Flow::Continue
+            }
+            Step::Run(request) => self.run(request, ctx),
+            Step::Refuse(error) => {
+                self.refuse(error.id.as_ref(), error.refusal);
+                match self.session.note_bad_request() {
+                    None => Flow::Continue,
+                    Some(reason) => {
+                        self.worker.close(&self.attachment, reason);
+                        Flow::Continue
+                    }
+                }
+            }
+            Step::Close(reason) => {
+                self.worker.close(&self.attachment, reason);
+                Flow::Continue
+            }
+            Step::PeerClosed(code) => {
+                let frame = match code {
+                    Some(code) => encode::close(code, ""),
+                    None => encode::close_without_code(),
+                };
+                self.attachment.outbox.push(frame, Class::Durable);
+                self.attachment.outbox.flush();
+                ctx.stop();
+                Flow::Stop
+            }
+        }
+    }
+
+    fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        let attachment = &self.attachment;
+        let now = self.worker.now();
+        let mut life = attachment.life.get();
+        life.commanded = now;
+        attachment.life.set(life);
+        COMMANDS.with_label_values(&[request.command.name()]).inc();
+        let situation = Situation {
+            is_authenticated: attachment.identity.borrow().is_some(),
+            is_draining: self.worker.is_draining(),
+            rooms: attachment.room_count(),
+            inflight: attachment.inflight.get(),
+        };
+        match self.session.admit(&request.command, situation) {
+            Ok(()) => self.command(request, ctx),
+            Err(refusal) => {
+                self.refuse(request.id.as_ref(), refusal);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Goes on with what was kept while a command waited.
+    fn resume(&mut self, ctx: &mut Context<Self>) {
+        self.decode(Input::empty(), ctx);
+    }
+
+    fn reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
+        self.attachment.push_reply(request, result);
+    }
+
+    fn refuse(&self, request: Option<&RequestId>, refusal: Refusal) {
+        self.reply(request, &Err(refusal));
+    }
+}
+
+fn step(incoming: Incoming<'_>, max_bytes: usize) -> Step {
+    match incoming {
+        Incoming::Text(text) => match decode_request(text, max_bytes) {
+            Ok(request) => Step::Run(request),
+            Err(error) => Step::Refuse(error),
+        },
+        Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
+        Incoming::Ping(payload) => Step::Pong(encode::pong(payload)),
+        Incoming::Pong(_) => Step::Nothing,
+        Incoming::Close(frame) => Step::PeerClosed(frame.map(|frame| frame.code)),
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let outbox = Rc::clone(&self.attachment.outbox);
+        ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
+            match outbox.poll_readable(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Some(Readable)),
+                Poll::Ready(Err(_)) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        }));
+    }
+}
+
+/// The socket has something to read.
+struct Readable;
+
+impl StreamHandler<Readable> for Connection {
+    fn handle(&mut self, Readable: Readable, ctx: &mut Self::Context) {
+        self.read(ctx);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Also after a panic: the place in the table and the subscriptions must go with it.
+        self.worker.detach(&self.attachment);
+        self.attachment.outbox.finish();
+        CONNECTIONS.dec();
+    }
+}

@@ -1,0 +1,278 @@
+//! Running a client's commands.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use futures_util::future::LocalBoxFuture;
+
+use super::{Connection, Flow};
+use crate::hub::encoded::Ephemeral;
+use crate::hub::fanout::ReplyAddress;
+use crate::hub::journal::entry::{Content, Entry, ReplyTo};
+use crate::protocol::command::Command;
+use crate::protocol::data::Data;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
+use crate::protocol::native::request::{Request, RequestId};
+use crate::protocol::reply::Reply;
+
+impl Connection {
+    /// Runs a command that the session has admitted.
+    pub(super) fn command(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        let Request { id, command } = request;
+        match command {
+            Command::Ping => {
+                self.reply(id.as_ref(), &Ok(Reply::Done {}));
+                Flow::Continue
+            }
+            Command::AuthRefresh { token } => self.authenticate(id, token, ctx),
+            Command::Join { room, since, epoch } => self.join(id, room, since, epoch, ctx),
+            Command::Leave { room } => self.in_room(id, room, ctx, |this, id, room_id, _| {
+                let result = if this.worker.unsubscribe(&this.attachment, room_id) {
+                    let table = this.worker.table.borrow();
+                    Ok(Reply::Left {
+                        room: room_id,
+                        cursor: table.cursor(&this.attachment, None).ok(),
+                    })
+                } else {
+                    Err(not_joined())
+                };
+                this.reply(id.as_ref(), &result);
+                Flow::Continue
+            }),
+            Command::Publish {
+                room,
+                body,
+                client_id,
+            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
+                let content = Content::Message {
+                    body: body.into(),
+                    client_id: client_id.into(),
+                };
+                this.publish(id, room_id, content);
+                Flow::Continue
+            }),
+            Command::Emit {
+                room,
+                name,
+                data,
+                volatile,
+                client_id,
+            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
+                if volatile {
+                    this.emit_volatile(id, room_id, name, data);
+                } else {
+                    let content = Content::Custom {
+                        name: name.into(),
+                        data,
+                        client_id: client_id.map(Into::into),
+                    };
+                    this.publish(id, room_id, content);
+                }
+                Flow::Continue
+            }),
+            Command::Typing { room, typing } => {
+                self.in_room(id, room, ctx, move |this, id, room_id, _| {
+                    let ephemeral = |user_id| Ephemeral::Typing {
+                        room_id,
+                        user_id,
+                        typing,
+                    };
+                    let except = Some(this.attachment.key);
+                    this.broadcast(id, room_id, ephemeral, except);
+                    Flow::Continue
+                })
+            }
+            Command::Presence { room } => self.in_room(id, room, ctx, |this, id, room_id, ctx| {
+                if !this.attachment.is_in(room_id) {
+                    this.refuse(id.as_ref(), not_joined());
+                    return Flow::Continue;
+                }
+                let hub = this.worker.hub.clone();
+                let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
+                this.wait_for(id, Box::pin(answer), ctx)
+            }),
+            Command::History { room, page } => {
+                let Some(user_id) = self.attachment.user_id() else {
+                    return Flow::Continue;
+                };
+                let hub = self.worker.hub.clone();
+                let answer =
+                    async move { hub.history(&room, user_id, page).await.map(Reply::History) };
+                self.wait_for(id, Box::pin(answer), ctx)
+            }
+        }
+    }
+
+    /// Goes on with the room's id: at once if it is known, else when it has been looked up.
+    fn in_room(
+        &mut self,
+        id: Option<RequestId>,
+        room: RoomRef,
+        ctx: &mut Context<Self>,
+        run: impl FnOnce(&mut Self, Option<RequestId>, RoomId, &mut Context<Self>) -> Flow + 'static,
+    ) -> Flow {
+        if let Some(room_id) = self.worker.hub.known_room(&room) {
+            return run(self, id, room_id, ctx);
+        }
+        let hub = self.worker.hub.clone();
+        let patience = self.patience();
+        let looking_up = async move {
+            tokio::time::timeout(patience, hub.resolve(&room))
+                .await
+                .unwrap_or_else(|_| Err(timed_out()))
+        };
+        ctx.wait(looking_up.into_actor(self).map(|found, this, ctx| {
+            let flow = match found {
+                Ok(room_id) => run(this, id, room_id, ctx),
+                Err(refusal) => {
+                    this.refuse(id.as_ref(), refusal);
+                    Flow::Continue
+                }
+            };
+            if flow == Flow::Continue {
+                this.resume(ctx);
+            }
+        }));
+        Flow::Wait
+    }
+
+    /// Answers later; commands that have come meanwhile wait.
+    pub(super) fn wait_for(
+        &mut self,
+        id: Option<RequestId>,
+        answer: LocalBoxFuture<'static, Result<Reply, Refusal>>,
+        ctx: &mut Context<Self>,
+    ) -> Flow {
+        let answer = tokio::time::timeout(self.patience(), answer);
+        ctx.wait(answer.into_actor(self).map(move |result, this, ctx| {
+            let result = result.unwrap_or_else(|_| Err(timed_out()));
+            this.reply(id.as_ref(), &result);
+            this.resume(ctx);
+        }));
+        Flow::Wait
+    }
+
+    /// How long a command may wait for its answer.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_millis(self.worker.hub.settings().websocket.command_timeout_ms)
+    }
+
+    fn authenticate(
+        &mut self,
+        id: Option<RequestId>,
+        token: String,
+        ctx: &mut Context<Self>,
+    ) -> Flow {
+        let hub = self.worker.hub.clone();
+        let patience = self.patience();
+        let asking = async move {
+            tokio::time::timeout(patience, hub.gate().authenticate(token))
+                .await
+                .unwrap_or_else(|_| Err(timed_out()))
+        };
+        ctx.wait(asking.into_actor(self).map(move |found, this, ctx| {
+            let result = found.and_then(|identity| {
+                // Rooms were joined as somebody: that one stays, or the connection is made anew.
+                if this.attachment.user_id().is_some_and(|was| was != identity.user_id) {
+                    return Err(Refusal::new(
+                        ErrorCode::Forbidden,
+                        "this connection belongs to another user; open a new one",
+                    ));
+                }
+                this.attachment.identity.replace(Some(identity));
+                let mut life = this.attachment.life.get();
+                life.is_authenticated = true;
+                this.attachment.life.set(life);
+                Ok(Reply::Authenticated {
+                    user_id: identity.user_id,
+                    expires_at: identity.expires_at,
+                })
+            });
+            this.reply(id.as_ref(), &result);
+            this.resume(ctx);
+        }));
+        Flow::Wait
+    }
+
+    fn publish(&self, id: Option<RequestId>, room_id: RoomId, content: Content) {
+        let Some(user_id) = self.attachment.user_id() else {
+            return;
+        };
+        let hub = &self.worker.hub;
+        if let Err(refusal) = hub.gate().admit_publish(user_id, self.address) {
+            return self.refuse(id.as_ref(), refusal);
+        }
+        let inflight = &self.attachment.inflight;
+        inflight.set(inflight.get() + 1);
+        hub.journal().submit(Entry {
+            room_id,
+            user_id,
+            id: EventId::generate(),
+            content,
+            received_at: Instant::now(),
+            reply_to: ReplyTo::connection(ReplyAddress {
+                fanout: self.worker.fanout.clone(),
+                connection: self.attachment.key,
+                request: id,
+            }),
+        });
+    }
+
+    fn emit_volatile(&self, id: Option<RequestId>, room_id: RoomId, name: String, data: Data) {
+        let Some(user_id) = self.attachment.user_id() else {
+            return;
+        };
+        if let Err(refusal) = self.worker.hub.gate().admit_publish(user_id, self.address) {
+            return self.refuse(id.as_ref(), refusal);
+        }
+        let ephemeral = |user_id| Ephemeral::Custom {
+            room_id,
+            user_id,
+            name: name.into(),
+            data,
+        };
+        self.broadcast(id, room_id, ephemeral, None);
+    }
+
+    /// Sends something ephemeral to a room that the connection is in.
+    fn broadcast(
+        &self,
+        id: Option<RequestId>,
+        room_id: RoomId,
+        ephemeral: impl FnOnce(UserId) -> Ephemeral,
+        except: Option<crate::hub::fanout::ConnectionKey>,
+    ) {
+        let Some(user_id) = self.attachment.user_id() else {
+            return;
+        };
+        let room = if self.attachment.is_in(room_id) {
+            self.worker.table.borrow().room(room_id).cloned()
+        } else {
+            None
+        };
+        let result = match room {
+            Some(room) => {
+                let except = except.map(|connection| (self.worker.fanout.id(), connection));
+                self.worker.hub.broadcast(&room, ephemeral(user_id), except);
+                Ok(Reply::Done {})
+            }
+            None => Err(not_joined()),
+        };
+        self.reply(id.as_ref(), &result);
+    }
+}
+
+pub(super) fn not_joined() -> Refusal {
+    Refusal::new(
+        ErrorCode::NotJoined,
+        "this connection has not joined the room",
+    )
+}
+
+pub(super) fn timed_out() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unavailable,
+        "no answer within the time-out; try again",
+    )
+}

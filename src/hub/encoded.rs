@@ -1,0 +1,192 @@
+//! Events and pushes with their frames: encoded once for each wire format, when the first
+//! recipient needs it, and shared by all.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::protocol::data::Data;
+use crate::protocol::event::Event;
+use crate::protocol::id::{RoomId, UserId};
+use crate::protocol::error::Refusal;
+use crate::protocol::native::request::RequestId;
+use crate::protocol::push::Push;
+use crate::protocol::reply::Reply;
+use crate::protocol::native;
+
+/// A form in which frames leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireFormat {
+    /// The native protocol in JSON, in WebSocket text frames.
+    NativeJson,
+}
+
+impl WireFormat {
+    /// A push's frame.
+    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+        match self {
+            Self::NativeJson => native::encode::encode_push(push),
+        }
+    }
+
+    /// A reply's frame; none if nobody wants to hear of a success.
+    pub(crate) fn reply(
+        self,
+        request: Option<&RequestId>,
+        result: &Result<Reply, Refusal>,
+    ) -> Option<Bytes> {
+        match (self, request, result) {
+            (Self::NativeJson, Some(id), Ok(reply)) => Some(native::encode::encode_reply(id, reply)),
+            (Self::NativeJson, None, Ok(_)) => None,
+            (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+        }
+    }
+}
+
+/// One frame for each format that was asked for.
+#[derive(Debug, Default)]
+struct Frames {
+    native_json: OnceLock<Bytes>,
+}
+
+impl Frames {
+    fn get<'a>(&self, format: WireFormat, push: impl FnOnce() -> Push<'a>) -> Bytes {
+        match format {
+            WireFormat::NativeJson => self
+                .native_json
+                .get_or_init(|| format.push(&push()))
+                .clone(),
+        }
+    }
+}
+
+/// A durable event on its way to everyone in its room.
+#[derive(Debug)]
+pub(crate) struct SharedEvent {
+    /// The event.
+    pub(crate) event: Event,
+    /// When this node got it; none if it came from the log.
+    pub(crate) received_at: Option<Instant>,
+    frames: Frames,
+}
+
+impl SharedEvent {
+    /// Wraps an event.
+    pub(crate) fn new(event: Event, received_at: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self {
+            event,
+            received_at,
+            frames: Frames::default(),
+        })
+    }
+
+    /// Its frame.
+    pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
+        self.frames.get(format, || Push::from(&self.event))
+    }
+
+    /// About how much memory it holds, bytes: the event and one frame of it.
+    pub(crate) fn size_bytes(&self) -> usize {
+        2 * self.event.size_bytes() + size_of::<Frames>()
+    }
+}
+
+/// Something ephemeral for everyone in a room.
+#[derive(Debug, Clone)]
+pub(crate) enum Ephemeral {
+    /// Somebody is typing, or no longer.
+    Typing {
+        room_id: RoomId,
+        user_id: UserId,
+        typing: bool,
+    },
+    /// A volatile event of the application.
+    Custom {
+        room_id: RoomId,
+        user_id: UserId,
+        name: Box<str>,
+        data: Data,
+    },
+    /// Who came and went.
+    Presence {
+        room_id: RoomId,
+        joins: Vec<UserId>,
+        leaves: Vec<UserId>,
+        count: u64,
+    },
+}
+
+impl Ephemeral {
+    /// The room.
+    pub(crate) fn room_id(&self) -> RoomId {
+        match self {
+            Self::Typing { room_id, .. }
+            | Self::Custom { room_id, .. }
+            | Self::Presence { room_id, .. } => *room_id,
+        }
+    }
+
+    fn push(&self) -> Push<'_> {
+        match self {
+            Self::Typing {
+                room_id,
+                user_id,
+                typing,
+            } => Push::Typing {
+                room: *room_id,
+                user_id: *user_id,
+                typing: *typing,
+            },
+            Self::Custom {
+                room_id,
+                user_id,
+                name,
+                data,
+            } => Push::Event {
+                room: *room_id,
+                seq: None,
+                id: None,
+                name,
+                data,
+                user_id: *user_id,
+                client_id: None,
+                created_at: None,
+            },
+            Self::Presence {
+                room_id,
+                joins,
+                leaves,
+                count,
+            } => Push::Presence {
+                room: *room_id,
+                joins,
+                leaves,
+                count: *count,
+            },
+        }
+    }
+}
+
+/// Something ephemeral with its frames.
+#[derive(Debug)]
+pub(crate) struct SharedPush {
+    /// What it is.
+    pub(crate) content: Ephemeral,
+    frames: Frames,
+}
+
+impl SharedPush {
+    /// Wraps it.
+    pub(crate) fn new(content: Ephemeral) -> Arc<Self> {
+        Arc::new(Self {
+            content,
+            frames: Frames::default(),
+        })
+    }
+
+    /// Its frame.
+    pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
+        self.frames.get(format, || self.content.push())
+    }
+}

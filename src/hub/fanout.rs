@@ -1,0 +1,184 @@
+//! Fan-out: one actor for each worker thread, and the thread's table of connections.
+//!
+//! A room sends each event once to each thread that has connections in it. The thread's fan-out
+//! takes what has come in batches, hands the shared frames to the connections' outboxes, and then
+//! writes each outbox once.
+
+pub(crate) mod table;
+mod wheel;
+pub(crate) mod worker;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+pub(crate) use self::table::{Attachment, ConnectionKey, JoinProgress, Joining};
+pub(crate) use self::worker::Worker;
+use crate::hub::encoded::{SharedEvent, SharedPush};
+use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
+use crate::hub::room::RoomHandle;
+use crate::protocol::close::Disconnect;
+use crate::protocol::error::Refusal;
+use crate::protocol::event::{Epoch, Seq};
+use crate::protocol::id::{RoomId, SessionId};
+use crate::protocol::native::request::RequestId;
+use crate::protocol::reply::{Gap, Reply};
+
+/// What a worker thread's fan-out is told by other threads.
+#[derive(Debug)]
+pub(crate) enum FanoutMessage {
+    /// An event for everyone in its room.
+    Deliver(Arc<SharedEvent>),
+    /// Something ephemeral for everyone in its room but one.
+    Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
+    /// The answer to a request.
+    Reply(ConnectionKey, Option<RequestId>, Result<Reply, Refusal>),
+    /// A room's answer to [`crate::hub::room::Subscribe`].
+    Subscribed(Box<Subscribed>),
+    /// A room's actor was lost before it could answer, or cannot answer.
+    NotSubscribed { connection: ConnectionKey, join: u32 },
+    /// The room's connections cannot be kept in order any more and have to resume.
+    Resync(RoomId),
+    /// Close connections.
+    Disconnect(Target, Disconnect),
+    /// Tell every connection to move, and close them over this time, milliseconds.
+    Drain { spread_ms: u64 },
+}
+
+/// Which connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// Those of a session.
+    Session(SessionId),
+    /// One.
+    Connection(ConnectionKey),
+}
+
+/// A connection is in a room from now on, or is too far behind.
+#[derive(Debug)]
+pub(crate) struct Subscribed {
+    pub(crate) connection: ConnectionKey,
+    /// Which of the connection's joins is answered.
+    pub(crate) join: u32,
+    pub(crate) room: RoomHandle,
+    pub(crate) epoch: Epoch,
+    /// The last event before the live ones.
+    pub(crate) head: Seq,
+    /// The missed events; none if memory does not reach back far enough.
+    pub(crate) replay: Option<Vec<Arc<SharedEvent>>>,
+    pub(crate) gap: Option<Gap>,
+}
+
+/// The way to a worker thread's fan-out. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct FanoutHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: usize,
+    inbox: mpsc::Sender<FanoutMessage>,
+    /// Set when something durable found the inbox full.
+    has_overflowed: AtomicBool,
+    overflow: Mutex<Overflow>,
+}
+
+/// Who missed something durable because the inbox was full. They are closed with a reason that
+/// says "resume": late, but with nothing lost.
+#[derive(Debug, Default)]
+struct Overflow {
+    rooms: HashSet<RoomId>,
+    connections: HashSet<ConnectionKey>,
+}
+
+impl FanoutHandle {
+    fn new(id: usize, inbox: mpsc::Sender<FanoutMessage>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                id,
+                inbox,
+                has_overflowed: AtomicBool::new(false),
+                overflow: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Which thread.
+    pub(crate) fn id(&self) -> usize {
+        self.shared.id
+    }
+
+    /// Whether the thread is still there.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.shared.inbox.is_closed()
+    }
+
+    /// Sends. Never waits: what is ephemeral is dropped when the inbox is full, who misses
+    /// something durable will be told to resume.
+    pub(crate) fn send(&self, message: FanoutMessage) {
+        let Err(mpsc::error::TrySendError::Full(message)) = self.shared.inbox.try_send(message)
+        else {
+            return;
+        };
+        match message {
+            FanoutMessage::Broadcast(..) => {
+                EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
+            }
+            FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
+            FanoutMessage::Resync(room_id) => self.overflow_room(room_id),
+            FanoutMessage::Reply(connection, ..)
+            | FanoutMessage::NotSubscribed { connection, .. } => {
+                self.overflow_connection(connection);
+            }
+            FanoutMessage::Subscribed(subscribed) => {
+                self.overflow_connection(subscribed.connection);
+            }
+            // Asked for by an operator or a session's end, who can ask again.
+            FanoutMessage::Disconnect(..) | FanoutMessage::Drain { .. } => {
+                OVERFLOWS.with_label_values(&["fanout"]).inc();
+            }
+        }
+    }
+
+    fn overflow_room(&self, room_id: RoomId) {
+        OVERFLOWS.with_label_values(&["fanout"]).inc();
+        self.shared.overflow.lock().rooms.insert(room_id);
+        self.shared.has_overflowed.store(true, Ordering::Release);
+    }
+
+    fn overflow_connection(&self, connection: ConnectionKey) {
+        OVERFLOWS.with_label_values(&["fanout"]).inc();
+        self.shared.overflow.lock().connections.insert(connection);
+        self.shared.has_overflowed.store(true, Ordering::Release);
+    }
+
+    fn take_overflow(&self) -> Option<Overflow> {
+        self.shared
+            .has_overflowed
+            .swap(false, Ordering::Acquire)
+            .then(|| std::mem::take(&mut *self.shared.overflow.lock()))
+    }
+}
+
+/// Where a request's answer goes.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplyAddress {
+    pub(crate) fanout: FanoutHandle,
+    pub(crate) connection: ConnectionKey,
+    pub(crate) request: Option<RequestId>,
+}
+
+impl ReplyAddress {
+    /// Sends the answer.
+    pub(crate) fn send(self, result: Result<Reply, Refusal>) {
+        self.fanout.send(FanoutMessage::Reply(
+            self.connection,
+            self.request,
+            result,
+        ));
+    }
+}

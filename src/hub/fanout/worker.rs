@@ -1,0 +1,426 @@
+//! What a worker thread has for its connections, and the actor that serves them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::mpsc;
+
+use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
+use super::wheel::Wheel;
+use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
+use crate::hub::HubHandle;
+use crate::hub::connection::liveness::{Care, Second, Timeouts};
+use crate::hub::connection::outbox::Class;
+use crate::hub::encoded::SharedEvent;
+use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
+use crate::protocol::close::Disconnect;
+use crate::protocol::event::EventBody;
+use crate::protocol::id::RoomId;
+use crate::protocol::push::Push;
+use crate::protocol::reply::{Joined, Reply};
+use crate::protocol::websocket;
+
+/// How many messages are taken from the inbox at once.
+const INBOX_BATCH: usize = 256;
+
+/// How many connections are written to before the thread does something else.
+const FLUSH_CHUNK: usize = 256;
+
+/// Bytes read from a socket at once; one buffer for all connections of a thread.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A worker thread's own state, shared by its connections and its fan-out.
+pub(crate) struct Worker {
+    pub(crate) hub: HubHandle,
+    pub(crate) fanout: FanoutHandle,
+    pub(crate) table: RefCell<Table>,
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    wheel: RefCell<Wheel<ConnectionKey>>,
+    timeouts: Timeouts,
+    started: Instant,
+    is_draining: Cell<bool>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+impl Worker {
+    /// This thread's worker; made, and known to the hub, when it is first asked for.
+    pub(crate) fn current(hub: &HubHandle) -> Rc<Self> {
+        CURRENT.with_borrow_mut(|current| match current {
+            Some(worker) if worker.fanout.is_alive() => Rc::clone(worker),
+            _ => {
+                let worker = Self::start(hub.clone());
+                *current = Some(Rc::clone(&worker));
+                worker
+            }
+        })
+    }
+
+    fn start(hub: HubHandle) -> Rc<Self> {
+        let (sender, inbox) = mpsc::channel(hub.settings().hub.fanout_queue);
+        let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
+        let worker = Rc::new(Self {
+            fanout,
+            timeouts: Timeouts::from(&hub.settings().websocket),
+            hub,
+            table: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            wheel: RefCell::new(Wheel::new()),
+            started: Instant::now(),
+            is_draining: Cell::new(false),
+        });
+        Fanout {
+            worker: Rc::clone(&worker),
+            inbox: Some(inbox),
+            is_flushing: false,
+        }
+        .start();
+        worker
+    }
+
+    /// The worker's clock.
+    pub(crate) fn now(&self) -> Second {
+        Second::try_from(self.started.elapsed().as_secs()).unwrap_or(Second::MAX)
+    }
+
+    /// Whether connections are being told to move.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Looks after a connection from now on.
+    pub(crate) fn watch(&self, attachment: &Attachment) {
+        let now = self.now();
+        let care = attachment.life.get().care(now, false, &self.timeouts);
+        let at = match care {
+            Care::LookAgain(at) => at,
+            _ => now,
+        };
+        self.wheel.borrow_mut().schedule(attachment.key, at);
+    }
+
+    /// Begins to close a connection.
+    pub(crate) fn close(&self, attachment: &Rc<Attachment>, reason: Disconnect) {
+        attachment.outbox.close(reason);
+        self.note_closing(attachment);
+        attachment.outbox.flush();
+    }
+
+    /// Counts a connection that is closing and limits the time that this may take.
+    fn note_closing(&self, attachment: &Attachment) {
+        let Some(reason) = attachment.outbox.closing() else {
+            return;
+        };
+        let mut life = attachment.life.get();
+        if life.closing.is_some() {
+            return;
+        }
+        let now = self.now();
+        life.closing = Some(now);
+        attachment.life.set(life);
+        DISCONNECTS.with_label_values(&[reason.reason()]).inc();
+        self.wheel.borrow_mut().schedule(attachment.key, now);
+    }
+
+    /// Takes a connection out of the table.
+    pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
+        let departures = self.table.borrow_mut().detach(attachment);
+        for departure in departures {
+            self.depart(departure);
+        }
+    }
+
+    /// Takes a connection out of a room. False if it was not in it.
+    pub(crate) fn unsubscribe(&self, attachment: &Rc<Attachment>, room_id: RoomId) -> bool {
+        let departure = self.table.borrow_mut().unsubscribe(attachment, room_id);
+        let was_in = departure.is_some();
+        if let Some(departure) = departure {
+            self.depart(departure);
+        }
+        was_in
+    }
+
+    fn depart(&self, departure: Departure) {
+        departure.room.unsubscribe(self.fanout.id());
+        if let Some(user_id) = departure.user_id {
+            self.hub.presence_shards().depart(departure.room.id(), user_id);
+        }
+    }
+
+    fn subscribed(&self, subscribed: Subscribed) {
+        let Subscribed {
+            connection,
+            join,
+            room,
+            epoch,
+            head,
+            replay,
+            gap,
+        } = subscribed;
+        let attachment = self.table.borrow().get(connection);
+        let joining = attachment.as_ref().and_then(|attachment| {
+            let mut joining = attachment.joining.borrow_mut();
+            joining.take_if(|joining| joining.number == join)
+        });
+        let (Some(attachment), Some(joining)) = (attachment, joining) else {
+            // The connection has gone or has given up waiting.
+            if replay.is_some() {
+                room.unsubscribe(self.fanout.id());
+            }
+            return;
+        };
+        let Some(replay) = replay else {
+            // The connection may have gone meanwhile.
+            joining
+                .progress
+                .send(JoinProgress::Behind { epoch, head })
+                .ok();
+            return;
+        };
+        let room_id = room.id();
+        let mut table = self.table.borrow_mut();
+        if !table.subscribe(&attachment, room.clone(), epoch, head) {
+            drop(table);
+            room.unsubscribe(self.fanout.id());
+            joining.progress.send(JoinProgress::Unavailable).ok();
+            return;
+        }
+        if !joining.is_replied {
+            let reply = Reply::Joined(Joined {
+                room: room_id,
+                epoch,
+                last_seq: head,
+                replayed: replay.len() as u64,
+                gap,
+                cursor: table.cursor(&attachment, None).ok(),
+            });
+            attachment.push_reply(joining.request.as_ref(), &Ok(reply));
+        }
+        for event in &replay {
+            attachment
+                .outbox
+                .push(event.frame(attachment.format), Class::Durable);
+        }
+        table.mark(&attachment);
+        drop(table);
+        if let Some(user_id) = attachment.user_id() {
+            self.hub.presence_shards().arrive(room_id, user_id);
+        }
+        joining.progress.send(JoinProgress::Live).ok();
+    }
+
+    fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
+        let connections = self.table.borrow().in_room(room_id);
+        for attachment in connections {
+            if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
+                attachment.push(&Push::Removed { room: room_id });
+                self.table.borrow_mut().mark(&attachment);
+            }
+        }
+    }
+
+    fn resync(&self, room_id: RoomId) {
+        let connections = self.table.borrow().in_room(room_id);
+        for attachment in connections {
+            self.close(&attachment, Disconnect::Resync);
+        }
+    }
+
+    fn disconnect(&self, target: Target, reason: Disconnect) {
+        let connections: Vec<_> = match target {
+            Target::Connection(key) => self.table.borrow().get(key).into_iter().collect(),
+            Target::Session(session) => {
+                let is_of_session = |attachment: &&Rc<Attachment>| {
+                    let identity = attachment.identity.borrow();
+                    identity.as_ref().is_some_and(|it| it.session_id == session)
+                };
+                let table = self.table.borrow();
+                table.all().filter(is_of_session).cloned().collect()
+            }
+        };
+        for attachment in connections {
+            self.close(&attachment, reason);
+        }
+    }
+
+    /// What is due for a connection.
+    fn care(&self, key: ConnectionKey) {
+        let Some(attachment) = self.table.borrow().get(key) else {
+            return;
+        };
+        let now = self.now();
+        let mut life = attachment.life.get();
+        let next = match life.care(now, attachment.room_count() > 0, &self.timeouts) {
+            Care::LookAgain(at) => at,
+            Care::Ping => {
+                life.pinged = Some(now);
+                attachment.life.set(life);
+                attachment
+                    .outbox
+                    .push(websocket::encode::ping(&[]), Class::Durable);
+                attachment.outbox.flush();
+                now.saturating_add(self.timeouts.ping_timeout)
+            }
+            Care::Close(reason) => return self.close(&attachment, reason),
+            Care::Shut => return attachment.outbox.shut(),
+        };
+        self.wheel.borrow_mut().schedule(key, next);
+    }
+}
+
+/// The actor.
+struct Fanout {
+    worker: Rc<Worker>,
+    inbox: Option<mpsc::Receiver<FanoutMessage>>,
+    is_flushing: bool,
+}
+
+impl Fanout {
+    fn apply(&self, message: FanoutMessage) {
+        let worker = &self.worker;
+        match message {
+            FanoutMessage::Deliver(event) => deliver(worker, &event),
+            FanoutMessage::Broadcast(push, except) => worker.table.borrow_mut().broadcast(
+                push.content.room_id(),
+                None,
+                Class::Ephemeral,
+                except,
+                |format| push.frame(format),
+            ),
+            FanoutMessage::Reply(connection, request, result) => {
+                let mut table = worker.table.borrow_mut();
+                if let Some(attachment) = table.get(connection) {
+                    let inflight = attachment.inflight.get();
+                    attachment.inflight.set(inflight.saturating_sub(1));
+                    attachment.push_reply(request.as_ref(), &result);
+                    table.mark(&attachment);
+                }
+            }
+            FanoutMessage::Subscribed(subscribed) => worker.subscribed(*subscribed),
+            FanoutMessage::NotSubscribed { connection, join } => {
+                let attachment = worker.table.borrow().get(connection);
+                if let Some(joining) = attachment.and_then(|attachment| {
+                    let mut joining = attachment.joining.borrow_mut();
+                    joining.take_if(|joining| joining.number == join)
+                }) {
+                    joining.progress.send(JoinProgress::Unavailable).ok();
+                }
+            }
+            FanoutMessage::Resync(room_id) => worker.resync(room_id),
+            FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
+            FanoutMessage::Drain { spread_ms } => drain(worker, spread_ms),
+        }
+    }
+
+    /// Writes what is marked, a chunk at a time, so that a huge room does not keep the thread.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        let connections = self.worker.table.borrow_mut().take_dirty(FLUSH_CHUNK);
+        for attachment in &connections {
+            attachment.outbox.flush();
+            self.worker.note_closing(attachment);
+        }
+        self.is_flushing = connections.len() == FLUSH_CHUNK;
+        if self.is_flushing {
+            let turn = tokio::task::yield_now().into_actor(self);
+            ctx.spawn(turn.map(|(), this, ctx| this.flush(ctx)));
+        }
+    }
+}
+
+fn deliver(worker: &Worker, event: &SharedEvent) {
+    worker.table.borrow_mut().broadcast(
+        event.event.room_id,
+        Some(event.event.seq),
+        Class::Durable,
+        None,
+        |format| event.frame(format),
+    );
+    if let EventBody::Membership {
+        user_id, change, ..
+    } = &event.event.body
+        && change.ends_membership()
+    {
+        worker.evict(event.event.room_id, |attachment| {
+            attachment.user_id() == Some(*user_id)
+        });
+    }
+}
+
+/// Tells every connection to move, and closes them one after the other over the time given, so
+/// that they do not all come to the next node at once.
+fn drain(worker: &Rc<Worker>, spread_ms: u64) {
+    worker.is_draining.set(true);
+    let connections: Vec<_> = worker.table.borrow().all().cloned().collect();
+    let count = connections.len() as u64;
+    for (place, attachment) in connections.iter().enumerate() {
+        let cursor = worker.table.borrow().cursor(attachment, None).unwrap_or_default();
+        attachment.push(&Push::Drain {
+            after_ms: spread_ms * place as u64 / count.max(1),
+            cursor: &cursor,
+        });
+        attachment.outbox.flush();
+    }
+    let worker = Rc::clone(worker);
+    let moving = async move {
+        let begun = Instant::now();
+        for (place, attachment) in connections.iter().enumerate() {
+            let at = Duration::from_millis(spread_ms * place as u64 / count.max(1));
+            tokio::time::sleep(at.saturating_sub(begun.elapsed())).await;
+            worker.close(attachment, Disconnect::Drain);
+        }
+    };
+    actix_rt::spawn(moving);
+}
+
+impl Actor for Fanout {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(mut inbox) = self.inbox.take() {
+            let batches = futures_util::stream::poll_fn(move |cx| {
+                let mut batch = Vec::new();
+                inbox
+                    .poll_recv_many(cx, &mut batch, INBOX_BATCH)
+                    .map(|received| (received > 0).then_some(batch))
+            });
+            ctx.add_stream(batches);
+        }
+        ctx.run_interval(Duration::from_secs(1), |this, _| {
+            let due = this.worker.wheel.borrow_mut().advance(this.worker.now());
+            for key in due {
+                this.worker.care(key);
+            }
+        });
+    }
+}
+
+impl StreamHandler<Vec<FanoutMessage>> for Fanout {
+    fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
+        let mut received = Vec::new();
+        for message in batch {
+            if let FanoutMessage::Deliver(event) = &message {
+                received.extend(event.received_at);
+            }
+            self.apply(message);
+        }
+        if let Some(overflow) = self.worker.fanout.take_overflow() {
+            for room_id in overflow.rooms {
+                self.worker.resync(room_id);
+            }
+            for connection in overflow.connections {
+                self.worker
+                    .disconnect(Target::Connection(connection), Disconnect::Resync);
+            }
+        }
+        if !self.is_flushing {
+            self.flush(ctx);
+        }
+        for at in received {
+            DELIVERY_MS.observe(at.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+}

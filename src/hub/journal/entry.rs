@@ -1,0 +1,223 @@
+//! What is handed to the journal, and how its fate is told.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use crate::hub::fanout::ReplyAddress;
+use crate::protocol::data::Data;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::event::{MembershipChange, Role, Seq};
+use crate::protocol::id::{EventId, RoomId, UserId};
+use crate::protocol::reply::{Emitted, Published, Reply};
+
+/// A change of a room that waits for its place in the room's log.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The room.
+    pub(crate) room_id: RoomId,
+    /// Who does it.
+    pub(crate) user_id: UserId,
+    /// The id that the event will have.
+    pub(crate) id: EventId,
+    /// What is done.
+    pub(crate) content: Content,
+    /// When the node got it.
+    pub(crate) received_at: Instant,
+    /// Whom to tell.
+    pub(crate) reply_to: ReplyTo,
+}
+
+/// What is done.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// Something is said.
+    Message {
+        body: Box<str>,
+        client_id: Box<str>,
+    },
+    /// The application's own event.
+    Custom {
+        name: Box<str>,
+        data: Data,
+        client_id: Option<Box<str>>,
+    },
+    /// A membership changes.
+    Membership {
+        member_id: UserId,
+        change: MembershipChange,
+        role: Option<Role>,
+    },
+}
+
+impl Content {
+    /// The sender's own key.
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Message { client_id, .. } => Some(client_id),
+            Self::Custom { client_id, .. } => client_id.as_deref(),
+            Self::Membership { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_membership(&self) -> bool {
+        matches!(self, Self::Membership { .. })
+    }
+
+    /// Tells a retry from a key used for something else: 16 bytes of a SHA-256 over kind and
+    /// content.
+    pub(crate) fn fingerprint(&self) -> Vec<u8> {
+        let mut digest = Sha256::new();
+        match self {
+            Self::Message { body, .. } => {
+                digest.update(b"message\0");
+                digest.update(body.as_bytes());
+            }
+            Self::Custom { name, data, .. } => {
+                digest.update(b"custom\0");
+                digest.update(name.as_bytes());
+                digest.update(b"\0");
+                digest.update(data.json().as_bytes());
+            }
+            Self::Membership { .. } => digest.update(b"membership\0"),
+        }
+        digest.finalize()[..16].to_vec()
+    }
+}
+
+impl Entry {
+    /// About how much the entry weighs in a batch, bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        128 + match &self.content {
+            Content::Message { body, client_id } => 2 * body.len() + client_id.len(),
+            Content::Custom { name, data, .. } => name.len() + data.json().len(),
+            Content::Membership { .. } => 0,
+        }
+    }
+}
+
+/// An entry has its place in the log, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) seq: Seq,
+    pub(crate) msg_no: Option<u64>,
+    pub(crate) id: EventId,
+    pub(crate) created_at: Timestamp,
+}
+
+/// What became of an entry. `Ok(None)` is a membership change that changed nothing.
+pub(crate) type Outcome = Result<Option<Committed>, Refusal>;
+
+/// Whom to tell what became of an entry. Whoever is not told otherwise, because the writer
+/// panicked or the node is going down, is told `unknown, retry` when this is dropped.
+#[derive(Debug)]
+pub(crate) struct ReplyTo(Option<Recipient>);
+
+#[derive(Debug)]
+enum Recipient {
+    Caller(oneshot::Sender<Outcome>),
+    Connection(ReplyAddress),
+}
+
+impl ReplyTo {
+    /// Somebody on this node who waits.
+    pub(crate) fn caller() -> (Self, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(Recipient::Caller(sender))), receiver)
+    }
+
+    /// A connection's request.
+    pub(crate) fn connection(address: ReplyAddress) -> Self {
+        Self(Some(Recipient::Connection(address)))
+    }
+
+    /// Tells.
+    pub(crate) fn send(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        match self.0.take() {
+            // The caller has gone: nobody wants to know.
+            Some(Recipient::Caller(sender)) => drop(sender.send(outcome)),
+            Some(Recipient::Connection(address)) => address.send(outcome.map(reply)),
+            None => {}
+        }
+    }
+}
+
+impl Drop for ReplyTo {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.tell(Err(unknown()));
+        }
+    }
+}
+
+/// The refusal of an entry whose fate is not known.
+pub(crate) fn unknown() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unknown,
+        "the commit was interrupted: it may be stored or not; send it again with the same client_id",
+    )
+}
+
+/// The refusal of an entry while Postgres cannot be reached.
+pub(crate) fn unavailable() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unavailable,
+        "the database is not available; nothing was stored, try again",
+    )
+}
+
+fn reply(committed: Option<Committed>) -> Reply {
+    match committed {
+        Some(Committed {
+            seq,
+            msg_no: Some(msg_no),
+            id,
+            created_at,
+        }) => Reply::Published(Published {
+            seq,
+            msg_no,
+            id,
+            created_at,
+        }),
+        Some(Committed {
+            seq,
+            msg_no: None,
+            id,
+            created_at,
+        }) => Reply::Emitted(Emitted {
+            seq,
+            id,
+            created_at,
+        }),
+        None => Reply::Done {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_forgotten_is_told_unknown() {
+        let (reply_to, receiver) = ReplyTo::caller();
+        drop(reply_to);
+        let outcome = receiver.await.unwrap();
+        assert_eq!(outcome.unwrap_err().code, ErrorCode::Unknown);
+    }
+
+    #[test]
+    fn fingerprints_tell_kinds_and_contents_apart() {
+        let message = |body: &str| Content::Message {
+            body: body.into(),
+            client_id: "c".into(),
+        };
+        assert_eq!(message("a").fingerprint(), message("a").fingerprint());
+        assert_ne!(message("a").fingerprint(), message("b").fingerprint());
+    }
+}

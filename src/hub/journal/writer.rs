@@ -1,0 +1,388 @@
+//! The writer: an actor around the queue, with two lanes to Postgres.
+//!
+//! The *main* lane writes batch after batch. When a room's head is locked by somebody else, that
+//! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
+//! while the main lane goes on with the other rooms.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::{mpsc, oneshot};
+
+use super::entry::{Committed, Content, Entry, unavailable};
+use super::flight::{Link, Place};
+use super::queue::{BatchLimits, Queue};
+use super::write::{Fate, Patience, Written, earlier_failed, write};
+use super::{Slot, Work};
+use crate::config;
+use crate::hub::delivery::Delivery;
+use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE};
+use crate::hub::supervision::{ActorId, Guard};
+use crate::protocol::event::{Event, EventBody};
+use crate::protocol::id::RoomId;
+use crate::store::{SessionOptions, StoreError, connect_single};
+
+/// How many works are taken from the inbox at once.
+const INBOX_BATCH: usize = 256;
+
+/// What a writer needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct WriterSettings {
+    /// Where Postgres is.
+    pub(crate) database_url: String,
+    /// How to connect.
+    pub(crate) connect: SessionOptions,
+    /// Bounds and time-outs.
+    pub(crate) journal: config::Journal,
+}
+
+/// The actor.
+pub(crate) struct Writer {
+    slot: Arc<Slot>,
+    settings: WriterSettings,
+    delivery: Delivery,
+    inbox: Option<mpsc::Receiver<Work>>,
+    queue: Queue,
+    main: Lane,
+    patient: Lane,
+    flushes: Vec<oneshot::Sender<()>>,
+    guard: Guard,
+}
+
+/// One connection and what it is doing.
+#[derive(Default)]
+struct Lane {
+    link: Option<Rc<Link>>,
+    busy: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LaneName {
+    Main,
+    Patient,
+}
+
+impl Writer {
+    /// A writer for a place, whose inbox is open from now on.
+    pub(crate) fn new(
+        slot: Arc<Slot>,
+        settings: WriterSettings,
+        delivery: Delivery,
+        reports: mpsc::Sender<crate::hub::supervision::Down>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(slot.queue_max.max(1));
+        slot.up.store(false, Ordering::Relaxed);
+        slot.stalled.store(false, Ordering::Relaxed);
+        *slot.inbox.write() = Some(sender);
+        let limits = BatchLimits {
+            max_events: settings.journal.batch_max_events,
+            max_bytes: settings.journal.batch_max_bytes,
+        };
+        Self {
+            guard: Guard::new(ActorId::Writer(slot.number), reports),
+            slot,
+            settings,
+            delivery,
+            inbox: Some(receiver),
+            queue: Queue::new(limits),
+            main: Lane::default(),
+            patient: Lane::default(),
+            flushes: Vec::new(),
+        }
+    }
+
+    fn lane(&mut self, name: LaneName) -> &mut Lane {
+        match name {
+            LaneName::Main => &mut self.main,
+            LaneName::Patient => &mut self.patient,
+        }
+    }
+
+    /// Connects a lane, trying again until it succeeds.
+    fn connect(&self, name: LaneName, ctx: &mut Context<Self>) {
+        let settings = self.settings.clone();
+        let number = self.slot.number;
+        let connecting = async move {
+            let first = Duration::from_millis(20);
+            let longest = Duration::from_millis(settings.journal.reconnect_max_ms);
+            let mut pause = first;
+            loop {
+                match open_link(&settings, name).await {
+                    Ok(link) => return link,
+                    Err(error) if pause == first => {
+                        tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
+                    }
+                    Err(error) => tracing::debug!(writer = number, lane = ?name, %error, "still no connection"),
+                }
+                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+                pause = (pause * 2).min(longest);
+            }
+        };
+        ctx.spawn(connecting.into_actor(self).map(move |link, this, ctx| {
+            tracing::debug!(writer = number, lane = ?name, "the journal is connected");
+            this.lane(name).link = Some(Rc::new(link));
+            if name == LaneName::Main {
+                this.slot.stalled.store(false, Ordering::Relaxed);
+                this.slot.up.store(true, Ordering::Relaxed);
+            }
+            this.advance(ctx);
+        }));
+    }
+
+    /// Sends what can be sent.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        if self.main.link.as_ref().is_some_and(|link| link.is_closed()) && !self.main.busy {
+            self.lose_link(LaneName::Main, ctx);
+        }
+        if self.can_fly(LaneName::Main) {
+            let batch = self.queue.next_batch();
+            self.launch(LaneName::Main, batch, ctx);
+        }
+        if self.can_fly(LaneName::Patient) {
+            let batch = self.queue.next_patient_batch();
+            self.launch(LaneName::Patient, batch, ctx);
+        }
+        if !self.flushes.is_empty() && self.queue.is_empty() && !self.main.busy && !self.patient.busy {
+            for flush in self.flushes.drain(..) {
+                // Whoever asked may have gone.
+                flush.send(()).ok();
+            }
+        }
+    }
+
+    fn can_fly(&mut self, name: LaneName) -> bool {
+        let lane = self.lane(name);
+        lane.link.is_some() && !lane.busy
+    }
+
+    fn launch(&mut self, name: LaneName, batch: Vec<Entry>, ctx: &mut Context<Self>) {
+        let Some(link) = self.lane(name).link.clone() else {
+            return;
+        };
+        if batch.is_empty() {
+            return;
+        }
+        JOURNAL_BATCH_EVENTS.observe(batch.len() as f64);
+        self.lane(name).busy = true;
+        let rooms: Vec<RoomId> = batch.iter().map(|entry| entry.room_id).collect();
+        let journal = &self.settings.journal;
+        let stalled_after = Duration::from_millis(journal.stalled_after_ms);
+        let timeout = Duration::from_millis(journal.flight_timeout_ms);
+        let patience = match name {
+            LaneName::Main => Patience::HandOver,
+            LaneName::Patient => Patience::GiveUp,
+        };
+        let slot = Arc::clone(&self.slot);
+        let flight = async move {
+            let started = Instant::now();
+            let written = write(link, batch, patience, timeout);
+            tokio::pin!(written);
+            let written = if name == LaneName::Main {
+                match tokio::time::timeout(stalled_after, &mut written).await {
+                    Ok(written) => written,
+                    Err(_) => {
+                        // Refuse newcomers at once: they would only wait behind this batch.
+                        slot.stalled.store(true, Ordering::Relaxed);
+                        tracing::warn!(writer = slot.number, "Postgres does not answer; publishes are refused meanwhile");
+                        written.await
+                    }
+                }
+            } else {
+                written.await
+            };
+            slot.stalled.store(false, Ordering::Relaxed);
+            JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
+            written
+        };
+        ctx.spawn(flight.into_actor(self).map(move |written, this, ctx| {
+            this.lane(name).busy = false;
+            this.settle(written, name, ctx);
+            if name == LaneName::Patient {
+                this.queue.release(rooms);
+            }
+            this.advance(ctx);
+        }));
+    }
+
+    /// Tells everyone what became of a batch.
+    fn settle(&mut self, written: Written, name: LaneName, ctx: &mut Context<Self>) {
+        let mut held = Vec::new();
+        let mut settled = Vec::with_capacity(written.settled.len());
+        for (entry, fate) in written.settled {
+            match fate {
+                Fate::Held => held.push(entry),
+                Fate::Committed(place) => {
+                    self.delivery.committed(event(&entry, &place), entry.received_at);
+                    settled.push((entry, Ok(Some(committed(&place))), "committed"));
+                }
+                Fate::Known(place) => {
+                    settled.push((entry, Ok(place.as_ref().map(committed)), "duplicate"));
+                }
+                Fate::Failed(refusal) => {
+                    let label = refusal.code.as_str();
+                    settled.push((entry, Err(refusal), label));
+                }
+            }
+        }
+        // The rooms have their events before anybody has an ack: both are after the commit.
+        self.delivery.flush();
+        for (room, sender) in written.failed_senders {
+            for entry in self.queue.take_later(room, sender) {
+                settled.push((entry, Err(earlier_failed()), "earlier_failed"));
+            }
+        }
+        self.queue.hold(held);
+        if written.link_lost {
+            self.lose_link(name, ctx);
+        }
+        for (entry, outcome, label) in settled {
+            self.answer(entry, outcome, label);
+        }
+    }
+
+    /// Drops a lane's connection; what waits is refused rather than kept waiting for a database
+    /// that may be gone for long.
+    fn lose_link(&mut self, name: LaneName, ctx: &mut Context<Self>) {
+        self.lane(name).link = None;
+        if name == LaneName::Main {
+            self.slot.up.store(false, Ordering::Relaxed);
+            for entry in self.queue.take_all() {
+                self.answer(entry, Err(unavailable()), "unavailable");
+            }
+        }
+        self.connect(name, ctx);
+    }
+
+    fn answer(&self, entry: Entry, outcome: super::entry::Outcome, label: &str) {
+        JOURNAL_OUTCOMES.with_label_values(&[label]).inc();
+        JOURNAL_QUEUE.dec();
+        self.slot.settled(1);
+        entry.reply_to.send(outcome);
+    }
+}
+
+impl Actor for Writer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(mut inbox) = self.inbox.take() {
+            let batches = futures_util::stream::poll_fn(move |cx| {
+                let mut batch = Vec::new();
+                inbox
+                    .poll_recv_many(cx, &mut batch, INBOX_BATCH)
+                    .map(|received| (received > 0).then_some(batch))
+            });
+            ctx.add_stream(batches);
+        }
+        self.connect(LaneName::Main, ctx);
+        self.connect(LaneName::Patient, ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.guard.finish();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What is left is answered `unknown` as it is dropped; the counts must not keep it.
+        let left = self.slot.queued.swap(0, Ordering::Relaxed);
+        JOURNAL_QUEUE.sub(i64::try_from(left).unwrap_or_default());
+        self.slot.up.store(false, Ordering::Relaxed);
+    }
+}
+
+impl StreamHandler<Vec<Work>> for Writer {
+    fn handle(&mut self, batch: Vec<Work>, ctx: &mut Self::Context) {
+        for work in batch {
+            match work {
+                Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
+                Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
+                Work::Flush(done) => self.flushes.push(done),
+            }
+        }
+        self.advance(ctx);
+    }
+}
+
+async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, LinkError> {
+    let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
+    let lock_timeout = Duration::from_millis(match name {
+        LaneName::Main => settings.journal.lock_timeout_ms,
+        LaneName::Patient => settings.journal.patient_lock_timeout_ms,
+    });
+    let opening = async {
+        let options = SessionOptions {
+            application_name: "hubbub-journal",
+            synchronous_commit: true,
+            ..settings.connect.clone()
+        };
+        let (client, driver) = connect_single(&settings.database_url, &options).await?;
+        // It ends with the client.
+        drop(driver);
+        Ok(Link::prepare(client, lock_timeout, timeout).await?)
+    };
+    tokio::time::timeout(timeout, opening)
+        .await
+        .map_err(|_| LinkError::TimedOut)?
+}
+
+/// Why a lane could not be connected.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("preparing the journal's statements: {0}")]
+    Prepare(#[from] tokio_postgres::Error),
+    #[error("no connection within the time-out")]
+    TimedOut,
+}
+
+fn committed(place: &Place) -> Committed {
+    Committed {
+        seq: place.seq,
+        msg_no: place.msg_no,
+        id: place.id,
+        created_at: place.created_at,
+    }
+}
+
+fn event(entry: &Entry, place: &Place) -> Event {
+    let body = match &entry.content {
+        Content::Message { body, client_id } => EventBody::Message {
+            msg_no: place.msg_no.unwrap_or_default(),
+            body: body.clone(),
+            client_id: client_id.clone(),
+        },
+        Content::Custom {
+            name,
+            data,
+            client_id,
+        } => EventBody::Custom {
+            name: name.clone(),
+            data: data.clone(),
+            client_id: client_id.clone(),
+        },
+        Content::Membership {
+            member_id,
+            change,
+            role,
+        } => EventBody::Membership {
+            user_id: *member_id,
+            change: *change,
+            role: *role,
+        },
+    };
+    Event {
+        room_id: entry.room_id,
+        epoch: place.epoch,
+        seq: place.seq,
+        id: place.id,
+        user_id: entry.user_id,
+        created_at: place.created_at,
+        body,
+    }
+}

@@ -1,0 +1,134 @@
+//! What the hub counts.
+
+use std::sync::LazyLock;
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use crate::metric::{counter, counters, gauge, histogram};
+
+/// Open WebSocket connections.
+pub(crate) static CONNECTIONS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("websocket_active_connections", "Open WebSocket connections"));
+
+/// Connections closed by the hub, by reason.
+pub(crate) static DISCONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "websocket_disconnects_total",
+        "Connections that the hub closed, by reason",
+        &["reason"],
+    )
+});
+
+/// Commands, by name and result.
+pub(crate) static COMMANDS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_commands_total",
+        "Commands of clients, by name",
+        &["command"],
+    )
+});
+
+/// From the publish's arrival at this node to its events' last write, milliseconds; once for each
+/// event and worker thread.
+pub(crate) static DELIVERY_MS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "message_delivery_time_ms",
+        "From a publish's arrival to the write to its receivers, milliseconds",
+        &[
+            0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0,
+        ],
+    )
+});
+
+/// Frames handed to connections.
+pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_deliveries_total",
+        "Pushes handed to a connection's outbox",
+    )
+});
+
+/// Ephemeral pushes that were dropped, by reason.
+pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_ephemeral_dropped_total",
+        "Ephemeral pushes dropped, by the queue that was full",
+        &["queue"],
+    )
+});
+
+/// Room actors on this node.
+pub(crate) static ROOMS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("hub_active_rooms", "Rooms with an actor on this node"));
+
+/// Gaps that rooms filled from Postgres.
+pub(crate) static GAPS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_room_gaps_total",
+        "Holes in a room's events that were filled from Postgres",
+    )
+});
+
+/// Actors that ended unasked, by kind.
+pub(crate) static ACTORS_DOWN: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_actors_down_total",
+        "Actors that ended unasked and were recreated, by kind",
+        &["actor"],
+    )
+});
+
+/// Messages that did not fit into an actor's or a worker's queue, by queue.
+pub(crate) static OVERFLOWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_queue_overflows_total",
+        "Messages that found a queue full, by queue",
+        &["queue"],
+    )
+});
+
+/// Entries handed to the journal and not settled.
+pub(crate) static JOURNAL_QUEUE: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "journal_queue_events",
+        "Entries handed to the journal and not settled",
+    )
+});
+
+/// Entries for each batch.
+pub(crate) static JOURNAL_BATCH_EVENTS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "journal_batch_events",
+        "Entries in a batch",
+        &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+    )
+});
+
+/// How long a batch takes.
+pub(crate) static JOURNAL_FLIGHT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "journal_flight_seconds",
+        "From sending a batch to its commit",
+        &[
+            0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+        ],
+    )
+});
+
+/// What became of the journal's entries.
+pub(crate) static JOURNAL_OUTCOMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "journal_entries_total",
+        "Entries settled by the journal, by outcome",
+        &["outcome"],
+    )
+});
+
+/// Envelopes on the bus, by what became of them.
+pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_bus_envelopes_total",
+        "Envelopes on the bus: in, out, lost (an inbox was full), bad (could not be read)",
+        &["fate"],
+    )
+});

@@ -1,0 +1,260 @@
+//! What a room's actor knows of the room's log: where it is, and the last events. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::hub::encoded::SharedEvent;
+use crate::protocol::event::{Epoch, EventBody, Seq};
+use crate::protocol::id::UserId;
+use crate::protocol::reply::{Gap, GapReason};
+
+/// How much a room remembers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemoryLimits {
+    pub(crate) max_events: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// The log as far as it has been delivered on this node.
+#[derive(Debug)]
+pub(crate) struct RoomLog {
+    limits: MemoryLimits,
+    epoch: Epoch,
+    /// The last event given to the fan-out.
+    delivered: Seq,
+    /// The last events up to `delivered`, without a hole.
+    memory: VecDeque<Arc<SharedEvent>>,
+    memory_bytes: usize,
+    /// Events that came before one that precedes them.
+    early: BTreeMap<Seq, Arc<SharedEvent>>,
+}
+
+/// What to answer a connection that wants to go on from a position.
+#[derive(Debug)]
+pub(crate) enum Replay {
+    /// These, then the live events.
+    Events(Vec<Arc<SharedEvent>>, Option<Gap>),
+    /// Memory does not reach back far enough.
+    Behind,
+}
+
+impl RoomLog {
+    /// A log whose head is at `head`.
+    pub(crate) fn new(epoch: Epoch, head: Seq, limits: MemoryLimits) -> Self {
+        Self {
+            limits,
+            epoch,
+            delivered: head,
+            memory: VecDeque::new(),
+            memory_bytes: 0,
+            early: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn delivered(&self) -> Seq {
+        self.delivered
+    }
+
+    /// Takes events in, whatever their order and however often, and gives those whose turn it is.
+    pub(crate) fn accept(
+        &mut self,
+        events: impl IntoIterator<Item = Arc<SharedEvent>>,
+    ) -> Vec<Arc<SharedEvent>> {
+        let mut ready = Vec::new();
+        for event in events {
+            let seq = event.event.seq;
+            if seq <= self.delivered {
+                continue;
+            }
+            if seq == self.delivered + 1 {
+                self.deliver(event, &mut ready);
+                while let Some(event) = self.early.remove(&(self.delivered + 1)) {
+                    self.deliver(event, &mut ready);
+                }
+            } else {
+                self.early.insert(seq, event);
+                // What is furthest ahead can be read again from Postgres.
+                if self.early.len() > self.limits.max_events {
+                    self.early.pop_last();
+                }
+            }
+        }
+        ready
+    }
+
+    /// Whether an event is known to be missing.
+    pub(crate) fn has_gap(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// What a connection gets that has everything up to `since`.
+    pub(crate) fn replay(&self, since: Option<Seq>, epoch: Option<Epoch>) -> Replay {
+        let Some(since) = since else {
+            return Replay::Events(Vec::new(), None);
+        };
+        if since > self.delivered || epoch.is_some_and(|epoch| epoch != self.epoch) {
+            // Nothing that the client has can be trusted to be this log's.
+            let gap = Gap {
+                from: 1,
+                to: self.delivered,
+                reason: GapReason::Epoch,
+            };
+            return Replay::Events(Vec::new(), Some(gap));
+        }
+        match self.memory_after(since) {
+            Some(events) => Replay::Events(events.cloned().collect(), None),
+            None => Replay::Behind,
+        }
+    }
+
+    /// Whether the user's membership has ended after `seq`; none if that is not remembered.
+    pub(crate) fn has_left_since(&self, user: UserId, seq: Seq) -> Option<bool> {
+        let ends = |event: &Arc<SharedEvent>| {
+            matches!(
+                event.event.body,
+                EventBody::Membership { user_id, change, .. }
+                    if user_id == user && change.ends_membership()
+            )
+        };
+        let mut later = self.memory_after(seq.min(self.delivered))?;
+        Some(later.any(ends))
+    }
+
+    /// The events after `seq`; none if memory does not reach back to it.
+    fn memory_after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<SharedEvent>>> {
+        let missed = usize::try_from(self.delivered.checked_sub(seq)?).ok()?;
+        let start = self.memory.len().checked_sub(missed)?;
+        Some(self.memory.range(start..))
+    }
+
+    fn deliver(&mut self, event: Arc<SharedEvent>, ready: &mut Vec<Arc<SharedEvent>>) {
+        self.delivered = event.event.seq;
+        self.memory_bytes += event.size_bytes();
+        self.memory.push_back(Arc::clone(&event));
+        while self.memory.len() > self.limits.max_events
+            || self.memory_bytes > self.limits.max_bytes
+        {
+            let Some(oldest) = self.memory.pop_front() else {
+                break;
+            };
+            self.memory_bytes -= oldest.size_bytes();
+        }
+        ready.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::event::{Event, MembershipChange};
+    use crate::protocol::id::{EventId, RoomId};
+
+    const LIMITS: MemoryLimits = MemoryLimits {
+        max_events: 4,
+        max_bytes: 1_000_000,
+    };
+
+    fn event(seq: Seq) -> Arc<SharedEvent> {
+        let body = EventBody::Message {
+            msg_no: seq,
+            body: "x".into(),
+            client_id: "c".into(),
+        };
+        with_body(seq, body)
+    }
+
+    fn with_body(seq: Seq, body: EventBody) -> Arc<SharedEvent> {
+        let event = Event {
+            room_id: RoomId(uuid::Uuid::nil()),
+            epoch: Epoch(1),
+            seq,
+            id: EventId::generate(),
+            user_id: UserId::generate(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            body,
+        };
+        SharedEvent::new(event, None)
+    }
+
+    fn seqs<'a>(events: impl IntoIterator<Item = &'a Arc<SharedEvent>>) -> Vec<Seq> {
+        events.into_iter().map(|event| event.event.seq).collect()
+    }
+
+    fn replayed(log: &RoomLog, since: Seq) -> Option<Vec<Seq>> {
+        match log.replay(Some(since), None) {
+            Replay::Events(events, None) => Some(seqs(&events)),
+            Replay::Events(..) => panic!("a gap"),
+            Replay::Behind => None,
+        }
+    }
+
+    #[test]
+    fn early_events_wait_and_doubles_are_dropped() {
+        let mut log = RoomLog::new(Epoch(1), 10, LIMITS);
+        assert_eq!(seqs(&log.accept([event(11), event(11), event(9)])), [11]);
+        assert!(log.accept([event(13), event(14)]).is_empty());
+        assert!(log.has_gap());
+        assert_eq!(seqs(&log.accept([event(12)])), [12, 13, 14]);
+        assert!(!log.has_gap());
+    }
+
+    #[test]
+    fn replay_is_from_memory_or_not_at_all() {
+        let mut log = RoomLog::new(Epoch(1), 0, LIMITS);
+        log.accept((1..=6).map(event));
+        assert_eq!(replayed(&log, 6), Some(vec![]));
+        assert_eq!(replayed(&log, 4), Some(vec![5, 6]));
+        assert_eq!(replayed(&log, 2), Some(vec![3, 4, 5, 6]));
+        assert_eq!(replayed(&log, 1), None, "forgotten");
+    }
+
+    #[test]
+    fn another_epoch_and_the_future_are_gaps() {
+        let log = RoomLog::new(Epoch(1), 5, LIMITS);
+        for (since, epoch) in [(3, Some(Epoch(2))), (6, Some(Epoch(1))), (6, None)] {
+            let Replay::Events(events, Some(gap)) = log.replay(Some(since), epoch) else {
+                panic!("no gap for {since}");
+            };
+            assert!(events.is_empty());
+            assert_eq!((gap.from, gap.to, gap.reason), (1, 5, GapReason::Epoch));
+        }
+    }
+
+    #[test]
+    fn who_left_is_known_as_far_as_memory_reaches() {
+        let user = UserId::generate();
+        let left = EventBody::Membership {
+            user_id: user,
+            change: MembershipChange::Left,
+            role: None,
+        };
+        let mut log = RoomLog::new(Epoch(1), 5, LIMITS);
+        log.accept([event(6), with_body(7, left), event(8)]);
+        assert_eq!(log.has_left_since(user, 5), Some(true));
+        assert_eq!(log.has_left_since(user, 7), Some(false));
+        assert_eq!(log.has_left_since(UserId::generate(), 5), Some(false));
+        assert_eq!(log.has_left_since(user, 4), None);
+        assert_eq!(log.has_left_since(user, 99), Some(false), "checked later");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_delivered_in_order_and_once(order in prop::collection::vec(1u64..30, 0..120)) {
+            let limits = MemoryLimits { max_events: 100, max_bytes: 1_000_000 };
+            let mut log = RoomLog::new(Epoch(1), 0, limits);
+            let mut delivered = Vec::new();
+            for seq in &order {
+                delivered.extend(seqs(&log.accept([event(*seq)])));
+            }
+            let whole: Vec<Seq> = (1..=delivered.len() as u64).collect();
+            prop_assert_eq!(&delivered, &whole);
+            prop_assert!(!order.contains(&(delivered.len() as u64 + 1)));
+        }
+    }
+}

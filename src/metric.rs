@@ -1,0 +1,54 @@
+//! Making metrics, on the default registry. Each layer defines its own beside its code; the page
+//! at `/metrics` gathers them all.
+//!
+//! # Panics
+//! A name that is malformed or taken is a defect of the program, not of its input; the first use
+//! of the metric panics, which any test that touches it shows.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    core::Collector,
+};
+
+fn registered<C: Collector + Clone + 'static>(name: &str, made: prometheus::Result<C>) -> C {
+    let registered = made.and_then(|metric| {
+        prometheus::register(Box::new(metric.clone()))?;
+        Ok(metric)
+    });
+    match registered {
+        Ok(metric) => metric,
+        Err(error) => panic!("metric {name}: {error}"),
+    }
+}
+
+/// A counter.
+#[must_use]
+pub fn counter(name: &str, help: &str) -> IntCounter {
+    registered(name, IntCounter::new(name, help))
+}
+
+/// A counter for each combination of labels.
+#[must_use]
+pub fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(name, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// A gauge.
+#[must_use]
+pub fn gauge(name: &str, help: &str) -> IntGauge {
+    registered(name, IntGauge::new(name, help))
+}
+
+/// A histogram with these upper bounds.
+#[must_use]
+pub fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(name, Histogram::with_opts(options))
+}
+
+/// A histogram for each combination of labels.
+#[must_use]
+pub fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(name, HistogramVec::new(options, labels))
+}

@@ -1,0 +1,228 @@
+//! Replies, errors and pushes as complete WebSocket frames of text.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::request::RequestId;
+use crate::protocol::error::Refusal;
+use crate::protocol::push::Push;
+use crate::protocol::reply::Reply;
+use crate::protocol::websocket::encode;
+
+/// Room that most answers fit into at once, bytes.
+const USUAL_BYTES: usize = 256;
+
+/// What is sent in place of a value that has no form in JSON. None of ours is such a value.
+const NOT_JSON: &[u8] =
+    br#"{"err":{"code":"internal","message":"the answer cannot be written","retry":true}}"#;
+
+#[derive(Serialize)]
+struct Good<'a> {
+    id: &'a RequestId,
+    ok: &'a Reply,
+}
+
+#[derive(Serialize)]
+struct Bad<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RequestId>,
+    err: &'a Refusal,
+}
+
+/// `{"id":…,"ok":{…}}`. A request without an id gets none.
+#[must_use]
+pub fn encode_reply(id: &RequestId, reply: &Reply) -> Bytes {
+    let expected_bytes = match reply {
+        Reply::History(page) => page.messages.iter().map(|it| it.body.len() + 300).sum(),
+        Reply::Presence(presence) => presence.users.len() * 39,
+        _ => 0,
+    };
+    frame(expected_bytes, &Good { id, ok: reply })
+}
+
+/// `{"id":…,"err":{…}}`, or without `id` if the request had none that could be read.
+#[must_use]
+pub fn encode_error(id: Option<&RequestId>, refusal: &Refusal) -> Bytes {
+    frame(refusal.message.len(), &Bad { id, err: refusal })
+}
+
+/// `{"push":…,…}`: the same bytes for everyone who gets it.
+#[must_use]
+pub fn encode_push(push: &Push<'_>) -> Bytes {
+    let expected_bytes = match push {
+        Push::Message {
+            body, client_id, ..
+        } => body.len() + client_id.len(),
+        Push::Event { name, data, .. } => name.len() + data.json().len(),
+        Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
+        Push::Drain { cursor, .. } => cursor.len(),
+        Push::Member { .. } | Push::Typing { .. } | Push::Removed { .. } => 0,
+    };
+    frame(expected_bytes, push)
+}
+
+fn frame<T: Serialize>(expected_bytes: usize, value: &T) -> Bytes {
+    encode::text_with(USUAL_BYTES + expected_bytes, |bytes| {
+        serde_json::to_writer(bytes, value)
+    })
+    .unwrap_or_else(|_| encode::text(NOT_JSON))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::data::Data;
+    use crate::protocol::error::ErrorCode;
+    use crate::protocol::event::{Epoch, Event, EventBody, MembershipChange, Role};
+    use crate::protocol::id::{EventId, RoomId, UserId};
+    use crate::protocol::reply::{Gap, GapReason, Joined, Published};
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    const ROOM: RoomId = RoomId(Uuid::from_u128(1));
+    const USER: UserId = UserId(Uuid::from_u128(2));
+    const EVENT: EventId = EventId(Uuid::from_u128(3));
+
+    /// The payload of a frame of text.
+    fn json(frame: &Bytes) -> Value {
+        assert_eq!(frame[0], 0x81);
+        let start = if frame[1] == 126 { 4 } else { 2 };
+        serde_json::from_slice(&frame[start..]).unwrap()
+    }
+
+    fn event(body: EventBody) -> Event {
+        Event {
+            room_id: ROOM,
+            epoch: Epoch(1),
+            seq: 41,
+            id: EVENT,
+            user_id: USER,
+            created_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+            body,
+        }
+    }
+
+    #[test]
+    fn replies() {
+        let published = Reply::Published(Published {
+            seq: 41,
+            msg_no: 30,
+            id: EVENT,
+            created_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+        });
+        assert_eq!(
+            json(&encode_reply(&RequestId::Number(2), &published)),
+            json!({"id": 2, "ok": {
+                "seq": 41, "msg_no": 30, "id": EVENT, "created_at": "2026-01-02T03:04:05.678901Z"
+            }})
+        );
+        let joined = Reply::Joined(Joined {
+            room: ROOM,
+            epoch: Epoch(7),
+            last_seq: 40,
+            replayed: 28,
+            gap: Some(Gap {
+                from: 1,
+                to: 12,
+                reason: GapReason::Epoch,
+            }),
+            cursor: Some("AQ".into()),
+        });
+        assert_eq!(
+            json(&encode_reply(&RequestId::Text("a".into()), &joined)),
+            json!({"id": "a", "ok": {
+                "room": ROOM, "epoch": 7, "last_seq": 40, "replayed": 28, "cursor": "AQ",
+                "gap": {"from": 1, "to": 12, "reason": "too_many"}
+            }})
+        );
+        assert_eq!(
+            encode_reply(&RequestId::Number(0), &Reply::Done {}),
+            encode::text(br#"{"id":0,"ok":{}}"#)
+        );
+    }
+
+    #[test]
+    fn errors() {
+        let refusal = Refusal::new(ErrorCode::Unavailable, "no database");
+        assert_eq!(
+            encode_error(Some(&RequestId::Number(9)), &refusal),
+            encode::text(
+                br#"{"id":9,"err":{"code":"unavailable","message":"no database","retry":true}}"#
+            )
+        );
+        assert_eq!(
+            encode_error(None, &refusal),
+            encode::text(br#"{"err":{"code":"unavailable","message":"no database","retry":true}}"#)
+        );
+    }
+
+    #[test]
+    fn the_substitute_is_an_error_as_any_other() {
+        let substitute: Value = serde_json::from_slice(NOT_JSON).unwrap();
+        assert_eq!(substitute["err"]["code"], ErrorCode::Internal.as_str());
+        assert_eq!(substitute["err"]["retry"], ErrorCode::Internal.retry());
+    }
+
+    #[test]
+    fn durable_pushes() {
+        let message = event(EventBody::Message {
+            msg_no: 30,
+            body: "hi \"you\"\n\u{2028}".into(),
+            client_id: "c1".into(),
+        });
+        assert_eq!(
+            json(&encode_push(&Push::from(&message))),
+            json!({
+                "push": "message", "room": ROOM, "seq": 41, "msg_no": 30, "id": EVENT,
+                "user_id": USER, "body": "hi \"you\"\n\u{2028}", "client_id": "c1",
+                "created_at": "2026-01-02T03:04:05.678901Z"
+            })
+        );
+        let member = event(EventBody::Membership {
+            user_id: UserId(Uuid::from_u128(4)),
+            change: MembershipChange::Added,
+            role: Some(Role::Member),
+        });
+        assert_eq!(
+            json(&encode_push(&Push::from(&member))),
+            json!({
+                "push": "member", "room": ROOM, "seq": 41, "id": EVENT,
+                "user_id": Uuid::from_u128(4), "change": "added", "role": "member", "by": USER,
+                "created_at": "2026-01-02T03:04:05.678901Z"
+            })
+        );
+    }
+
+    #[test]
+    fn ephemeral_pushes() {
+        let data: Data = serde_json::from_str(r#"{ "x": [1, 2.50] }"#).unwrap();
+        let cursor = Push::Event {
+            room: ROOM,
+            seq: None,
+            id: None,
+            name: "cursor",
+            data: &data,
+            user_id: USER,
+            client_id: None,
+            created_at: None,
+        };
+        let frame = encode_push(&cursor);
+        assert_eq!(
+            json(&frame),
+            json!({
+                "push": "event", "room": ROOM, "name": "cursor", "data": {"x": [1, 2.5]},
+                "user_id": USER
+            })
+        );
+        // The value goes as it came.
+        assert!(frame.windows(17).any(|it| it == br#"{ "x": [1, 2.50] "#));
+        let drain = Push::Drain {
+            after_ms: 250,
+            cursor: "AQ",
+        };
+        assert_eq!(
+            json(&encode_push(&drain)),
+            json!({"push": "drain", "after_ms": 250, "cursor": "AQ"})
+        );
+    }
+}

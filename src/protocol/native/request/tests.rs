@@ -1,0 +1,354 @@
+use super::*;
+use crate::protocol::event::Epoch;
+use crate::protocol::id::{RoomId, RoomRef};
+use proptest::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+const MESSAGE_BYTES: usize = 100;
+
+fn read(text: &str) -> Result<Request, RequestError> {
+    decode_request(text, MESSAGE_BYTES)
+}
+
+fn good(text: &str) -> Command {
+    read(text).unwrap().command
+}
+
+fn bad(text: &str) -> (&'static str, String) {
+    let refusal = read(text).unwrap_err().refusal;
+    (refusal.code.as_str(), refusal.message.into_owned())
+}
+
+fn general() -> RoomRef {
+    "general".parse().unwrap()
+}
+
+#[test]
+fn every_command() {
+    let id = Uuid::from_u128(7);
+    assert_eq!(
+        read(&format!(
+            r#"{{"id":1,"cmd":"join","room":"{id}","since":12,"epoch":-3}}"#
+        )),
+        Ok(Request {
+            id: Some(RequestId::Number(1)),
+            command: Command::Join {
+                room: RoomRef::Id(RoomId(id)),
+                since: Some(12),
+                epoch: Some(Epoch(-3)),
+            },
+        })
+    );
+    assert_eq!(
+        good(r#"{"cmd":"leave","room":"general"}"#),
+        Command::Leave { room: general() }
+    );
+    assert_eq!(
+        good(r#"{"cmd":"publish","room":"general","body":"h\u00fc\n","client_id":"c1"}"#),
+        Command::Publish {
+            room: general(),
+            body: "hü\n".into(),
+            client_id: "c1".into(),
+        }
+    );
+    assert_eq!(
+        good(r#"{"cmd":"typing","room":"general"}"#),
+        Command::Typing {
+            room: general(),
+            typing: true,
+        }
+    );
+    assert_eq!(
+        good(r#"{"cmd":"emit","room":"general","name":"n","data":null,"volatile":true}"#),
+        Command::Emit {
+            room: general(),
+            name: "n".into(),
+            data: serde_json::from_str("null").unwrap(),
+            volatile: true,
+            client_id: None,
+        }
+    );
+    assert_eq!(
+        good(r#"{"cmd":"presence","room":"general"}"#),
+        Command::Presence { room: general() }
+    );
+    assert_eq!(good(r#"{"cmd":"ping"}"#), Command::Ping);
+    assert_eq!(
+        good(r#"{"cmd":"auth.refresh","token":"t"}"#),
+        Command::AuthRefresh { token: "t".into() }
+    );
+}
+
+#[test]
+fn pages() {
+    let page =
+        |fields: &str| match good(&format!(r#"{{"cmd":"history","room":"general"{fields}}}"#)) {
+            Command::History { page, .. } => (page.anchor, page.limit),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(page(""), (PageAnchor::Newest, 50));
+    assert_eq!(page(r#","before":9"#), (PageAnchor::Before(9), 50));
+    assert_eq!(
+        page(r#","after":0,"limit":100"#),
+        (PageAnchor::After(0), 100)
+    );
+    for (fields, message) in [
+        (r#""before":1,"after":2"#, "exclude each other"),
+        (
+            r#""limit":0"#,
+            "`limit` must be a whole number from 1 to 100",
+        ),
+        (r#""limit":101"#, "from 1 to 100"),
+        (r#""before":-1"#, "`before` must be a whole number from 0"),
+        (r#""after":"x""#, "`after` must be"),
+    ] {
+        let (code, got) = bad(&format!(r#"{{"cmd":"history","room":"general",{fields}}}"#));
+        assert_eq!(code, "invalid_request");
+        assert!(got.contains(message), "{got}");
+    }
+}
+
+/// Every field of every command with every wrong type is refused by its name, with the id.
+#[test]
+fn wrong_types_are_named() {
+    let (text, number, flag, any) = ("text", "number", "flag", "any");
+    for (cmd, fields) in [
+        (
+            "join",
+            &[("room", text), ("since", number), ("epoch", number)][..],
+        ),
+        ("leave", &[("room", text)]),
+        (
+            "publish",
+            &[("room", text), ("body", text), ("client_id", text)],
+        ),
+        (
+            "history",
+            &[("room", text), ("before", number), ("limit", number)],
+        ),
+        ("typing", &[("room", text), ("typing", flag)]),
+        (
+            "emit",
+            &[
+                ("room", text),
+                ("name", text),
+                ("data", any),
+                ("volatile", flag),
+                ("client_id", text),
+            ],
+        ),
+        ("presence", &[("room", text)]),
+        ("auth.refresh", &[("token", text)]),
+    ] {
+        let request = |spoilt: &str, value: Option<&serde_json::Value>| {
+            let mut request = json!({"id": "q", "cmd": cmd});
+            for (name, kind) in fields {
+                request[*name] = match *kind {
+                    "text" => json!("general"),
+                    "number" => json!(1),
+                    "flag" => json!(true),
+                    _ => json!({"a": 1}),
+                };
+            }
+            if let Some(value) = value {
+                request[spoilt] = value.clone();
+            } else if let Some(object) = request.as_object_mut() {
+                object.remove(spoilt);
+            }
+            read(&request.to_string())
+        };
+        for (name, kind) in fields {
+            for value in [
+                json!("x"),
+                json!(1),
+                json!(1.5),
+                json!(-1e40),
+                json!(true),
+                json!([]),
+                json!({}),
+            ] {
+                let fits = match *kind {
+                    "text" => value.is_string(),
+                    "number" => value == json!(1),
+                    "flag" => value.is_boolean(),
+                    _ => true,
+                };
+                match request(name, Some(&value)) {
+                    Ok(_) => assert!(fits, "{cmd}.{name} = {value}"),
+                    Err(error) => {
+                        assert!(!fits, "{cmd}.{name} = {value}: {error}");
+                        assert_eq!(error.id, Some(RequestId::Text("q".into())));
+                        assert_eq!(error.refusal.code, ErrorCode::InvalidRequest);
+                        assert!(error.refusal.message.starts_with(&format!("`{name}` ")));
+                    }
+                }
+            }
+            let optional = ["since", "epoch", "before", "limit", "typing", "volatile"];
+            let is_optional = optional.contains(name) || (cmd == "emit" && *name == "client_id");
+            match request(name, None) {
+                Ok(_) => assert!(is_optional, "{cmd} without {name}"),
+                Err(error) => {
+                    assert!(!is_optional, "{cmd} without {name}");
+                    assert_eq!(error.refusal.message, format!("`{name}` is missing"));
+                }
+            }
+            let null = request(name, Some(&json!(null)));
+            assert_eq!(null.is_ok(), is_optional || *name == "data");
+        }
+    }
+}
+
+#[test]
+fn ids() {
+    let id = |id: &str| read(&format!(r#"{{"id":{id},"cmd":"ping"}}"#)).map(|it| it.id);
+    assert_eq!(id("0"), Ok(Some(RequestId::Number(0))));
+    assert_eq!(id("9007199254740992"), Ok(Some(RequestId::Number(1 << 53))));
+    assert_eq!(id(r#""\u0061""#), Ok(Some(RequestId::Text("a".into()))));
+    assert_eq!(id("null"), Ok(None));
+    let long = format!("\"{}\"", "x".repeat(65));
+    for wrong in ["9007199254740993", "-1", "1.0", "\"\"", &long, "[]", "true"] {
+        let error = id(wrong).unwrap_err();
+        assert_eq!(error.id, None);
+        assert!(error.refusal.message.starts_with("`id` must be"), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_no_request() {
+    for text in [
+        "",
+        "null",
+        "42",
+        r#"[1,"ping"]"#,
+        "{",
+        r#"{"cmd":"ping"} x"#,
+        r#"{"cmd":"ping","cmd":"ping"}"#,
+        r#"{"cmd":7}"#,
+        "{}",
+    ] {
+        let (code, _) = bad(text);
+        assert_eq!(code, "invalid_request", "{text}");
+    }
+    let error = read(r#"{"id":3,"cmd":"drop table"}"#).unwrap_err();
+    assert_eq!(error.id, Some(RequestId::Number(3)));
+    assert_eq!(error.refusal.code, ErrorCode::UnknownCommand);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    assert_eq!(
+        good(r#"{"future":{"x":[1]},"cmd":"ping","body":5}"#),
+        Command::Ping
+    );
+}
+
+#[test]
+fn texts_that_cannot_be_kept() {
+    let publish = |body: &str, client_id: &str| {
+        bad(&format!(
+            r#"{{"cmd":"publish","room":"general","body":{body},"client_id":{client_id}}}"#
+        ))
+    };
+    let (code, message) = publish(r#""a\u0000b""#, r#""c""#);
+    assert_eq!(code, "invalid_text");
+    assert_eq!(
+        message,
+        "`body` must not contain the control character U+0000"
+    );
+    assert_eq!(publish(r#""\ud800""#, r#""c""#).0, "invalid_text");
+    assert_eq!(publish(r#""a""#, r#""c\n""#).0, "invalid_text");
+    assert_eq!(publish(r#""""#, r#""c""#).0, "invalid_request");
+    assert_eq!(publish(r#""a""#, r#""""#).0, "invalid_request");
+    let long = format!("\"{}\"", "x".repeat(MESSAGE_BYTES + 1));
+    assert_eq!(publish(&long, r#""c""#).0, "too_large");
+    let long = format!("\"{}\"", "x".repeat(129));
+    assert_eq!(publish(r#""a""#, &long).0, "invalid_request");
+    assert_eq!(
+        bad(r#"{"cmd":"leave","room":"No Room"}"#).0,
+        "invalid_request"
+    );
+}
+
+#[test]
+fn the_limit_counts_bytes_after_unescaping() {
+    let escaped = r"\u0078".repeat(MESSAGE_BYTES);
+    let Command::Publish { body, .. } = good(&format!(
+        r#"{{"cmd":"publish","room":"general","body":"{escaped}","client_id":"c"}}"#
+    )) else {
+        panic!("no publish");
+    };
+    assert_eq!(body.len(), MESSAGE_BYTES);
+}
+
+#[test]
+fn data_that_cannot_be_kept() {
+    let emit = |data: &str| {
+        bad(&format!(
+            r#"{{"cmd":"emit","room":"general","name":"n","data":{data}}}"#
+        ))
+        .0
+    };
+    assert_eq!(
+        emit(&format!("[{}1]", "1,".repeat(MESSAGE_BYTES))),
+        "too_large"
+    );
+    assert_eq!(emit(r#""\udfff""#), "invalid_request");
+    assert_eq!(emit("1e999"), "invalid_request");
+    let deep = |depth: usize| {
+        let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        decode_request(
+            &format!(r#"{{"cmd":"emit","room":"general","name":"n","data":{data}}}"#),
+            1_000_000,
+        )
+    };
+    let Command::Emit { data, .. } = deep(127).unwrap().command else {
+        panic!("no emit");
+    };
+    assert!(data.to_message_pack().is_ok());
+    assert_eq!(
+        deep(128).unwrap_err().refusal.code,
+        ErrorCode::InvalidRequest
+    );
+    assert_eq!(
+        deep(300_000).unwrap_err().refusal.code,
+        ErrorCode::InvalidRequest
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in ".{0,200}") {
+        let _read_or_refused = read(&text).is_ok();
+    }
+
+    #[test]
+    fn any_json_is_read_or_refused(
+        cmd in prop_oneof![
+            Just("join"), Just("publish"), Just("history"), Just("emit"), Just("typing"),
+        ],
+        name in prop_oneof![
+            Just("room"), Just("body"), Just("data"), Just("since"), Just("limit"), Just("id"),
+        ],
+        value in "[\\[\\]{}\":,0-9a-z\\\\]{0,20}",
+    ) {
+        let text = format!(r#"{{"cmd":"{cmd}","room":"general","{name}":{value}}}"#);
+        if let Err(error) = read(&text) {
+            prop_assert!(!error.refusal.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_body_comes_back(body in "[^\0]{1,25}", client_id in "[^\\p{Cc}]{1,30}", id in 0..=NUMBER_MAX) {
+        let text = json!({
+            "id": id, "cmd": "publish", "room": "general", "body": body, "client_id": client_id,
+        });
+        prop_assert_eq!(
+            read(&text.to_string()),
+            Ok(Request {
+                id: Some(RequestId::Number(id)),
+                command: Command::Publish { room: general(), body, client_id },
+            })
+        );
+    }
+}

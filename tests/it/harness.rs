@@ -1,0 +1,37 @@
+//! What the tests stand on: a private Postgres, nodes, clients.
+//!
+//! Everything that is started here ends with the test process, however that ends: see
+//! [`watchdog`].
+
+// While tests are still being written, not every part has a caller.
+#![allow(dead_code)]
+
+pub(crate) mod log;
+pub(crate) mod node;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod raw;
+pub(crate) mod rest;
+pub(crate) mod socket;
+pub(crate) mod watchdog;
+
+use std::time::{Duration, Instant};
+
+/// Far longer than anything waited for should take on a slow machine: only failures take it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `attempt` gives something. The clock of the machine is not the test's matter: the
+/// condition is, so the deadline is generous and `what` says what never happened.
+pub(crate) async fn eventually<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

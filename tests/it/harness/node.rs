@@ -1,0 +1,209 @@
+//! A node: the real binary, on a free port.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::log::ProcessLog;
+use super::process::Process;
+use super::{DEADLINE, postgres, watchdog};
+
+/// A folder for a node's data. It is removed, with the Postgres that runs in it, when the last
+/// owner goes.
+#[derive(Debug)]
+pub(crate) struct DataFolder(PathBuf);
+
+impl DataFolder {
+    pub(crate) fn new() -> Arc<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = postgres::root().join(format!("n-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        watchdog::guard_folder(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        Arc::new(Self(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Kills the Postgres that a node runs here, all of its processes, with SIGKILL.
+    pub(crate) async fn kill9_postgres(&self) {
+        postgres::kill9_in(&self.0).await;
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        postgres::stop_in(&self.0);
+        // What Postgres still writes while it ends is left to the watchdog.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How a node is started: the settings of a test, then whatever the test sets.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeOptions {
+    environment: Vec<(String, String)>,
+    folder: Arc<DataFolder>,
+}
+
+impl NodeOptions {
+    /// On a database that is there.
+    pub(crate) fn on(database_url: &str) -> Self {
+        Self::embedded()
+            .set("DATABASE_URL", database_url)
+            .set("HUBBUB__DATABASE__REQUIRE_FSYNC", "false")
+    }
+
+    /// With a Postgres of its own, in a fresh folder: what a newcomer gets.
+    pub(crate) fn embedded() -> Self {
+        Self {
+            environment: Vec::new(),
+            folder: DataFolder::new(),
+        }
+        .set("HUBBUB__HTTP__BIND", "127.0.0.1:0")
+        .set("HUBBUB__LIMITS__EXEMPT", "127.0.0.0/8")
+        // A password costs little here: the tests make many users.
+        .set("HUBBUB__AUTH__ARGON2_MEMORY_KIB", "64")
+        .set("HUBBUB__AUTH__ARGON2_ITERATIONS", "1")
+        // Many nodes run at once on one Postgres.
+        .set("HUBBUB__DATABASE__POOL_MIN", "1")
+        .set("HUBBUB__DATABASE__POOL_MAX", "10")
+        .set("HUBBUB__HTTP__WORKERS", "2")
+    }
+
+    /// Sets a variable of the node's environment.
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(other, _)| other != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// In a folder that another node has, or had.
+    pub(crate) fn in_folder(mut self, folder: &Arc<DataFolder>) -> Self {
+        self.folder = Arc::clone(folder);
+        self
+    }
+
+    /// The command that starts the binary with these settings and nothing of ours.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+        command.args(arguments).env_clear();
+        for name in ["PATH", "HOME", "TMPDIR", "RUST_LOG"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("NO_COLOR", "1")
+            .env("RUST_BACKTRACE", "1")
+            .env("HUBBUB__DATA_DIR", self.folder.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.folder.path());
+        command
+    }
+}
+
+/// A start that failed.
+#[derive(Debug)]
+pub(crate) struct StartFailed {
+    pub(crate) status: ExitStatus,
+    pub(crate) log: String,
+}
+
+/// A node that listens. Dropping it kills it; its log is printed if the test is failing.
+pub(crate) struct Node {
+    /// `127.0.0.1:<port>`
+    pub(crate) address: String,
+    // Before the options, whose folder it lives in: fields are dropped in their order.
+    process: Process,
+    options: NodeOptions,
+}
+
+impl Node {
+    /// Starts a node and waits until it listens.
+    pub(crate) async fn start(options: NodeOptions) -> Self {
+        match Self::try_start(options).await {
+            Ok(node) => node,
+            Err(failed) => panic!("the node ended with {}:\n{}", failed.status, failed.log),
+        }
+    }
+
+    /// A node on a fresh database of the shared Postgres.
+    pub(crate) async fn on_fresh_database() -> (Self, postgres::TestDatabase) {
+        let database = postgres::database().await;
+        (Self::start(NodeOptions::on(&database.url)).await, database)
+    }
+
+    /// Starts a node; gives its log and exit status if it ends instead of listening.
+    pub(crate) async fn try_start(options: NodeOptions) -> Result<Self, StartFailed> {
+        let mut process = Process::spawn("node", &mut options.command(&["serve"]))
+            .expect("the binary can be run");
+        let log = process.log().clone();
+        let listening = log.find(0, |line| {
+            let (_, after) = line.split_once("listening")?;
+            let (_, address) = after.split_once("http://")?;
+            let end = address
+                .find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c)))
+                .unwrap_or(address.len());
+            Some(address[..end].to_owned())
+        });
+        tokio::select! {
+            address = listening => match address {
+                Some(address) => Ok(Self { address, process, options }),
+                None => panic!("the node does not listen:\n{}", log.text()),
+            },
+            status = process.wait_within(DEADLINE * 2) => Err(StartFailed {
+                status: status.expect("one of the two happens"),
+                log: log.text(),
+            }),
+        }
+    }
+
+    /// Starts it again, with the same settings and data, on another port.
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.process.try_wait().is_some(), "it still runs");
+        *self = Self::start(self.options.clone()).await;
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Sends SIGTERM, as a deploy does.
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn wait_exit(&mut self) -> ExitStatus {
+        let status = self.process.wait_within(DEADLINE).await;
+        status.expect("the node ends")
+    }
+
+    /// Whether it has ended; none if it still runs after this time.
+    pub(crate) async fn wait_exit_within(&mut self, within: Duration) -> Option<ExitStatus> {
+        self.process.wait_within(within).await
+    }
+
+    pub(crate) fn log(&self) -> &ProcessLog {
+        self.process.log()
+    }
+
+    /// The folder of its data.
+    pub(crate) fn folder(&self) -> &Arc<DataFolder> {
+        &self.options.folder
+    }
+
+    /// An address of its HTTP side.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}

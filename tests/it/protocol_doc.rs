@@ -1,0 +1,291 @@
+//! `docs/PROTOCOL.md` says what the code does: every command, reply, push, field, close code and
+//! error code, no more and no fewer.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hubbub::protocol::close::Disconnect;
+use hubbub::protocol::cursor;
+use hubbub::protocol::error::ErrorCode;
+use hubbub::protocol::native::{RequestId, decode_request, encode_push, encode_reply};
+use hubbub::protocol::reply::GapReason;
+use serde_json::Value;
+
+use samples::{commands, data, message_view, pushes, replies};
+
+mod samples;
+
+const DOC: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md"));
+const MESSAGE_BYTES: usize = 65_536;
+
+type Names = BTreeSet<String>;
+
+/// What stands under a heading, up to the next of the same or a higher level.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let level = heading.find(' ').unwrap();
+    let start = text
+        .find(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let body = &text[start + heading.len() + 2..];
+    let end = (1..=level)
+        .filter_map(|hashes| body.find(&format!("\n{} ", "#".repeat(hashes))))
+        .min();
+    &body[..end.unwrap_or(body.len())]
+}
+
+/// The code-quoted names of the headings below a section.
+fn headings(section: &str) -> Vec<&str> {
+    section
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect()
+}
+
+/// The cells of the tables' rows, without heads and rules.
+fn rows(section: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<&str> = section.lines().collect();
+    lines
+        .iter()
+        .enumerate()
+        .filter(|(i, line)| {
+            let is_head = lines
+                .get(i + 1)
+                .is_some_and(|next| next.starts_with("|---"));
+            line.starts_with('|') && !line.starts_with("|---") && !is_head
+        })
+        .map(|(_, line)| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+/// A cell such as `` `seq`° `` → its name, and whether it may be missing.
+fn field(cell: &str) -> (String, bool) {
+    let name = cell.trim_end_matches('°').trim_matches('`');
+    (name.to_owned(), cell.ends_with('°'))
+}
+
+/// The fields in the tables of a section: those that are always there, and all.
+fn fields(section: &str) -> (Names, Names) {
+    let fields: Vec<_> = rows(section).iter().map(|row| field(row[0])).collect();
+    let always = fields.iter().filter(|it| !it.1).map(|it| it.0.clone());
+    (
+        always.collect(),
+        fields.iter().map(|it| it.0.clone()).collect(),
+    )
+}
+
+/// The payload of a frame of text.
+fn payload(frame: &Bytes) -> Value {
+    let start = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    serde_json::from_slice(&frame[start..]).unwrap()
+}
+
+fn keys(value: &Value) -> Names {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn every_command_is_described_and_every_description_is_of_a_command() {
+    let known: Names = commands().iter().map(|it| it.name().to_owned()).collect();
+    let described: Names = headings(section(DOC, "## Commands"))
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(described, known);
+
+    for name in &known {
+        let section = section(DOC, &format!("### `{name}`"));
+        let (_, example) = section.split_once("```json\n").unwrap();
+        let example = example.lines().next().unwrap();
+        let request = decode_request(example, MESSAGE_BYTES).unwrap();
+        assert_eq!(request.command.name(), name);
+
+        // The fields of the example are in the table; a field that must be there is in the
+        // example, and without it the request is refused by its name.
+        let fields_section = section.split("\nReply").next().unwrap();
+        let (needed, all) = fields(fields_section);
+        let mut example: Value = serde_json::from_str(example).unwrap();
+        let given: Names = keys(&example)
+            .into_iter()
+            .filter(|it| it != "id" && it != "cmd")
+            .collect();
+        assert!(given.is_subset(&all), "{name}: {given:?} {all:?}");
+        for field in &needed {
+            let value = example.as_object_mut().unwrap().remove(field);
+            let error = decode_request(&example.to_string(), MESSAGE_BYTES).unwrap_err();
+            assert_eq!(error.refusal.message, format!("`{field}` is missing"));
+            example[field] = value.unwrap();
+        }
+        for field in &all {
+            let value = std::mem::replace(&mut example[field], serde_json::json!([[]]));
+            if field != "data" {
+                let error = decode_request(&example.to_string(), MESSAGE_BYTES).unwrap_err();
+                let message = error.refusal.message;
+                assert!(message.starts_with(&format!("`{field}` ")), "{message}");
+            }
+            example[field] = value;
+        }
+    }
+}
+
+#[test]
+fn every_reply_has_the_fields_that_are_described() {
+    let known: Names = commands().iter().map(|it| it.name().to_owned()).collect();
+    let sampled: Names = replies().iter().map(|it| it.0.to_owned()).collect();
+    assert_eq!(sampled, known);
+
+    for (name, replies) in replies() {
+        let section = section(DOC, &format!("### `{name}`"));
+        let (_, reply) = section.split_once("\nReply").unwrap();
+        let (always, all) = fields(reply);
+        let given = |reply| keys(&payload(&encode_reply(&RequestId::Number(1), reply))["ok"]);
+        assert_eq!(given(&replies[0]), always, "{name}");
+        assert_eq!(given(replies.last().unwrap()), all, "{name}");
+    }
+
+    let history = rows(section(DOC, "### `history`"));
+    let messages = history.iter().find(|row| row[0] == "`messages`").unwrap();
+    let described: Names = messages[1]
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        described,
+        keys(&serde_json::to_value(message_view()).unwrap())
+    );
+}
+
+#[test]
+fn every_push_has_the_fields_that_are_described() {
+    let data = data();
+    let section_of_pushes = section(DOC, "## Pushes");
+    let mut known: Vec<(String, Vec<Names>)> = Vec::new();
+    for push in pushes(&data) {
+        let mut value = payload(&encode_push(&push));
+        let name = value["push"].as_str().unwrap().to_owned();
+        value.as_object_mut().unwrap().remove("push");
+        match known.last_mut() {
+            Some((last, samples)) if *last == name => samples.push(keys(&value)),
+            _ => known.push((name, vec![keys(&value)])),
+        }
+    }
+    let names: Vec<_> = known.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!(headings(section_of_pushes), names);
+    let table = section_of_pushes.split("\n### ").next().unwrap();
+    let listed: Vec<_> = rows(table).iter().map(|row| field(row[0]).0).collect();
+    assert_eq!(listed, names);
+    for (name, samples) in &known {
+        let section = section(section_of_pushes, &format!("### `{name}`"));
+        let (always, all) = fields(section);
+        assert_eq!(samples[0], always, "{name}");
+        assert_eq!(samples.last(), Some(&all), "{name}");
+    }
+}
+
+#[test]
+fn the_table_of_close_codes_is_whole() {
+    let described: Vec<_> = rows(section(DOC, "## Close codes"))
+        .iter()
+        .map(|row| {
+            let reconnect = match row[2] {
+                "yes" => true,
+                "no" => false,
+                other => panic!("{other}"),
+            };
+            (row[0].parse().unwrap(), field(row[1]).0, reconnect)
+        })
+        .collect();
+    let known: Vec<(u16, String, bool)> = Disconnect::ALL
+        .iter()
+        .map(|it| (it.code(), it.reason().to_owned(), it.reconnect()))
+        .collect();
+    assert_eq!(described, known);
+}
+
+#[test]
+fn the_table_of_error_codes_is_whole() {
+    let described: Vec<_> = rows(section(DOC, "## Error codes"))
+        .iter()
+        .map(|row| (field(row[0]).0, row[1].to_owned()))
+        .collect();
+    let known: Vec<_> = ErrorCode::ALL
+        .iter()
+        .map(|it| {
+            let retry = if it.retry() { "yes" } else { "no" };
+            (it.as_str().to_owned(), retry.to_owned())
+        })
+        .collect();
+    assert_eq!(described, known);
+}
+
+#[test]
+fn the_reasons_of_a_gap_are_listed() {
+    let listed: Vec<_> = rows(section(DOC, "## Coming back"))
+        .iter()
+        .map(|row| Value::String(field(row[0]).0))
+        .collect();
+    let known = [GapReason::Epoch, GapReason::TooMany, GapReason::Retention]
+        .map(|it| serde_json::to_value(it).unwrap());
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_transcript_is_one() {
+    let transcript = section(DOC, "## A transcript");
+    let sent: Vec<_> = transcript
+        .lines()
+        .filter_map(|it| it.strip_prefix("> "))
+        .collect();
+    let got: Vec<Value> = transcript
+        .lines()
+        .filter_map(|it| it.strip_prefix("< "))
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    assert!(sent.len() >= 5 && got.len() >= 8);
+
+    for request in sent {
+        let id = serde_json::from_str::<Value>(request).unwrap()["id"].clone();
+        let answer = got.iter().find(|it| !id.is_null() && it["id"] == id);
+        match decode_request(request, MESSAGE_BYTES) {
+            Ok(request) => {
+                let Some(answer) = answer else {
+                    assert!(request.id.is_none(), "no answer to {request:?}");
+                    continue;
+                };
+                let name = request.command.name();
+                let (_, reply) = section(DOC, &format!("### `{name}`"))
+                    .split_once("\nReply")
+                    .unwrap();
+                assert_eq!(keys(&answer["ok"]), fields(reply).0);
+            }
+            Err(error) => {
+                assert_eq!(
+                    answer.unwrap()["err"],
+                    serde_json::to_value(error.refusal).unwrap()
+                );
+            }
+        }
+    }
+    for push in got.iter().filter(|it| it.get("push").is_some()) {
+        let name = push["push"].as_str().unwrap();
+        let section = section(section(DOC, "## Pushes"), &format!("### `{name}`"));
+        let mut all = fields(section).1;
+        all.insert("push".into());
+        assert_eq!(keys(push), all);
+    }
+    for answer in &got {
+        if let Some(text) = answer.pointer("/ok/cursor").and_then(Value::as_str) {
+            for position in cursor::decode(text).unwrap() {
+                assert_eq!(answer["ok"]["room"], position.room_id.to_string());
+                assert_eq!(answer["ok"]["last_seq"], position.seq);
+            }
+        }
+    }
+}

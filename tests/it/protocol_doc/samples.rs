@@ -1,0 +1,229 @@
+//! One of everything that the document describes.
+
+use hubbub::protocol::command::{Command, PageAnchor, PageRequest};
+use hubbub::protocol::data::Data;
+use hubbub::protocol::event::{Epoch, MembershipChange, Role};
+use hubbub::protocol::id::{EventId, RoomId, UserId};
+use hubbub::protocol::push::Push;
+use hubbub::protocol::reply::{
+    Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, Reply, RoomPresence,
+};
+use uuid::Uuid;
+
+const ROOM: RoomId = RoomId(Uuid::from_u128(1));
+const USER: UserId = UserId(Uuid::from_u128(2));
+const EVENT: EventId = EventId(Uuid::from_u128(3));
+
+/// One of each command. Whoever adds a variant finds here that it needs a place in the document.
+pub(super) fn commands() -> Vec<Command> {
+    let room = || "general".parse().unwrap();
+    let all = vec![
+        Command::Join {
+            room: room(),
+            since: None,
+            epoch: None,
+        },
+        Command::Leave { room: room() },
+        Command::Publish {
+            room: room(),
+            body: "hi".into(),
+            client_id: "c1".into(),
+        },
+        Command::History {
+            room: room(),
+            page: PageRequest {
+                anchor: PageAnchor::Newest,
+                limit: 1,
+            },
+        },
+        Command::Typing {
+            room: room(),
+            typing: true,
+        },
+        Command::Emit {
+            room: room(),
+            name: "cursor".into(),
+            data: data(),
+            volatile: true,
+            client_id: None,
+        },
+        Command::Presence { room: room() },
+        Command::Ping,
+        Command::AuthRefresh { token: "t".into() },
+    ];
+    for command in &all {
+        match command {
+            Command::Join { .. }
+            | Command::Leave { .. }
+            | Command::Publish { .. }
+            | Command::History { .. }
+            | Command::Typing { .. }
+            | Command::Emit { .. }
+            | Command::Presence { .. }
+            | Command::Ping
+            | Command::AuthRefresh { .. } => {}
+        }
+    }
+    all
+}
+
+pub(super) fn data() -> Data {
+    serde_json::from_str("{}").unwrap()
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-01-02T03:04:05.678901Z".parse().unwrap()
+}
+
+/// For each command the least and the most that its reply has.
+pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
+    let joined = |gap| {
+        Reply::Joined(Joined {
+            room: ROOM,
+            epoch: Epoch(1),
+            last_seq: 1,
+            replayed: 0,
+            gap,
+            cursor: String::new(),
+        })
+    };
+    let gap = Gap {
+        from: 1,
+        to: 2,
+        reason: GapReason::Epoch,
+    };
+    vec![
+        ("join", vec![joined(None), joined(Some(gap))]),
+        (
+            "leave",
+            vec![Reply::Left {
+                room: ROOM,
+                cursor: String::new(),
+            }],
+        ),
+        (
+            "publish",
+            vec![Reply::Published(Published {
+                seq: 1,
+                msg_no: 1,
+                id: EVENT,
+                created_at: now(),
+            })],
+        ),
+        (
+            "history",
+            vec![Reply::History(MessagePage {
+                messages: Vec::new(),
+                epoch: Epoch(1),
+                last_seq: 0,
+                next: None,
+            })],
+        ),
+        ("typing", vec![Reply::Done {}]),
+        (
+            "emit",
+            vec![Reply::Emitted(Emitted {
+                seq: 1,
+                id: EVENT,
+                created_at: now(),
+            })],
+        ),
+        (
+            "presence",
+            vec![Reply::Presence(RoomPresence {
+                room: ROOM,
+                count: 0,
+                users: Vec::new(),
+            })],
+        ),
+        ("ping", vec![Reply::Done {}]),
+        (
+            "auth.refresh",
+            vec![Reply::Authenticated {
+                user_id: USER,
+                expires_at: now(),
+            }],
+        ),
+    ]
+}
+
+/// Each push with the least, then with the most that it has.
+pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
+    let event = |seq, id, client_id, created_at| Push::Event {
+        room: ROOM,
+        seq,
+        id,
+        name: "n",
+        data,
+        user_id: USER,
+        client_id,
+        created_at,
+    };
+    let member = |role| Push::Member {
+        room: ROOM,
+        seq: 1,
+        id: EVENT,
+        user_id: USER,
+        change: MembershipChange::Joined,
+        role,
+        by: USER,
+        created_at: now(),
+    };
+    let all = vec![
+        Push::Message {
+            room: ROOM,
+            seq: 1,
+            msg_no: 1,
+            id: EVENT,
+            user_id: USER,
+            body: "hi",
+            client_id: "c1",
+            created_at: now(),
+        },
+        event(None, None, None, None),
+        event(Some(1), Some(EVENT), Some("c1"), Some(now())),
+        member(None),
+        member(Some(Role::Member)),
+        Push::Typing {
+            room: ROOM,
+            user_id: USER,
+            typing: true,
+        },
+        Push::Presence {
+            room: ROOM,
+            joins: &[],
+            leaves: &[],
+            count: 0,
+        },
+        Push::Removed { room: ROOM },
+        Push::Drain {
+            after_ms: 0,
+            cursor: "",
+        },
+    ];
+    for push in &all {
+        match push {
+            Push::Message { .. }
+            | Push::Event { .. }
+            | Push::Member { .. }
+            | Push::Typing { .. }
+            | Push::Presence { .. }
+            | Push::Removed { .. }
+            | Push::Drain { .. } => {}
+        }
+    }
+    all
+}
+
+/// A message in a page.
+pub(super) fn message_view() -> MessageView {
+    MessageView {
+        seq: 1,
+        msg_no: 1,
+        id: EVENT,
+        user_id: USER,
+        body: String::new(),
+        client_id: String::new(),
+        created_at: now(),
+    }
+}
