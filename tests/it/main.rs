@@ -10,4 +10,3 @@ mod protocol_doc;
 mod shutdown;
 mod talk;
 mod ws_limits;
-mod protocol_doc;
