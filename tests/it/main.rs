@@ -1,10 +1,13 @@
 //! Integration tests: the real binary, a real Postgres, real clients.
 
 mod bad_input;
+mod config;
 mod durability;
 mod foreign_client;
 mod harness;
 mod harness_itself;
+mod layers;
+mod licences;
 mod origin;
 mod protocol_doc;
 mod shutdown;
