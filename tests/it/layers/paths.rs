@@ -52,10 +52,11 @@ impl Source {
                         first_names(&tokens[at + 2 * ups..], &mut source.of_this_crate);
                     }
                 }
-                _ if at == 0 || tokens[at - 1].text != "::" => {
-                    if token.is_name() && follows(&tokens[at + 1..], &["::"]) {
-                        source.of_other_crates.push(token.reference());
-                    }
+                _ if token.is_name()
+                    && follows(&tokens[at + 1..], &["::"])
+                    && (at == 0 || tokens[at - 1].text != "::") =>
+                {
+                    source.of_other_crates.push(token.reference());
                 }
                 _ => {}
             }
