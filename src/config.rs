@@ -18,6 +18,7 @@ mod limits;
 mod node;
 mod optional;
 mod redact;
+mod refusal;
 mod render;
 mod sources;
 mod telemetry;
@@ -87,8 +88,13 @@ impl Config {
             origins,
             notices,
         } = sources::merge(file, env)?;
-        let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table))
-            .map_err(|error| origins.refuse(&error.path().to_string(), error.inner().message()))?;
+        let mut config: Self = match serde_path_to_error::deserialize(table.clone()) {
+            Ok(config) => config,
+            Err(error) => {
+                let what = refusal::reason(&table, error.path(), error.inner().message());
+                return Err(origins.refuse(&error.path().to_string(), what));
+            }
+        };
         config.origins = origins;
         config.notices = notices;
         config.check()?;

@@ -1,39 +1,179 @@
-//! The hub: a stand-in with the real one's signatures, until that is here. It writes what the
-//! journal would write, without its guarantees, and delivers nothing.
+//! The hub: the actors that rooms are made of. It never sees HTTP.
+//!
+//! On the way of a message: [`connection`] → [`journal`] → [`room`] → [`fanout`] → the sockets;
+//! [`bridge`] to other nodes. Beside it: [`presence`], and the hub actor ([`supervisor`]) that
+//! starts and recreates the others. [`HubHandle`] is all that other layers get to see: no address
+//! of an actor leaves this module.
 
+mod arbiters;
+mod bridge;
+pub mod connection;
+mod delivery;
+mod encoded;
+mod fanout;
+mod journal;
+mod metrics;
+mod presence;
+mod registry;
+mod room;
+mod supervision;
+mod supervisor;
+mod workers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use self::arbiters::Arbiters;
+use self::bridge::BridgeHandle;
+use self::connection::identity::Gate;
+use self::encoded::{Ephemeral, SharedPush};
+use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
+use self::journal::Journal;
+use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
+use self::presence::{Presence, PresenceSettings};
+use self::registry::Registry;
+use self::room::log::MemoryLimits;
+use self::room::{RoomHandle, RoomSettings};
+use self::supervisor::{Parts, RestartLimits, SupervisorHandle};
+use self::workers::Workers;
+use crate::bus::Bus;
+use crate::bus::envelope::Origin;
+use crate::config::{self, Config};
+use crate::protocol::close::Disconnect;
+use crate::protocol::command::PageRequest;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{EventBody, MembershipChange, Role, Seq};
-use crate::protocol::id::{EventId, RoomId, SessionId, UserId};
-use crate::protocol::reply::{Published, RoomPresence};
-use crate::store::statement::Statement;
-use crate::store::{Store, StoreError, Tx};
+use crate::protocol::event::{Event, MembershipChange, Role, Seq};
+use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
+use crate::protocol::reply::{MessagePage, Published, RoomPresence};
+use crate::protocol::text::Slug;
+use crate::store::rooms::RoomAccess;
+use crate::store::{self, Store, StoreError};
 
-/// The way into the hub.
+/// Slugs whose rooms are remembered.
+const SLUGS_MAX: u64 = 10_000;
+
+/// A slug is looked up again after this.
+const SLUG_TTL: Duration = Duration::from_secs(60);
+
+/// The settings that the hub works by.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// Rooms, presence and fan-out.
+    pub hub: config::Hub,
+    /// Connections.
+    pub websocket: config::WebSocket,
+    /// Sizes.
+    pub limits: config::Limits,
+}
+
+/// What a hub is made of.
+pub struct HubParts<'a> {
+    /// All settings.
+    pub config: &'a Config,
+    /// Where the journal's own connections go.
+    pub database_url: String,
+    /// For everything but the journal.
+    pub store: Store,
+    /// The way to other nodes.
+    pub bus: Arc<dyn Bus>,
+    /// This node, in this life.
+    pub origin: Origin,
+    /// Who may come in.
+    pub gate: Arc<dyn Gate>,
+}
+
+/// The node's hub. Cheap to clone.
 #[derive(Clone)]
 pub struct HubHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: HubSettings,
     store: Store,
-}
-
-const fn inline(sql: &'static str) -> Statement {
-    Statement { name: "stub", sql }
-}
-
-fn refuse(error: &StoreError) -> Refusal {
-    if error.is_retryable() {
-        return Refusal::new(ErrorCode::Unavailable, "the database is away");
-    }
-    tracing::error!(%error, "stand-in hub");
-    Refusal::new(ErrorCode::Internal, "an internal error")
+    gate: Arc<dyn Gate>,
+    registry: Registry,
+    supervisor: SupervisorHandle,
+    journal: Journal,
+    presence: Presence,
+    bridge: BridgeHandle,
+    workers: Workers,
+    arbiters: Arc<Arbiters>,
+    slugs: moka::sync::Cache<Slug, RoomId>,
+    is_draining: AtomicBool,
 }
 
 impl HubHandle {
-    /// On a store.
+    /// Starts the actors. Must be called within a running actix system.
     #[must_use]
-    pub fn stand_in(store: Store) -> Self {
-        Self { store }
+    pub fn start(parts: HubParts<'_>) -> Self {
+        let config = parts.config;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let arbiters = match config.hub.arbiters {
+            0 => Arbiters::start(cores),
+            count => Arbiters::start(count),
+        };
+        let arbiters = Arc::new(arbiters);
+        let registry = Registry::default();
+        let workers = Workers::default();
+        let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
+        let presence = Presence::new(cores);
+        let bridge = BridgeHandle::new(parts.bus);
+        let supervisor = SupervisorHandle::start(
+            &arbiters.hub(),
+            Parts {
+                store: parts.store.clone(),
+                registry: registry.clone(),
+                journal: journal.clone(),
+                presence: presence.clone(),
+                bridge: bridge.clone(),
+                workers: workers.clone(),
+                arbiters: Arc::clone(&arbiters),
+                origin: parts.origin,
+                room: room_settings(&config.hub),
+                presence_settings: PresenceSettings {
+                    mailbox: config.hub.presence_mailbox,
+                    coalesce: Duration::from_millis(config.hub.presence_coalesce_ms),
+                    list_max: config.hub.presence_list_max,
+                },
+                writer: journal::WriterSettings {
+                    database_url: parts.database_url,
+                    connect: store::SessionOptions::from_config(&config.database),
+                    journal: config.journal.clone(),
+                },
+                restarts: RestartLimits {
+                    max: config.hub.restart_max,
+                    window: Duration::from_secs(config.hub.restart_window_s),
+                },
+            },
+        );
+        Self {
+            shared: Arc::new(Shared {
+                settings: HubSettings {
+                    hub: config.hub.clone(),
+                    websocket: config.websocket.clone(),
+                    limits: config.limits.clone(),
+                },
+                store: parts.store,
+                gate: parts.gate,
+                registry,
+                supervisor,
+                journal,
+                presence,
+                bridge,
+                workers,
+                arbiters,
+                slugs: moka::sync::Cache::builder()
+                    .max_capacity(SLUGS_MAX)
+                    .time_to_live(SLUG_TTL)
+                    .build(),
+                is_draining: AtomicBool::new(false),
+            }),
+        }
     }
 
-    /// Commits, then answers.
+    /// Says something in a room; the answer comes after the commit.
     pub async fn publish(
         &self,
         room: RoomId,
@@ -41,69 +181,34 @@ impl HubHandle {
         body: String,
         client_id: String,
     ) -> Result<Published, Refusal> {
-        self.try_publish(room, sender, &body, &client_id)
-            .await
-            .unwrap_or_else(|error| Err(refuse(&error)))
-    }
-
-    async fn try_publish(
-        &self,
-        room: RoomId,
-        sender: UserId,
-        body: &str,
-        client_id: &str,
-    ) -> Result<Result<Published, Refusal>, StoreError> {
-        let mut conn = self.store.get().await?;
-        let tx = conn.transaction().await?;
-        let earlier = tx
-            .query_opt(
-                &inline("SELECT seq, msg_no, id, created_at, fingerprint FROM publish_keys WHERE room_id = $1 AND user_id = $2 AND client_id = $3"),
-                &[&room.0, &sender.0, &client_id],
-            )
-            .await?;
-        if let Some(row) = earlier {
-            if row.try_get::<_, &[u8]>("fingerprint")? != body.as_bytes() {
-                return Ok(Err(Refusal::new(ErrorCode::ClientIdReused, "reused")));
-            }
-            return Ok(Ok(Published {
-                seq: u64::try_from(row.try_get::<_, i64>("seq")?).unwrap_or(0),
-                msg_no: u64::try_from(row.try_get::<_, i64>("msg_no")?).unwrap_or(0),
-                id: EventId(row.try_get("id")?),
-                created_at: row.try_get("created_at")?,
-            }));
-        }
-        if role(&tx, room, sender).await?.is_none() {
-            return Ok(Err(Refusal::new(ErrorCode::NotAMember, "not a member")));
-        }
-        let head = tx
-            .query_one(
-                &inline("UPDATE room_heads SET last_seq = last_seq + 1, last_msg_no = last_msg_no + 1 WHERE room_id = $1 RETURNING last_seq, last_msg_no, clock_timestamp() AS created_at"),
-                &[&room.0],
-            )
-            .await?;
-        let (seq, msg_no): (i64, i64) = (head.try_get(0)?, head.try_get(1)?);
-        let created_at: jiff::Timestamp = head.try_get(2)?;
-        let id = EventId::generate();
-        tx.execute(
-            &inline("INSERT INTO messages (id, room_id, seq, msg_no, user_id, client_id, body, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"),
-            &[&id.0, &room.0, &seq, &msg_no, &sender.0, &client_id, &body, &created_at],
-        )
-        .await?;
-        tx.execute(
-            &inline("INSERT INTO publish_keys (room_id, user_id, client_id, fingerprint, seq, msg_no, id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"),
-            &[&room.0, &sender.0, &client_id, &body.as_bytes(), &seq, &msg_no, &id.0, &created_at],
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(Ok(Published {
-            seq: u64::try_from(seq).unwrap_or(0),
-            msg_no: u64::try_from(msg_no).unwrap_or(0),
+        let content = Content::Message {
+            body: body.into(),
+            client_id: client_id.into(),
+        };
+        let committed = self.commit(room, sender, content).await?;
+        let Some(Committed {
+            seq,
+            msg_no: Some(msg_no),
             id,
             created_at,
-        }))
+        }) = committed
+        else {
+            return Err(Refusal::new(
+                ErrorCode::Internal,
+                "a message without a number",
+            ));
+        };
+        Ok(Published {
+            seq,
+            msg_no,
+            id,
+            created_at,
+        })
     }
 
-    /// Join/Added/Left/Removed/Role as an event in the room's sequence.
+    /// Changes a membership, as an event in the room's sequence. The answer, after the commit, is
+    /// the event's `seq`; none if nothing changed. Whether `actor` may do it is decided in the
+    /// transaction.
     pub async fn change_membership(
         &self,
         room: RoomId,
@@ -112,116 +217,211 @@ impl HubHandle {
         change: MembershipChange,
         role: Option<Role>,
     ) -> Result<Option<Seq>, Refusal> {
-        self.try_change(room, actor, member, change, role)
-            .await
-            .unwrap_or_else(|error| Err(refuse(&error)))
+        let content = Content::Membership {
+            member_id: member,
+            change,
+            role,
+        };
+        let committed = self.commit(room, actor, content).await?;
+        Ok(committed.map(|it| it.seq))
     }
 
-    async fn try_change(
+    async fn commit(
         &self,
-        room: RoomId,
-        actor: UserId,
-        member: UserId,
-        change: MembershipChange,
-        new_role: Option<Role>,
-    ) -> Result<Result<Option<Seq>, Refusal>, StoreError> {
-        let mut conn = self.store.get().await?;
-        let tx = conn.transaction().await?;
-        let head = tx
-            .query_one(
-                &inline("UPDATE room_heads SET last_seq = last_seq + 1 WHERE room_id = $1 RETURNING last_seq"),
-                &[&room.0],
-            )
-            .await?;
-        let seq: i64 = head.try_get(0)?;
-        let before = role(&tx, room, member).await?;
-        let others: i64 = tx
-            .query_one(
-                &inline("SELECT count(*) FROM room_members WHERE room_id = $1 AND user_id <> $2"),
-                &[&room.0, &member.0],
-            )
-            .await?
-            .try_get(0)?;
-        let owners: i64 = tx
-            .query_one(
-                &inline("SELECT count(*) FROM room_members WHERE room_id = $1 AND user_id <> $2 AND role = 'owner'"),
-                &[&room.0, &member.0],
-            )
-            .await?
-            .try_get(0)?;
-        let was_owner = before == Some(Role::Owner);
-        let changed = if change.ends_membership() {
-            if was_owner && others > 0 && owners == 0 {
-                return Ok(Err(Refusal::new(ErrorCode::LastOwner, "the last owner")));
-            }
-            tx.execute(
-                &inline("DELETE FROM room_members WHERE room_id = $1 AND user_id = $2"),
-                &[&room.0, &member.0],
-            )
-            .await?
-        } else if change == MembershipChange::Role {
-            if was_owner && owners == 0 && new_role != Some(Role::Owner) {
-                return Ok(Err(Refusal::new(ErrorCode::LastOwner, "the last owner")));
-            }
-            tx.execute(
-                &inline("UPDATE room_members SET role = $3 WHERE room_id = $1 AND user_id = $2 AND role <> $3"),
-                &[&room.0, &member.0, &new_role.unwrap_or(Role::Member).as_str()],
-            )
-            .await?
-        } else {
-            tx.execute(
-                &inline("INSERT INTO room_members (room_id, user_id, role, joined_seq) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"),
-                &[&room.0, &member.0, &new_role.unwrap_or(Role::Member).as_str(), &seq],
-            )
-            .await?
-        };
-        if changed == 0 {
-            return Ok(Ok(None));
-        }
-        let body = EventBody::Membership {
-            user_id: member,
-            change,
-            role: new_role,
-        };
-        let data = body.to_log().unwrap_or_default();
-        tx.execute(
-            &inline("INSERT INTO room_events (room_id, seq, kind, id, user_id, data, created_at) VALUES ($1, $2, 3, $3, $4, $5, clock_timestamp())"),
-            &[&room.0, &seq, &EventId::generate().0, &actor.0, &data],
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(Ok(Some(u64::try_from(seq).unwrap_or(0))))
+        room_id: RoomId,
+        user_id: UserId,
+        content: Content,
+    ) -> Result<Option<Committed>, Refusal> {
+        let (reply_to, outcome) = ReplyTo::caller();
+        self.shared.journal.submit(Entry {
+            room_id,
+            user_id,
+            id: EventId::generate(),
+            content,
+            received_at: Instant::now(),
+            reply_to,
+        });
+        outcome.await.unwrap_or_else(|_| Err(unknown()))
     }
 
     /// Ends every socket of a session on this node.
-    pub fn end_session(&self, _session: SessionId) {}
-
-    /// Who is in a room now, on this node.
-    #[allow(clippy::unused_async)]
-    pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, Refusal> {
-        Ok(RoomPresence {
-            room,
-            count: 0,
-            users: Vec::new(),
-        })
+    pub fn end_session(&self, session: SessionId) {
+        let target = Target::Session(session);
+        self.shared
+            .workers
+            .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
     }
 
-    /// Whether the node is going.
+    /// Who is in a room now, on this node.
+    pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, Refusal> {
+        self.shared.presence.who(room).await
+    }
+
+    /// Whether the node is telling its clients to move.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        false
+        self.shared.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether publishes can be committed now.
+    #[must_use]
+    pub fn can_commit(&self) -> bool {
+        self.shared.journal.is_up()
+    }
+
+    /// Tells every client to move, and closes their connections over `spread`.
+    pub fn drain(&self, spread: Duration) {
+        self.shared.is_draining.store(true, Ordering::Relaxed);
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        self.shared
+            .workers
+            .send(|| FanoutMessage::Drain { spread_ms });
+    }
+
+    /// Waits until everything handed to the journal so far is committed or refused.
+    pub async fn flush(&self) {
+        self.shared.journal.flush().await;
+    }
+
+    /// Ends the actors' threads.
+    pub fn stop(&self) {
+        self.shared.arbiters.stop();
+    }
+
+    /// Open connections of this node.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        usize::try_from(metrics::CONNECTIONS.get()).unwrap_or_default()
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> &HubSettings {
+        &self.shared.settings
+    }
+
+    fn gate(&self) -> &dyn Gate {
+        &*self.shared.gate
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    fn presence_shards(&self) -> &Presence {
+        &self.shared.presence
+    }
+
+    fn register_worker(&self, make: impl FnOnce(usize) -> FanoutHandle) -> FanoutHandle {
+        self.shared.workers.register(make)
+    }
+
+    /// The room's actor, started if need be.
+    async fn room(&self, room: RoomId) -> Result<RoomHandle, Refusal> {
+        if let Some(handle) = self.shared.registry.find(room) {
+            return Ok(handle);
+        }
+        let ensured = self.shared.supervisor.ensure_room(room).await;
+        ensured.ok_or_else(|| Refusal::new(ErrorCode::Unavailable, "the node is shutting down"))
+    }
+
+    /// Sends something ephemeral to a room, here and on other nodes, but to one connection.
+    fn broadcast(
+        &self,
+        room: &RoomHandle,
+        ephemeral: Ephemeral,
+        except: Option<(usize, ConnectionKey)>,
+    ) {
+        self.shared.bridge.ephemeral(&ephemeral);
+        room.broadcast(SharedPush::new(ephemeral), except);
+    }
+
+    /// The room's id, if it can be told without asking the database.
+    fn known_room(&self, room: &RoomRef) -> Option<RoomId> {
+        match room {
+            RoomRef::Id(id) => Some(*id),
+            RoomRef::Slug(slug) => self.shared.slugs.get(slug),
+        }
+    }
+
+    /// The room's id. That it exists does not mean that the user may know of it: what is done
+    /// with it decides.
+    async fn resolve(&self, room: &RoomRef) -> Result<RoomId, Refusal> {
+        if let Some(id) = self.known_room(room) {
+            return Ok(id);
+        }
+        let conn = self.shared.store.get().await.map_err(refuse)?;
+        let found = store::rooms::resolve(&conn, room).await.map_err(refuse)?;
+        let id = found.ok_or_else(room_not_found)?;
+        if let RoomRef::Slug(slug) = room {
+            self.shared.slugs.insert(slug.clone(), id);
+        }
+        Ok(id)
+    }
+
+    /// The room, if the user is a member of it.
+    async fn member_access(&self, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
+        let access = store::rooms::access(&self.shared.store, room, user)
+            .await
+            .map_err(refuse)?;
+        match access {
+            Some(access) if access.role.is_some() => Ok(access),
+            Some(access) if !access.is_private => Err(Refusal::new(
+                ErrorCode::NotAMember,
+                "you are not a member of this room",
+            )),
+            _ => Err(room_not_found()),
+        }
+    }
+
+    /// A page of a room's messages, for a member.
+    async fn history(
+        &self,
+        room: &RoomRef,
+        user: UserId,
+        page: PageRequest,
+    ) -> Result<MessagePage, Refusal> {
+        let access = self.member_access(room, user).await?;
+        let page = store::messages::page(&self.shared.store, access.room_id, page)
+            .await
+            .map_err(refuse)?;
+        page.ok_or_else(room_not_found)
+    }
+
+    /// A page of a room's log.
+    async fn events_after(&self, room: RoomId, seq: Seq) -> Result<Vec<Event>, Refusal> {
+        let limit = self.shared.settings.hub.replay_page_events;
+        store::room_events::after(&self.shared.store, room, seq, limit)
+            .await
+            .map_err(refuse)
     }
 }
 
-async fn role(tx: &Tx<'_>, room: RoomId, user: UserId) -> Result<Option<Role>, StoreError> {
-    let row = tx
-        .query_opt(
-            &inline("SELECT role FROM room_members WHERE room_id = $1 AND user_id = $2"),
-            &[&room.0, &user.0],
-        )
-        .await?;
-    Ok(match row {
-        Some(row) => Role::parse(row.try_get("role")?),
-        None => None,
-    })
+fn room_settings(config: &config::Hub) -> RoomSettings {
+    RoomSettings {
+        memory: MemoryLimits {
+            max_events: config.room_memory_events,
+            max_bytes: config.room_memory_bytes,
+        },
+        mailbox: config.room_mailbox,
+        idle: Duration::from_secs(config.room_idle_s),
+        gap_wait: Duration::from_millis(config.gap_wait_ms),
+        page_events: config.replay_page_events,
+    }
+}
+
+fn room_not_found() -> Refusal {
+    Refusal::new(ErrorCode::RoomNotFound, "no such room")
+}
+
+/// A failure of the store as a client sees it.
+fn refuse(error: StoreError) -> Refusal {
+    if error.is_retryable() {
+        tracing::debug!(%error, "the store is not available");
+        return Refusal::new(
+            ErrorCode::Unavailable,
+            "the database is not available, try again",
+        );
+    }
+    tracing::error!(error = &error as &dyn std::error::Error, "a read failed");
+    Refusal::new(ErrorCode::Internal, "an internal error")
 }

@@ -18,6 +18,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod hub;
+mod metric;
 pub mod ops;
 pub mod protocol;
 pub mod store;

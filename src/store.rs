@@ -5,11 +5,13 @@
 //! outside the pool (the journal's) come from [`connect_single`].
 
 pub mod conn;
+pub mod embedded;
 pub mod error;
 pub mod messages;
 pub mod metrics;
 pub mod migrate;
 pub mod pool;
+pub mod room_events;
 pub mod room_members;
 pub mod rooms;
 pub mod seq;

@@ -1,2 +1,69 @@
-//! Load.
-fn main() {}
+//! Measurements of Hubbub against a release node, by real clients.
+//!
+//! Each subcommand starts what it needs, measures, prints one page (or JSON), and ends what it
+//! started.
+
+mod cpu;
+mod error;
+mod node;
+mod people;
+mod plain_inserts;
+mod postgres;
+mod publish;
+mod publishers;
+mod report;
+mod samples;
+mod start_time;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::LoadError;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Durable publishes beside plain INSERTs of the same Postgres, and the node's start times
+    Publish(publish::Options),
+}
+
+/// What every measurement needs to know.
+#[derive(clap::Args)]
+struct Common {
+    /// The node's binary; `hubbub` beside this program if not given
+    #[arg(long, value_name = "FILE")]
+    node: Option<PathBuf>,
+
+    /// Where the data go, on a disk like production's; /var/tmp if not given
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+
+    /// Print JSON instead of the page
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Publish(options) = Arguments::parse().command;
+    // When interrupted, the measurement is dropped, and its processes and folders with it.
+    let outcome = tokio::select! {
+        outcome = publish::run(&options) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(LoadError::Interrupted),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error.with_causes());
+            ExitCode::FAILURE
+        }
+    }
+}

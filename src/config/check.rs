@@ -22,14 +22,15 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Refuses `key` unless `holds`; `what` says what is wrong with it.
+    /// Refuses `key` unless `holds`; `what` says what is wrong with it. One finding for a key
+    /// is enough: a number out of range needs no remark on its relation to others.
     pub(super) fn require(
         &mut self,
         holds: bool,
         key: &'static str,
         what: impl FnOnce() -> String,
     ) {
-        if !holds {
+        if !holds && self.findings.iter().all(|(found, _)| *found != key) {
             self.findings.push((key, what()));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a node cannot be configured.
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +17,15 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is not TOML.
-    #[error("the configuration file {} is not valid TOML", path.display())]
+    #[error("{}:{line}: not valid TOML: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// Why. Not the parser's error itself, which quotes the line, which may hold a
+        /// password.
+        message: String,
     },
     /// Keys that do not exist or values that are not possible, all that were found.
     #[error("{}", list(.0))]
@@ -31,6 +33,19 @@ pub enum ConfigError {
     /// The embedded defaults are broken, which the tests rule out.
     #[error("the embedded config/default.toml is not valid TOML")]
     Defaults(#[source] Box<toml::de::Error>),
+}
+
+impl ConfigError {
+    /// The error of a file with this text that is not TOML.
+    pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.as_bytes().iter().take(start);
+        Self::Syntax {
+            path: path.to_owned(),
+            line: 1 + before.filter(|byte| **byte == b'\n').count(),
+            message: error.message().to_owned(),
+        }
+    }
 }
 
 /// Where a setting was made.

@@ -21,7 +21,7 @@ pub struct Hub {
     /// How long a room waits for a missing event before it reads the log.
     pub gap_wait_ms: u64,
     /// Events that a resume replays at most.
-    pub replay_max_events: u64,
+    pub replay_page_events: u32,
     /// Restarts of one room within the window before it is given up.
     pub restart_max: u32,
     /// The window of `restart_max`.
@@ -49,9 +49,9 @@ impl Hub {
         checks.range("hub.room_idle_s", self.room_idle_s, 1..=DAY_S);
         checks.range("hub.gap_wait_ms", self.gap_wait_ms, 0..=10_000);
         checks.range(
-            "hub.replay_max_events",
-            self.replay_max_events,
-            1..=10_000_000,
+            "hub.replay_page_events",
+            self.replay_page_events,
+            1..=10_000,
         );
         checks.range("hub.restart_max", self.restart_max, 1..=10_000);
         checks.range("hub.restart_window_s", self.restart_window_s, 1..=DAY_S);

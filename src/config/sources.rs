@@ -43,8 +43,8 @@ impl Origins {
     }
 
     /// The error of one problem.
-    pub(super) fn refuse(&self, key: &str, what: &str) -> ConfigError {
-        ConfigError::Refused(vec![self.problem(key, what.to_owned())])
+    pub(super) fn refuse(&self, key: &str, what: String) -> ConfigError {
+        ConfigError::Refused(vec![self.problem(key, what)])
     }
 }
 
@@ -137,10 +137,8 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    text.parse().map_err(|source| ConfigError::Syntax {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
+    text.parse()
+        .map_err(|error| ConfigError::syntax(path, &text, &error))
 }
 
 /// The table while layers are laid on it.
@@ -214,12 +212,11 @@ impl Layers {
 
     fn refuse_unknown(&mut self, path: &[String], origin: &Origin) {
         let (parent, name) = known_parent(&self.table, path);
-        let mut key: Vec<&str> = path.iter().map(String::as_str).collect();
-        key.truncate(parent.len() + 1);
         let table = section(&self.table, parent).unwrap_or(&self.table);
+        let kind = if parent.is_empty() { "section" } else { "key" };
         let what = match suggestion(&self.table, parent, table, name) {
-            Some(nearest) => format!("there is no such key; did you mean {nearest}?"),
-            None => "there is no such key".to_owned(),
+            Some(nearest) => format!("there is no such {kind}; did you mean {nearest}?"),
+            None => format!("there is no such {kind}"),
         };
         let allowed = if parent.is_empty() {
             format!("the sections {}", names(table))
@@ -272,13 +269,15 @@ fn known_parent<'p>(table: &Table, path: &'p [String]) -> (&'p [String], &'p str
     (&path[..length], path.get(length).map_or("", String::as_str))
 }
 
-/// The full key that was probably meant: one of the same section that is spelled nearly so,
-/// else one of the same name in another section.
+/// The full key that was probably meant: one of the same section that is spelled nearly so
+/// or begins so, else one of the same name in another section.
 fn suggestion(all: &Table, parent: &[String], table: &Table, name: &str) -> Option<String> {
     let near = table
         .keys()
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .filter(|(distance, known)| *distance <= 1.max(known.len() / 3))
+        .filter(|(distance, known)| {
+            *distance <= 1.max(known.len() / 3) || (name.len() > 2 && known.starts_with(name))
+        })
         .min();
     if let Some((_, known)) = near {
         let mut key = parent.to_vec();

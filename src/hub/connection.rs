@@ -61,12 +61,11 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
-    let attachment = worker.table.borrow_mut().attach(
-        outbox,
-        WireFormat::NativeJson,
-        opening.identity,
-        life,
-    );
+    let attachment =
+        worker
+            .table
+            .borrow_mut()
+            .attach(outbox, WireFormat::NativeJson, opening.identity, life);
     worker.watch(&attachment);
     CONNECTIONS.inc();
     let connection = Connection {

@@ -7,13 +7,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::protocol::data::Data;
+use crate::protocol::error::Refusal;
 use crate::protocol::event::Event;
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::error::Refusal;
+use crate::protocol::native;
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
-use crate::protocol::native;
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,9 @@ impl WireFormat {
         result: &Result<Reply, Refusal>,
     ) -> Option<Bytes> {
         match (self, request, result) {
-            (Self::NativeJson, Some(id), Ok(reply)) => Some(native::encode::encode_reply(id, reply)),
+            (Self::NativeJson, Some(id), Ok(reply)) => {
+                Some(native::encode::encode_reply(id, reply))
+            }
             (Self::NativeJson, None, Ok(_)) => None,
             (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
         }

@@ -39,7 +39,10 @@ pub(crate) enum FanoutMessage {
     /// A room's answer to [`crate::hub::room::Subscribe`].
     Subscribed(Box<Subscribed>),
     /// A room's actor was lost before it could answer, or cannot answer.
-    NotSubscribed { connection: ConnectionKey, join: u32 },
+    NotSubscribed {
+        connection: ConnectionKey,
+        join: u32,
+    },
     /// The room's connections cannot be kept in order any more and have to resume.
     Resync(RoomId),
     /// Close connections.
@@ -175,10 +178,7 @@ pub(crate) struct ReplyAddress {
 impl ReplyAddress {
     /// Sends the answer.
     pub(crate) fn send(self, result: Result<Reply, Refusal>) {
-        self.fanout.send(FanoutMessage::Reply(
-            self.connection,
-            self.request,
-            result,
-        ));
+        self.fanout
+            .send(FanoutMessage::Reply(self.connection, self.request, result));
     }
 }

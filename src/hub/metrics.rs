@@ -123,3 +123,12 @@ pub(crate) static JOURNAL_OUTCOMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         &["outcome"],
     )
 });
+
+/// Envelopes on the bus, by what became of them.
+pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_bus_envelopes_total",
+        "Envelopes on the bus: in, out, lost (an inbox was full), bad (could not be read)",
+        &["fate"],
+    )
+});

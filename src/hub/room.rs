@@ -42,8 +42,9 @@ impl RoomHandle {
         self.addr.connected()
     }
 
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.addr == other.addr
+    /// Whether this is the actor at that address.
+    pub(crate) fn is_at(&self, addr: &Addr<Room>) -> bool {
+        self.addr == *addr
     }
 
     /// Gives the room what was committed. If its mailbox is full the room reads it from Postgres
@@ -56,11 +57,7 @@ impl RoomHandle {
     }
 
     /// Sends something ephemeral to everyone in the room but one connection of one thread.
-    pub(crate) fn broadcast(
-        &self,
-        push: Arc<SharedPush>,
-        except: Option<(usize, ConnectionKey)>,
-    ) {
+    pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
         self.try_send(Broadcast { push, except });
     }
 
@@ -117,7 +114,7 @@ pub(crate) struct Subscribe {
     /// Which of its joins.
     pub(crate) join: u32,
     /// Whose connection.
-    pub(crate) user_id: Option<UserId>,
+    pub(crate) user_id: UserId,
     /// The head when the user was found to be a member.
     pub(crate) checked_at: Seq,
     /// The last event that it has.
@@ -163,6 +160,8 @@ pub(crate) struct RoomSettings {
     pub(crate) idle: Duration,
     /// A hole waits this long for the bus.
     pub(crate) gap_wait: Duration,
+    /// Events read from the log at once.
+    pub(crate) page_events: u32,
 }
 
 /// The actor.
@@ -281,16 +280,12 @@ impl Room {
             return;
         }
         GAPS.inc();
-        let (store, id) = (self.store.clone(), self.id);
-        let reading = async move { room_events::after(&store, id, delivered).await };
+        let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
+        let reading = async move { room_events::after(&store, id, delivered, page).await };
         ctx.spawn(reading.into_actor(self).map(Self::filled));
     }
 
-    fn filled(
-        read: Result<Vec<Event>, StoreError>,
-        this: &mut Self,
-        ctx: &mut Context<Self>,
-    ) {
+    fn filled(read: Result<Vec<Event>, StoreError>, this: &mut Self, ctx: &mut Context<Self>) {
         this.is_filling = false;
         match read {
             Ok(events) if events.is_empty() => {
@@ -325,9 +320,7 @@ impl Room {
         }
         let log = self.log.as_ref()?;
         // The membership was checked before this message was sent: it may have ended since.
-        if let Some(user) = subscribe.user_id
-            && log.has_left_since(user, subscribe.checked_at) != Some(false)
-        {
+        if log.has_left_since(subscribe.user_id, subscribe.checked_at) != Some(false) {
             return None;
         }
         Some(log.replay(subscribe.since, subscribe.epoch))

@@ -14,7 +14,12 @@ macro_rules! statement {
     ($name:literal) => {
         $crate::store::statement::Statement {
             name: $name,
-            sql: include_str!(concat!("../../sql/queries/", $name, ".sql")),
+            sql: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/sql/queries/",
+                $name,
+                ".sql"
+            )),
         }
     };
 }

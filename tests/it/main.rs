@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod durability;
+mod foreign_client;
 mod harness;
 mod harness_itself;
 mod origin;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::harness::node::{Node, NodeOptions};
@@ -348,4 +350,33 @@ async fn connections_of_the_node_are_counted() {
     .await
     .ping()
     .await;
+}
+
+/// Whatever comes: the connection that sent it may end, no other one notices.
+#[tokio::test]
+async fn random_bytes_hurt_nobody_else() {
+    let seed: u64 = rand::random();
+    let mut random = StdRng::seed_from_u64(seed);
+    let scene = scene(&[]).await;
+    let mut bystander = scene.joined().await;
+    for round in 0..100 {
+        let mut peer = RawPeer::upgraded(&scene.node, &scene.ada.token).await;
+        let mut bytes = vec![0; random.random_range(1..300)];
+        random.fill_bytes(&mut bytes);
+        if random.random_bool(0.5) {
+            // A good frame with nonsense in it goes deeper than a bad frame.
+            bytes = masked(
+                FIN | opcode::TEXT,
+                String::from_utf8_lossy(&bytes).as_bytes(),
+            );
+        }
+        peer.write(&bytes).await;
+        peer.finish().await;
+        while peer.read_frame().await.is_some() {}
+        let key = format!("round {round} of seed {seed}");
+        bystander.publish(&scene.room.id, "undisturbed", &key).await;
+        assert_eq!(bystander.push("message").await["client_id"], key);
+    }
+    let log = scene.node.log().text();
+    assert!(!log.contains("panicked"), "seed {seed}: {log}");
 }

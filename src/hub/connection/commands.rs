@@ -89,7 +89,7 @@ impl Connection {
                     return Flow::Continue;
                 }
                 let hub = this.worker.hub.clone();
-                let answer = async move { hub.presence_of(room_id).await.map(Reply::Presence) };
+                let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
                 this.wait_for(id, Box::pin(answer), ctx)
             }),
             Command::History { room, page } => {
@@ -174,7 +174,11 @@ impl Connection {
         ctx.wait(asking.into_actor(self).map(move |found, this, ctx| {
             let result = found.and_then(|identity| {
                 // Rooms were joined as somebody: that one stays, or the connection is made anew.
-                if this.attachment.user_id().is_some_and(|was| was != identity.user_id) {
+                if this
+                    .attachment
+                    .user_id()
+                    .is_some_and(|was| was != identity.user_id)
+                {
                     return Err(Refusal::new(
                         ErrorCode::Forbidden,
                         "this connection belongs to another user; open a new one",

@@ -19,7 +19,7 @@ use crate::hub::room::Subscribe;
 use crate::protocol::cursor::Position;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, RoomRef};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::reply::{Gap, GapReason, Joined, Reply};
 
@@ -33,6 +33,7 @@ struct Join {
     request: Option<RequestId>,
     number: u32,
     room_id: RoomId,
+    user_id: UserId,
     /// The head when the membership was checked.
     checked_at: Seq,
     /// The last event that the client has or will have got, if it said so.
@@ -70,6 +71,7 @@ impl Connection {
                 request,
                 number,
                 room_id: access.room_id,
+                user_id,
                 checked_at: access.last_seq,
                 position: since,
                 epoch,
@@ -78,7 +80,7 @@ impl Connection {
             // A second join of a room starts it afresh.
             join.worker.unsubscribe(&join.attachment, join.room_id);
             let joined = join.run().await;
-            if let Err(refusal) = joined
+            if let Err(refusal) = &joined
                 && join.is_replied
             {
                 // It is too late for a refusal: part of the replay is on its way.
@@ -118,6 +120,10 @@ impl Join {
                             "the room cannot be joined now; try again",
                         ));
                     }
+                    // The room may know of more than when the membership was checked.
+                    let room = RoomRef::Id(self.room_id);
+                    let access = self.worker.hub.member_access(&room, self.user_id).await?;
+                    self.checked_at = access.last_seq;
                 }
             }
         }
@@ -138,7 +144,7 @@ impl Join {
             fanout: self.worker.fanout.clone(),
             connection: self.attachment.key,
             join: self.number,
-            user_id: self.attachment.user_id(),
+            user_id: self.user_id,
             checked_at: self.checked_at,
             since: self.position,
             epoch: self.epoch,

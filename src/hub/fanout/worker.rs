@@ -147,7 +147,9 @@ impl Worker {
     fn depart(&self, departure: Departure) {
         departure.room.unsubscribe(self.fanout.id());
         if let Some(user_id) = departure.user_id {
-            self.hub.presence().depart(departure.room.id(), user_id);
+            self.hub
+                .presence_shards()
+                .depart(departure.room.id(), user_id);
         }
     }
 
@@ -208,7 +210,7 @@ impl Worker {
         table.mark(&attachment);
         drop(table);
         if let Some(user_id) = attachment.user_id() {
-            self.hub.presence().arrive(room_id, user_id);
+            self.hub.presence_shards().arrive(room_id, user_id);
         }
         joining.progress.send(JoinProgress::Live).ok();
     }
@@ -357,7 +359,11 @@ fn drain(worker: &Rc<Worker>, spread_ms: u64) {
     let connections: Vec<_> = worker.table.borrow().all().cloned().collect();
     let count = connections.len() as u64;
     for (place, attachment) in connections.iter().enumerate() {
-        let cursor = worker.table.borrow().cursor(attachment, None).unwrap_or_default();
+        let cursor = worker
+            .table
+            .borrow()
+            .cursor(attachment, None)
+            .unwrap_or_default();
         attachment.push(&Push::Drain {
             after_ms: spread_ms * place as u64 / count.max(1),
             cursor: &cursor,

@@ -34,10 +34,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// Something is said.
-    Message {
-        body: Box<str>,
-        client_id: Box<str>,
-    },
+    Message { body: Box<str>, client_id: Box<str> },
     /// The application's own event.
     Custom {
         name: Box<str>,

@@ -311,7 +311,8 @@ impl Changes<'_> {
             this.actors.push(entry.user_id.0);
             this.members.push(member_id.0);
             this.changes.push(change.as_str());
-            this.roles.push(role.map(crate::protocol::event::Role::as_str));
+            this.roles
+                .push(role.map(crate::protocol::event::Role::as_str));
             this.ids.push(entry.id.0);
             this.data.push(body.to_log()?);
         }

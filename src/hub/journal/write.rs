@@ -171,7 +171,9 @@ fn forbidden(code: ErrorCode) -> Refusal {
         ErrorCode::RoomNotFound => "no such room",
         ErrorCode::UserNotFound => "no such user",
         ErrorCode::NotAMember => "you are not a member of this room",
-        ErrorCode::LastOwner => "a room with members needs an owner: make another member owner first",
+        ErrorCode::LastOwner => {
+            "a room with members needs an owner: make another member owner first"
+        }
         _ => "your role in this room does not allow it",
     };
     Refusal::new(code, message)

@@ -19,10 +19,13 @@ use super::write::{Fate, Patience, Written, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
 use crate::hub::delivery::Delivery;
-use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE};
+use crate::hub::metrics::{
+    JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
+};
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::RoomId;
+use crate::store::{SessionOptions, StoreError, connect_single};
 
 /// How many works are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -32,6 +35,8 @@ const INBOX_BATCH: usize = 256;
 pub(crate) struct WriterSettings {
     /// Where Postgres is.
     pub(crate) database_url: String,
+    /// How to connect.
+    pub(crate) connect: SessionOptions,
     /// Bounds and time-outs.
     pub(crate) journal: config::Journal,
 }
@@ -112,7 +117,9 @@ impl Writer {
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
-                    Err(error) => tracing::debug!(writer = number, lane = ?name, %error, "still no connection"),
+                    Err(error) => {
+                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection")
+                    }
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                 pause = (pause * 2).min(longest);
@@ -142,7 +149,11 @@ impl Writer {
             let batch = self.queue.next_patient_batch();
             self.launch(LaneName::Patient, batch, ctx);
         }
-        if !self.flushes.is_empty() && self.queue.is_empty() && !self.main.busy && !self.patient.busy {
+        if !self.flushes.is_empty()
+            && self.queue.is_empty()
+            && !self.main.busy
+            && !self.patient.busy
+        {
             for flush in self.flushes.drain(..) {
                 // Whoever asked may have gone.
                 flush.send(()).ok();
@@ -183,7 +194,10 @@ impl Writer {
                     Err(_) => {
                         // Refuse newcomers at once: they would only wait behind this batch.
                         slot.stalled.store(true, Ordering::Relaxed);
-                        tracing::warn!(writer = slot.number, "Postgres does not answer; publishes are refused meanwhile");
+                        tracing::warn!(
+                            writer = slot.number,
+                            "Postgres does not answer; publishes are refused meanwhile"
+                        );
                         written.await
                     }
                 }
@@ -212,7 +226,8 @@ impl Writer {
             match fate {
                 Fate::Held => held.push(entry),
                 Fate::Committed(place) => {
-                    self.delivery.committed(event(&entry, &place), entry.received_at);
+                    self.delivery
+                        .committed(event(&entry, &place), entry.received_at);
                     settled.push((entry, Ok(Some(committed(&place))), "committed"));
                 }
                 Fate::Known(place) => {
@@ -312,7 +327,14 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
         LaneName::Patient => settings.journal.patient_lock_timeout_ms,
     });
     let opening = async {
-        let client = crate::store::connect_single(&settings.database_url, "hubbub-journal").await?;
+        let options = SessionOptions {
+            application_name: "hubbub-journal",
+            synchronous_commit: true,
+            ..settings.connect.clone()
+        };
+        let (client, driver) = connect_single(&settings.database_url, &options).await?;
+        // It ends with the client.
+        drop(driver);
         Ok(Link::prepare(client, lock_timeout, timeout).await?)
     };
     tokio::time::timeout(timeout, opening)
@@ -324,7 +346,7 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
     #[error("preparing the journal's statements: {0}")]
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]

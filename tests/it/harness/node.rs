@@ -121,8 +121,9 @@ pub(crate) struct StartFailed {
 pub(crate) struct Node {
     /// `127.0.0.1:<port>`
     pub(crate) address: String,
-    options: NodeOptions,
+    // Before the options, whose folder it lives in: fields are dropped in their order.
     process: Process,
+    options: NodeOptions,
 }
 
 impl Node {
@@ -155,7 +156,7 @@ impl Node {
         });
         tokio::select! {
             address = listening => match address {
-                Some(address) => Ok(Self { address, options, process }),
+                Some(address) => Ok(Self { address, process, options }),
                 None => panic!("the node does not listen:\n{}", log.text()),
             },
             status = process.wait_within(DEADLINE * 2) => Err(StartFailed {

@@ -111,24 +111,7 @@ async fn create_template(server: &TestServer) {
             .batch_execute(&format!("CREATE DATABASE {TEMPLATE}"))
             .await
             .expect("the template is made");
-        migrate(&server.url(TEMPLATE)).await;
-    }
-}
-
-/// Runs the migrations.
-async fn migrate(url: &str) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("migrations are there")
-        .map(|entry| entry.expect("a readable folder").path())
-        .collect();
-    files.sort();
-    let client = connect(url).await;
-    for file in files {
-        let sql = std::fs::read_to_string(&file).expect("a readable migration");
-        client
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
+        let applied = hubbub::store::migrate::migrate(&server.url(TEMPLATE)).await;
+        applied.expect("the migrations run");
     }
 }

@@ -62,6 +62,11 @@ impl TestServer {
         )
     }
 
+    /// Where its data lie.
+    pub(crate) fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Starts it again after [`TestServer::stop`] or [`TestServer::kill9`], and waits until it
     /// accepts connections.
     pub(crate) async fn restart(&mut self) {
@@ -74,7 +79,7 @@ impl TestServer {
         let on_off = |on| if on { "on" } else { "off" };
         let fsync = on_off(self.options.fsync);
         let mut command = binaries::program("postgres");
-        command.arg("-D").arg(self.folder.join("data"));
+        command.arg("-D").arg(self.data_folder());
         command.arg("-k").arg(&self.folder);
         for setting in [
             "listen_addresses=",

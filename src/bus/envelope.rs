@@ -1,0 +1,204 @@
+//! What travels on the bus.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::protocol::data::{Data, DataError};
+use crate::protocol::event::{Epoch, Event, EventBody, LogError, Seq};
+use crate::protocol::id::{EventId, RoomId, UserId};
+
+/// A node, in one of its lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The node's id.
+    pub node: std::sync::Arc<str>,
+    /// Counts its starts.
+    pub incarnation: u64,
+}
+
+/// Something for a room, from one node to the others.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// Who sent it.
+    pub origin: Origin,
+    /// The room.
+    pub room_id: RoomId,
+    /// A [`Payload`], encoded once for all who get it.
+    pub payload: Bytes,
+}
+
+/// What is in an envelope.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Events of the room's log, ascending.
+    Events(Vec<Event>),
+    /// Somebody is typing, or no longer.
+    Typing {
+        /// Who.
+        user_id: UserId,
+        /// Whether they are.
+        typing: bool,
+    },
+    /// A volatile event of the application.
+    Custom {
+        /// Who sent it.
+        user_id: UserId,
+        /// Its name.
+        name: Box<str>,
+        /// Its value.
+        data: Data,
+    },
+}
+
+/// An envelope that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// Not MessagePack of a payload.
+    #[error("a payload cannot be read: {0}")]
+    Decode(#[from] rmp_serde::decode::Error),
+    /// Not MessagePack of a payload.
+    #[error("a payload cannot be written: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+    /// An event or value inside cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A value inside cannot be read or written.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A time that is none.
+    #[error("an event's time: {0}")]
+    Time(#[from] jiff::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Wire {
+    Events(Vec<WireEvent>),
+    Typing(Uuid, bool),
+    Custom(Uuid, Box<str>, #[serde(with = "serde_bytes")] Vec<u8>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEvent {
+    epoch: i32,
+    seq: Seq,
+    kind: i16,
+    msg_no: Option<u64>,
+    id: Uuid,
+    user_id: Uuid,
+    created_at_us: i64,
+    #[serde(with = "serde_bytes")]
+    data: Vec<u8>,
+}
+
+impl Payload {
+    /// Writes it, MessagePack.
+    pub fn encode(&self) -> Result<Bytes, PayloadError> {
+        let wire = match self {
+            Self::Events(events) => {
+                Wire::Events(events.iter().map(to_wire).collect::<Result<_, _>>()?)
+            }
+            Self::Typing { user_id, typing } => Wire::Typing(user_id.0, *typing),
+            Self::Custom {
+                user_id,
+                name,
+                data,
+            } => Wire::Custom(user_id.0, name.clone(), data.to_message_pack()?),
+        };
+        Ok(rmp_serde::to_vec(&wire)?.into())
+    }
+
+    /// Reads it, whoever wrote it.
+    pub fn decode(room_id: RoomId, bytes: &[u8]) -> Result<Self, PayloadError> {
+        Ok(match rmp_serde::from_slice(bytes)? {
+            Wire::Events(events) => Self::Events(
+                events
+                    .into_iter()
+                    .map(|event| from_wire(room_id, event))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Wire::Typing(user, typing) => Self::Typing {
+                user_id: UserId(user),
+                typing,
+            },
+            Wire::Custom(user, name, data) => Self::Custom {
+                user_id: UserId(user),
+                name,
+                data: Data::from_message_pack(&data)?,
+            },
+        })
+    }
+}
+
+fn to_wire(event: &Event) -> Result<WireEvent, PayloadError> {
+    Ok(WireEvent {
+        epoch: event.epoch.0,
+        seq: event.seq,
+        kind: event.body.kind() as i16,
+        msg_no: event.body.msg_no(),
+        id: event.id.0,
+        user_id: event.user_id.0,
+        created_at_us: event.created_at.as_microsecond(),
+        data: event.body.to_log()?,
+    })
+}
+
+fn from_wire(room_id: RoomId, event: WireEvent) -> Result<Event, PayloadError> {
+    Ok(Event {
+        room_id,
+        epoch: Epoch(event.epoch),
+        seq: event.seq,
+        id: EventId(event.id),
+        user_id: UserId(event.user_id),
+        created_at: Timestamp::from_microsecond(event.created_at_us)?,
+        body: EventBody::from_log(event.kind, event.msg_no, &event.data)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_back() {
+        let room_id = RoomId::generate();
+        let user_id = UserId::generate();
+        let event = Event {
+            room_id,
+            epoch: Epoch(3),
+            seq: 41,
+            id: EventId::generate(),
+            user_id,
+            created_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
+            body: EventBody::Message {
+                msg_no: 30,
+                body: "hi".into(),
+                client_id: "c1".into(),
+            },
+        };
+        let custom = Payload::Custom {
+            user_id,
+            name: "cursor".into(),
+            data: serde_json::from_str("[1,2]").unwrap(),
+        };
+        for payload in [
+            Payload::Events(vec![event]),
+            Payload::Typing {
+                user_id,
+                typing: true,
+            },
+            custom,
+        ] {
+            let bytes = payload.encode().unwrap();
+            assert_eq!(Payload::decode(room_id, &bytes).unwrap(), payload);
+        }
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        for garbage in [&b""[..], b"\xc1", b"hello", &[0x93, 1, 2, 3]] {
+            assert!(Payload::decode(RoomId::generate(), garbage).is_err());
+        }
+    }
+}

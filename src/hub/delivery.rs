@@ -1,0 +1,49 @@
+//! From the journal to the rooms: what a batch committed, room by room, here and elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::hub::bridge::BridgeHandle;
+use crate::hub::encoded::SharedEvent;
+use crate::hub::registry::Registry;
+use crate::protocol::event::Event;
+use crate::protocol::id::RoomId;
+
+/// Gathers a batch's events and hands them over.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    registry: Registry,
+    bridge: BridgeHandle,
+    gathered: HashMap<RoomId, Vec<Arc<SharedEvent>>>,
+}
+
+impl Delivery {
+    pub(crate) fn new(registry: Registry, bridge: BridgeHandle) -> Self {
+        Self {
+            registry,
+            bridge,
+            gathered: HashMap::new(),
+        }
+    }
+
+    /// An event was committed. Events of a room come in the order of their `seq`.
+    pub(crate) fn committed(&mut self, event: Event, received_at: Instant) {
+        self.gathered
+            .entry(event.room_id)
+            .or_default()
+            .push(SharedEvent::new(event, Some(received_at)));
+    }
+
+    /// Hands over what was gathered: one message for each room that is in use here.
+    pub(crate) fn flush(&mut self) {
+        for (room_id, events) in self.gathered.drain() {
+            self.bridge.events(room_id, &events);
+            // A room that is in use nowhere here needs to be told nothing: when it is, it begins
+            // by reading its head, and this event is under it.
+            if let Some(room) = self.registry.find(room_id) {
+                room.committed(events);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Who is in which room, by how many connections, and what has changed. Pure.
+
+use std::collections::HashMap;
+
+use crate::protocol::id::{RoomId, UserId};
+
+/// What changed in a room since the last diff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diff {
+    pub(crate) room_id: RoomId,
+    /// Who is here now and was not.
+    pub(crate) joins: Vec<UserId>,
+    /// Who was here and is not any more.
+    pub(crate) leaves: Vec<UserId>,
+    /// How many are here.
+    pub(crate) count: u64,
+}
+
+/// The state of a presence shard.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    rooms: HashMap<RoomId, HashMap<UserId, usize>>,
+    /// For each room the users that came or went since the last diff, and whether they were here
+    /// then: who comes and goes in between is not in the diff.
+    changed: HashMap<RoomId, HashMap<UserId, bool>>,
+}
+
+impl Tracker {
+    /// A connection of a user has come into a room.
+    pub(crate) fn arrive(&mut self, room: RoomId, user: UserId) {
+        let connections = self.rooms.entry(room).or_default().entry(user).or_default();
+        *connections += 1;
+        if *connections == 1 {
+            self.note(room, user, false);
+        }
+    }
+
+    /// A connection of a user has gone from a room.
+    pub(crate) fn depart(&mut self, room: RoomId, user: UserId) {
+        let Some(users) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let Some(connections) = users.get_mut(&user) else {
+            return;
+        };
+        *connections -= 1;
+        if *connections == 0 {
+            users.remove(&user);
+            if users.is_empty() {
+                self.rooms.remove(&room);
+            }
+            self.note(room, user, true);
+        }
+    }
+
+    fn note(&mut self, room: RoomId, user: UserId, was_here: bool) {
+        let changed = self.changed.entry(room).or_default();
+        changed.entry(user).or_insert(was_here);
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Takes what has changed.
+    pub(crate) fn take_diffs(&mut self) -> Vec<Diff> {
+        let changed = std::mem::take(&mut self.changed);
+        changed
+            .into_iter()
+            .filter_map(|(room_id, users)| {
+                let here = self.rooms.get(&room_id);
+                let is_here = |user: &UserId| here.is_some_and(|here| here.contains_key(user));
+                let (mut joins, mut leaves) = (Vec::new(), Vec::new());
+                for (user, was_here) in users {
+                    match (was_here, is_here(&user)) {
+                        (false, true) => joins.push(user),
+                        (true, false) => leaves.push(user),
+                        _ => {}
+                    }
+                }
+                let count = here.map_or(0, HashMap::len) as u64;
+                let is_empty = joins.is_empty() && leaves.is_empty();
+                (!is_empty).then_some(Diff {
+                    room_id,
+                    joins,
+                    leaves,
+                    count,
+                })
+            })
+            .collect()
+    }
+
+    /// How many are in a room, and up to `max` of them.
+    pub(crate) fn who(&self, room: RoomId, max: usize) -> (u64, Vec<UserId>) {
+        let Some(users) = self.rooms.get(&room) else {
+            return (0, Vec::new());
+        };
+        let mut some: Vec<_> = users.keys().copied().take(max).collect();
+        some.sort_unstable();
+        (users.len() as u64, some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn several_devices_are_one_user() {
+        let (room, user) = (RoomId::generate(), UserId::generate());
+        let mut tracker = Tracker::default();
+        tracker.arrive(room, user);
+        tracker.arrive(room, user);
+        assert_eq!(tracker.who(room, 10), (1, vec![user]));
+        let diff = tracker.take_diffs().remove(0);
+        assert_eq!(
+            (diff.joins, diff.leaves, diff.count),
+            (vec![user], vec![], 1)
+        );
+        tracker.depart(room, user);
+        assert!(!tracker.has_changes());
+        tracker.depart(room, user);
+        let diff = tracker.take_diffs().remove(0);
+        assert_eq!(
+            (diff.joins, diff.leaves, diff.count),
+            (vec![], vec![user], 0)
+        );
+        assert!(tracker.rooms.is_empty());
+    }
+
+    #[test]
+    fn who_comes_and_goes_in_between_is_not_told() {
+        let (room, user) = (RoomId::generate(), UserId::generate());
+        let mut tracker = Tracker::default();
+        tracker.arrive(room, user);
+        tracker.depart(room, user);
+        assert!(tracker.take_diffs().is_empty());
+        tracker.depart(room, user);
+        assert!(!tracker.has_changes(), "a stranger's departure is nothing");
+    }
+
+    proptest! {
+        /// The law of every push: the diffs applied to the old state give the fresh one.
+        #[test]
+        fn diffs_applied_give_the_present_state(steps in prop::collection::vec((0u8..4, any::<bool>(), any::<bool>()), 0..80)) {
+            let room = RoomId::generate();
+            let users: Vec<_> = (0..4).map(|_| UserId::generate()).collect();
+            let mut tracker = Tracker::default();
+            let mut seen = HashSet::new();
+            for (user, comes, tell) in steps {
+                let user = users[usize::from(user)];
+                if comes { tracker.arrive(room, user) } else { tracker.depart(room, user) }
+                if tell {
+                    for diff in tracker.take_diffs() {
+                        for join in diff.joins { prop_assert!(seen.insert(join)); }
+                        for leave in diff.leaves { prop_assert!(seen.remove(&leave)); }
+                        prop_assert_eq!(diff.count, seen.len() as u64);
+                    }
+                    let fresh: HashSet<_> = tracker.who(room, 10).1.into_iter().collect();
+                    prop_assert_eq!(&seen, &fresh);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A Postgres of the node's own, for when there is no `DATABASE_URL`.
+//!
+//! The cluster lives in the data folder and listens on a Unix socket only, in a folder that
+//! nobody but its user can enter. It outlives a node that is killed, and the next one adopts it; it
+//! is started again if it dies. A node that stops in order stops it too.
+//!
+//! One node per data folder: the file `hubbub.lock` is locked for as long as the [`Cluster`]
+//! lives. See `place.rs` for where things are when the data folder cannot hold them.
+
+mod account;
+mod binaries;
+mod error;
+mod init;
+mod launch;
+mod lock;
+mod monitor;
+mod place;
+mod postmaster;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::Database;
+use launch::{Launch, Running};
+use place::Place;
+
+pub use binaries::{Binaries, Search};
+pub use error::EmbeddedError;
+pub use lock::FolderLock;
+pub use place::REACHABLE;
+
+/// A running Postgres that belongs to this node. Dropping it without [`Cluster::stop`] tells the
+/// server to shut down, and does not wait for that.
+#[derive(Debug)]
+pub struct Cluster {
+    url: String,
+    place: Place,
+    launch: Arc<Launch>,
+    adopted: bool,
+    stop: Option<oneshot::Sender<()>>,
+    monitor: JoinHandle<Result<(), EmbeddedError>>,
+    failed: watch::Receiver<bool>,
+}
+
+impl Cluster {
+    /// Makes a cluster in `data_dir` if there is none, and starts it if it does not run. Its
+    /// monitor runs on the runtime that calls this.
+    pub async fn start(config: &Database, data_dir: &Path) -> Result<Self, EmbeddedError> {
+        let search = Search::standard(config.embedded.bin_dir.as_deref());
+        Self::start_with(config, data_dir, &search).await
+    }
+
+    /// As [`Cluster::start`], looking for the binaries where `search` says.
+    pub async fn start_with(
+        config: &Database,
+        data_dir: &Path,
+        search: &Search,
+    ) -> Result<Self, EmbeddedError> {
+        let started = Instant::now();
+        let place = Place::prepare(data_dir, &config.embedded.user)?;
+        let version = version_of(&place.cluster)?;
+        let known = version.as_deref().map(|major| (major, &*place.cluster));
+        let binaries = Binaries::find(search, known).await?;
+        if version.is_none() {
+            tracing::info!(
+                folder = %place.cluster.display(),
+                version = binaries.major,
+                user = place.account.as_ref().map(|account| account.name.as_str()),
+                "making a database"
+            );
+            init::make(&binaries, place.account.as_ref(), &place.cluster).await?;
+        }
+        let launch = Arc::new(Launch {
+            binaries,
+            account: place.account.clone(),
+            cluster: place.cluster.clone(),
+            socket: place.socket_folder()?,
+            log: place.log(),
+            limit: Duration::from_millis(config.embedded.start_timeout_ms),
+            pid: AtomicI32::new(0),
+        });
+        let Running {
+            process,
+            socket,
+            adopted,
+        } = launch.run().await?;
+        tracing::info!(
+            folder = %place.cluster.display(),
+            version = launch.binaries.major,
+            pid = process.pid(),
+            adopted,
+            first = version.is_none(),
+            ms = started.elapsed().as_millis(),
+            "embedded Postgres is ready"
+        );
+        let (stop, stopped) = oneshot::channel();
+        let (failing, failed) = watch::channel(false);
+        let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped, failing);
+        Ok(Self {
+            url: url_of(&socket),
+            place,
+            launch,
+            adopted,
+            stop: Some(stop),
+            monitor: tokio::spawn(monitor),
+            failed,
+        })
+    }
+
+    /// The connection string of the node's database.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The cluster's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.place.cluster
+    }
+
+    /// Whether the server ran already.
+    #[must_use]
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The server's process; `None` while it is being started again.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        Some(self.launch.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// Returns when the server has died and starting it again has been given up. Without it the
+    /// node serves what needs no database until it is restarted.
+    pub async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        // The monitor's end without having failed is an orderly stop: nothing to tell.
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Shuts the server down and waits until it has ended; then the data folder is free.
+    pub async fn stop(mut self) -> Result<(), EmbeddedError> {
+        let Some(stop) = self.stop.take() else {
+            return Ok(());
+        };
+        let _ = stop.send(());
+        match (&mut self.monitor).await {
+            Ok(stopped) => stopped?,
+            Err(error) => tracing::error!(%error, "the monitor of Postgres is gone"),
+        }
+        self.place.forget_socket_folder();
+        tracing::info!("embedded Postgres has stopped");
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.monitor.abort();
+        if let Some(pid) = self.pid() {
+            postmaster::signal(pid, Signal::INT);
+        }
+    }
+}
+
+/// The major version of the cluster in `folder`; `None` if there is none.
+fn version_of(folder: &Path) -> Result<Option<String>, EmbeddedError> {
+    if let Ok(version) = std::fs::read_to_string(folder.join("PG_VERSION")) {
+        return Ok(Some(version.trim().to_owned()));
+    }
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => {
+            let folder = folder.to_owned();
+            if entries.next().is_some() {
+                return Err(EmbeddedError::NotACluster { folder });
+            }
+            std::fs::remove_dir(&folder).map_err(error::io_error("remove", &folder))?;
+            Ok(None)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(error::io_error("read", folder)(source)),
+    }
+}
+
+/// Every byte of the path that is not plain is percent-encoded.
+fn url_of(socket: &Path) -> String {
+    let mut host = String::new();
+    for byte in socket.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() {
+            host.push(char::from(*byte));
+        } else {
+            use std::fmt::Write as _;
+            let _ = write!(host, "%{byte:02X}");
+        }
+    }
+    format!("postgres://hubbub@{host}/hubbub")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_names_the_socket() {
+        let url = url_of(Path::new("/tmp/a_b/c d"));
+        assert_eq!(url, "postgres://hubbub@%2Ftmp%2Fa%5Fb%2Fc%20d/hubbub");
+        let config: tokio_postgres::Config = url.parse().unwrap();
+        assert_eq!(
+            config.get_hosts(),
+            [tokio_postgres::config::Host::Unix("/tmp/a_b/c d".into())]
+        );
+    }
+
+    #[test]
+    fn a_folder_with_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+        let error = version_of(folder.path()).unwrap_err();
+        assert!(matches!(error, EmbeddedError::NotACluster { .. }));
+        assert!(folder.path().join("letter.txt").exists());
+    }
+}

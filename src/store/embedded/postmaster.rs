@@ -1,0 +1,205 @@
+//! The server's process: its pid file, starting it or finding it running, and ending it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, waitpid};
+use tokio::process::Child;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::EmbeddedError;
+
+/// How often the end of a process that is not our child is looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A fast shutdown writes a checkpoint; after this the server is told to leave without, which
+/// loses nothing but makes the next start replay its log.
+const FAST: Duration = Duration::from_secs(15);
+
+/// Limit of a shutdown without checkpoint.
+const IMMEDIATE: Duration = Duration::from_secs(5);
+
+/// What a running server, or one that was killed, has written down in `postmaster.pid`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PidFile {
+    pub(super) pid: i32,
+    /// The folder of its socket.
+    pub(super) socket: PathBuf,
+}
+
+impl PidFile {
+    pub(super) fn read(cluster: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(cluster.join("postmaster.pid")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // pid, data folder, start time, port, socket folder, …; a standalone server's is negative
+        let mut lines = text.lines();
+        let pid = lines.next()?.trim().parse().ok().filter(|pid| *pid > 0)?;
+        let socket = PathBuf::from(lines.nth(3).unwrap_or_default().trim());
+        Some(Self { pid, socket })
+    }
+
+    /// Whether the process is there and is a Postgres, rather than another that got its number.
+    pub(super) fn is_running(&self) -> bool {
+        is_alive(self.pid) && may_be_postgres(self.pid)
+    }
+
+    /// Prepares the file of a server that was killed for the next one. Postgres refuses to start
+    /// if the process in it is alive and of the same user, unless it is its own parent; after a
+    /// restart of a container the number is often somebody else's. The rest of the file is what
+    /// tells whether children of the old server still use its memory, so it must stay.
+    pub(super) fn disown(&self, cluster: &Path) {
+        if !is_alive(self.pid) {
+            return;
+        }
+        let path = cluster.join("postmaster.pid");
+        let Ok(text) = fs::read_to_string(&path) else {
+            return;
+        };
+        let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+        tracing::info!(
+            pid = self.pid,
+            "the database's former process is gone and its number is another's now"
+        );
+        if let Err(error) = fs::write(&path, format!("{}\n{rest}", std::process::id())) {
+            tracing::warn!(%error, "cannot write {}", path.display());
+        }
+    }
+}
+
+/// The server's first process.
+#[derive(Debug)]
+pub(super) enum Process {
+    /// Started by this node.
+    Child(Box<Child>, i32),
+    /// Started by an earlier one.
+    Adopted(i32),
+}
+
+impl Process {
+    pub(super) fn pid(&self) -> i32 {
+        match self {
+            Self::Child(_, pid) | Self::Adopted(pid) => *pid,
+        }
+    }
+
+    /// Waits for its end; returns how it ended. May be dropped and called again.
+    pub(super) async fn ended(&mut self) -> String {
+        match self {
+            Self::Child(child, _) => match child.wait().await {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Self::Adopted(pid) => {
+                while is_alive(*pid) {
+                    sleep(POLL).await;
+                }
+                "ended".to_owned()
+            }
+        }
+    }
+
+    /// Ends it and waits for that.
+    pub(super) async fn stop(&mut self) -> Result<(), EmbeddedError> {
+        for (sign, limit) in [(Signal::INT, FAST), (Signal::QUIT, IMMEDIATE)] {
+            signal(self.pid(), sign);
+            let ended = timeout_at(Instant::now() + limit, self.ended()).await;
+            if ended.is_ok() {
+                return Ok(());
+            }
+            tracing::warn!(pid = self.pid(), "Postgres is slow to stop");
+        }
+        Err(EmbeddedError::NotStopping {
+            pid: self.pid(),
+            limit_s: (FAST + IMMEDIATE).as_secs(),
+        })
+    }
+}
+
+/// Sends a signal; a process that is gone has no need of it.
+pub(super) fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn is_alive(pid: i32) -> bool {
+    let Some(pid) = Pid::from_raw(pid) else {
+        return false;
+    };
+    // As the first process of a container we inherit orphans: a dead one stays until it is waited
+    // for.
+    if matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))) {
+        return false;
+    }
+    // Another's process may not be signalled, and is alive.
+    !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)) && !is_zombie(pid)
+}
+
+/// Dead, but its parent has not noticed.
+fn is_zombie(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| {
+        // The name, in parentheses, may contain anything.
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+    })
+}
+
+/// By its name, where the system has `/proc`.
+fn may_be_postgres(pid: i32) -> bool {
+    if !Path::new("/proc/self/comm").exists() {
+        return true;
+    }
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| matches!(name.trim(), "postgres" | "postmaster"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_files() {
+        let text = "4711\n/data/postgres\n1700000000\n5432\n/tmp/s\n\n  123 4\nready   \n";
+        let file = PidFile::parse(text).unwrap();
+        assert_eq!((file.pid, file.socket), (4711, PathBuf::from("/tmp/s")));
+        assert_eq!(PidFile::parse("-12\n"), None);
+        assert_eq!(PidFile::parse(""), None);
+        assert_eq!(PidFile::parse("12\n").unwrap().socket, PathBuf::new());
+    }
+
+    #[test]
+    fn a_process_that_is_not_postgres_is_not_taken_for_it() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert!(is_alive(me));
+        let file = PidFile {
+            pid: me,
+            socket: PathBuf::new(),
+        };
+        assert!(!file.is_running());
+    }
+
+    #[test]
+    fn a_dead_child_that_nobody_waited_for_is_not_alive() {
+        let child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while is_alive(pid) {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_anothers_now_is_replaced_by_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postmaster.pid");
+        let parent = std::os::unix::process::parent_id();
+        fs::write(&path, format!("{parent}\n/data\n1\n5432\n/s\n")).unwrap();
+        PidFile::read(folder.path()).unwrap().disown(folder.path());
+        let expected = format!("{}\n/data\n1\n5432\n/s\n", std::process::id());
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+}
