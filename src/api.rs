@@ -44,7 +44,7 @@ pub struct ApiState {
     pub auth: Authenticator,
     /// Registering and logging in.
     pub accounts: Accounts,
-    /// How often one may ask; the same counters as for WebSockets.
+    /// How often one may ask; the same counters as for sockets.
     pub limits: Arc<Limits>,
     /// The settings.
     pub config: Arc<Config>,

@@ -1,4 +1,4 @@
-//! Registering, logging in and out, and tickets for WebSockets.
+//! Registering, logging in and out, and tickets for sockets.
 
 use actix_web::http::header;
 use actix_web::web::{Data, ReqData};

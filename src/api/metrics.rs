@@ -3,21 +3,21 @@
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
-use prometheus::{HistogramVec, register_histogram_vec};
+use prometheus::HistogramVec;
+
+use crate::metric;
 
 /// Time to answer, seconds. The labels take few values whatever clients send: the route is the
 /// pattern that matched, and methods that HTTP does not know are all `OTHER`.
 pub(super) static REQUEST_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    register_histogram_vec!(
+    metric::histograms(
         "http_request_duration_seconds",
-        "Time to answer a request.",
+        "Time to answer a request",
         &["method", "route", "status"],
-        vec![
-            0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0
-        ]
+        &[
+            0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0,
+        ],
     )
-    // Names and labels are constants: only a mistake in this file gets here, on the first use.
-    .unwrap_or_else(|error| panic!("a metric of api cannot be registered: {error}"))
 });
 
 /// The label for a method.

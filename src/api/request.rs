@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::auth::client_address::client_address;
 use crate::auth::{Presented, RequestOrigin};
 
-/// The credentials that a request shows. Tickets are for WebSockets.
+/// The credentials that a request shows. Tickets are for sockets.
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     Presented {
         cookies: headers
@@ -32,8 +32,11 @@ pub(super) fn origin(req: &HttpRequest) -> RequestOrigin<'_> {
 
 /// The host that was asked for: `Host`, or `:authority` in HTTP/2.
 pub(super) fn host(req: &HttpRequest) -> Option<&str> {
-    text(req.headers(), header::HOST)
-        .or_else(|| req.uri().authority().map(|authority| authority.as_str()))
+    text(req.headers(), header::HOST).or_else(|| {
+        req.uri()
+            .authority()
+            .map(actix_web::http::uri::Authority::as_str)
+    })
 }
 
 /// The client's address, see [`client_address`].

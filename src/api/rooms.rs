@@ -167,14 +167,14 @@ pub(super) async fn create_room(
     let room = if let Some(slug) = slug {
         make(slug).await?.ok_or(ErrorCode::SlugTaken)?
     } else {
-        let mut made = None;
+        let mut room = None;
         for attempt in 0..SLUG_ATTEMPTS {
-            made = make(slug_of(&name, attempt > 0)?).await?;
-            if made.is_some() {
+            room = make(slug_of(&name, attempt > 0)?).await?;
+            if room.is_some() {
                 break;
             }
         }
-        made.ok_or(ErrorCode::SlugTaken)?
+        room.ok_or(ErrorCode::SlugTaken)?
     };
     Ok(HttpResponse::Created().json(RoomView::from(room)))
 }
