@@ -1,10 +1,17 @@
 //! Integration tests: the real binary, a real Postgres, real clients.
 
+mod api_auth;
+mod api_http;
+mod api_limits;
+mod api_members;
+mod api_messages;
+mod api_rooms;
 mod bad_input;
 mod durability;
 mod foreign_client;
 mod harness;
 mod harness_itself;
+mod openapi;
 mod origin;
 mod protocol_doc;
 mod shutdown;
