@@ -12,6 +12,7 @@ mod members;
 mod messages;
 mod metrics;
 mod openapi;
+mod page;
 pub mod problem;
 mod request;
 mod rooms;
@@ -82,6 +83,7 @@ pub fn configure(
             .wrap(from_fn(gate::gate)),
     );
     routes.service(openapi::description);
+    routes.service(page::page);
     others(&mut routes);
     let document = routes.into_document();
     config.app_data(Data::new(openapi::Document::new(document)));

@@ -43,7 +43,11 @@ where
     let http = std::sync::Arc::clone(&transport.http);
     let local = listener.local_addr()?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = if http.workers == 0 { cores } else { http.workers };
+    let workers = if http.workers == 0 {
+        cores
+    } else {
+        http.workers
+    };
     // The server is stopped when the connections have been drained: what it still waits for are
     // requests in the middle of their answers.
     let server = Server::build()

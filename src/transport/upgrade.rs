@@ -51,7 +51,9 @@ pub(super) async fn upgrade(
         }
     };
     let answering = tokio::time::timeout(ANSWER_TIMEOUT, socket.write_all(&answer));
-    let answered = answering.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let answered = answering
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let (Ok(()), Ok((_, identity))) = (answered, judged) else {
         return;
     };
@@ -137,11 +139,7 @@ fn address(transport: &Transport, request: &Request) -> IpAddr {
         &HeaderName::from_static("x-forwarded-for"),
     )
     .collect();
-    client_address(
-        peer,
-        forwarded.into_iter(),
-        &transport.http.trusted_proxies,
-    )
+    client_address(peer, forwarded.into_iter(), &transport.http.trusted_proxies)
 }
 
 /// The values of a header that are text.
