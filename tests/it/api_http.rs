@@ -35,6 +35,16 @@ async fn an_address_without_this_method_says_which_it_has() {
 }
 
 #[tokio::test]
+async fn the_address_of_websockets_says_so() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let answer = send(http().get(node.url("/ws"))).await;
+    answer.problem(426, "invalid_request");
+    assert_eq!(answer.header("upgrade"), Some("websocket"));
+    let answer = send(http().post(node.url("/ws"))).await;
+    answer.problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_body() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
