@@ -1,5 +1,11 @@
 //! Integration tests: the real binary, a real Postgres, real clients.
 
+mod api_auth;
+mod api_http;
+mod api_limits;
+mod api_members;
+mod api_messages;
+mod api_rooms;
 mod bad_input;
 mod config;
 mod durability;
@@ -9,6 +15,7 @@ mod harness;
 mod harness_itself;
 mod layers;
 mod licences;
+mod openapi;
 mod origin;
 mod protocol_doc;
 mod migrations;
