@@ -19,7 +19,6 @@ mod openapi;
 mod origin;
 mod protocol_doc;
 mod migrations;
-mod origin;
 mod pool;
 //mod protocol_doc;
 mod shutdown;
