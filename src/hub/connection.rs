@@ -143,13 +143,8 @@ impl Connection {
     /// Runs the commands in the input until one has to wait.
     fn decode(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
         loop {
-            // A connection that the hub is closing is only read until its end.
             if self.attachment.outbox.closing().is_some() {
-                let is_end = matches!(self.decoder.next(&mut input), Ok(Some(Incoming::Close(_))));
-                if is_end {
-                    ctx.stop();
-                }
-                return;
+                return self.skip_to_close(input, ctx);
             }
             let max_bytes = self.worker.hub.settings().limits.message_bytes;
             let step = match self.decoder.next(&mut input) {
@@ -167,6 +162,17 @@ impl Connection {
             }
         }
         self.attachment.outbox.flush();
+    }
+
+    /// Of a connection that the hub is closing only the client's own close frame matters.
+    fn skip_to_close(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
+        loop {
+            match self.decoder.next(&mut input) {
+                Ok(Some(Incoming::Close(_))) => return ctx.stop(),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     fn take(&mut self, step: Step, ctx: &mut Context<Self>) -> Flow {
