@@ -24,7 +24,7 @@ use actix_rt::net::TcpStream;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
-use self::session::{Session, SessionLimits, Situation};
+use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::hub::HubHandle;
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::{Attachment, Worker};
@@ -220,14 +220,22 @@ impl Connection {
         let situation = Situation {
             is_authenticated: attachment.identity.borrow().is_some(),
             is_draining: self.worker.is_draining(),
-            rooms: attachment.room_count(),
             inflight: attachment.inflight.get(),
         };
         match self.session.admit(&request.command, situation) {
-            Ok(()) => self.command(request, ctx),
-            Err(refusal) => {
+            Admission::Run => self.command(request, ctx),
+            Admission::Refuse(refusal) => {
                 self.refuse(request.id.as_ref(), refusal);
                 Flow::Continue
+            }
+            Admission::Wait => {
+                let answered = attachment.next_answer().into_actor(self);
+                ctx.wait(answered.map(|(), this, ctx| {
+                    if this.run(request, ctx) == Flow::Continue {
+                        this.resume(ctx);
+                    }
+                }));
+                Flow::Wait
             }
         }
     }
