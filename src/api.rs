@@ -18,6 +18,7 @@ mod request;
 mod rooms;
 mod routes;
 mod users;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ pub fn configure(
     );
     routes.service(openapi::description);
     routes.service(page::page);
+    routes.service(websocket::websocket);
     others(&mut routes);
     let document = routes.into_document();
     config.app_data(Data::new(openapi::Document::new(document)));

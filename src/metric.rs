@@ -6,7 +6,8 @@
 //! of the metric panics, which any test that touches it shows.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    core::Collector,
 };
 
 fn registered<C: Collector + Clone + 'static>(name: &str, made: prometheus::Result<C>) -> C {
@@ -42,12 +43,7 @@ pub(crate) fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
 }
 
 /// A histogram for each combination of labels.
-pub(crate) fn histograms(
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> HistogramVec {
+pub(crate) fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     registered(name, HistogramVec::new(options, labels))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::extract::{Body, Checks};
 use super::gate::ClientAddress;
-use super::problem::{ApiError, Problem};
+use super::problem::{ApiError, Failure};
 use super::users::OwnUser;
 use super::{ApiState, request};
 use crate::auth::accounts::{Attempt, Registration};
@@ -75,7 +75,7 @@ pub(super) struct TicketGiven {
 #[utoipa::path(
     tag = "auth",
     request_body = RegisterRequest,
-    responses((status = 201, description = "Registered", body = SessionBegun), Problem)
+    responses((status = 201, description = "Registered", body = SessionBegun), Failure)
 )]
 #[post("/auth/register")]
 pub(super) async fn register(
@@ -124,7 +124,7 @@ pub(super) async fn register(
 #[utoipa::path(
     tag = "auth",
     request_body = LoginRequest,
-    responses((status = 200, description = "Logged in", body = SessionBegun), Problem)
+    responses((status = 200, description = "Logged in", body = SessionBegun), Failure)
 )]
 #[post("/auth/login")]
 pub(super) async fn login(
@@ -153,7 +153,7 @@ pub(super) async fn login(
 #[utoipa::path(
     tag = "auth",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 204, description = "Logged out"), Problem)
+    responses((status = 204, description = "Logged out"), Failure)
 )]
 #[post("/auth/logout")]
 pub(super) async fn logout(
@@ -174,7 +174,7 @@ pub(super) async fn logout(
 #[utoipa::path(
     tag = "auth",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "A ticket", body = TicketGiven), Problem)
+    responses((status = 200, description = "A ticket", body = TicketGiven), Failure)
 )]
 #[post("/auth/ticket")]
 pub(super) async fn ticket(state: Data<ApiState>, who: Identity) -> Result<HttpResponse, ApiError> {

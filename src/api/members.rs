@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Query, RoomPath, UserPath};
-use super::problem::{ApiError, Problem};
+use super::problem::{ApiError, Failure};
 use super::rooms::{RoomView, membership, view, visible};
 use crate::auth::Identity;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -91,7 +91,7 @@ impl From<Member> for MemberView {
     tag = "members",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The room's id or slug")),
-    responses((status = 200, description = "A member", body = RoomView), Problem)
+    responses((status = 200, description = "A member", body = RoomView), Failure)
 )]
 #[post("/rooms/{id}/join")]
 pub(super) async fn join_room(
@@ -116,7 +116,7 @@ pub(super) async fn join_room(
     tag = "members",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The room's id or slug")),
-    responses((status = 204, description = "No longer a member"), Problem)
+    responses((status = 204, description = "No longer a member"), Failure)
 )]
 #[post("/rooms/{id}/leave")]
 pub(super) async fn leave_room(
@@ -142,7 +142,7 @@ async fn leave(state: &ApiState, who: Identity, room: &RoomRef) -> Result<HttpRe
     tag = "members",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The room's id or slug"), ListMembers),
-    responses((status = 200, description = "A page of members", body = MemberPage), Problem)
+    responses((status = 200, description = "A page of members", body = MemberPage), Failure)
 )]
 #[get("/rooms/{id}/members")]
 pub(super) async fn list_members(
@@ -173,7 +173,7 @@ pub(super) async fn list_members(
     responses(
         (status = 201, description = "Added", body = MemberView),
         (status = 200, description = "Was a member already", body = MemberView),
-        Problem
+        Failure
     )
 )]
 #[post("/rooms/{id}/members")]
@@ -228,7 +228,7 @@ pub(super) async fn add_member(
         ("id" = String, Path, description = "The room's id or slug"),
         ("user_id" = Uuid, Path, description = "The member")
     ),
-    responses((status = 204, description = "No longer a member"), Problem)
+    responses((status = 204, description = "No longer a member"), Failure)
 )]
 #[delete("/rooms/{id}/members/{user_id}")]
 pub(super) async fn remove_member(

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Checks, Query, RoomPath};
-use super::problem::{ApiError, FieldError, Problem};
+use super::problem::{ApiError, Failure, FieldError};
 use super::rooms::membership;
 use crate::auth::Identity;
 use crate::protocol::command::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, PageAnchor, PageRequest};
@@ -52,7 +52,7 @@ struct ListMessages {
     tag = "messages",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The room's id or slug"), ListMessages),
-    responses((status = 200, description = "A page of messages", body = MessagePage), Problem)
+    responses((status = 200, description = "A page of messages", body = MessagePage), Failure)
 )]
 #[get("/rooms/{id}/messages")]
 pub(super) async fn list_messages(
@@ -91,7 +91,7 @@ fn page_request(query: &Query) -> Result<PageRequest, ApiError> {
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The room's id or slug")),
     request_body = PostMessage,
-    responses((status = 201, description = "Published", body = Published), Problem)
+    responses((status = 201, description = "Published", body = Published), Failure)
 )]
 #[post("/rooms/{id}/messages")]
 pub(super) async fn post_message(

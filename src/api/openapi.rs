@@ -11,7 +11,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 
-use super::problem::ApiError;
+use super::problem::{ApiError, FieldError, Problem};
 use crate::protocol::error::ErrorCode;
 
 /// The document in the two forms in which it is needed.
@@ -54,13 +54,17 @@ impl Document {
         description = "A realtime hub for chat and collaboration. Every error is \
                        `application/problem+json` with a stable `code`; see docs/PROTOCOL.md."
     ),
+    // Answers that stand for themselves are not followed into what they are made of.
+    components(schemas(Problem, FieldError)),
     tags(
         (name = "auth", description = "Registering, logging in and out, tickets"),
         (name = "users", description = "Users"),
         (name = "rooms", description = "Rooms"),
         (name = "members", description = "Who is in a room"),
         (name = "messages", description = "What was said in a room"),
-        (name = "node", description = "The node itself")
+        (name = "websocket", description = "The native protocol"),
+        (name = "operations", description = "How the node is"),
+        (name = "page", description = "For people")
     )
 )]
 struct Base;
@@ -90,7 +94,7 @@ pub(super) fn base(cookie: &str) -> OpenApi {
 
 /// This description.
 #[utoipa::path(
-    tag = "node",
+    tag = "operations",
     operation_id = "openapi",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
 )]

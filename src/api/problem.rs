@@ -32,6 +32,9 @@ pub enum ApiError {
         /// The methods that it has.
         allow: String,
     },
+    /// The address is for sockets, and the request asks for none.
+    #[error("this address is for WebSockets: the request must ask for an upgrade")]
+    UpgradeRequired,
     /// Who asks is unknown, or may not.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -101,12 +104,7 @@ impl From<FieldError> for ApiError {
 }
 
 /// An error as clients see it (RFC 9457).
-#[derive(Debug, Serialize, ToSchema, IntoResponses)]
-#[response(
-    status = "default",
-    description = "An error. Its `code` is stable, see docs/PROTOCOL.md",
-    content_type = "application/problem+json"
-)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// A name of this kind of problem: `urn:hubbub:error:` and the code.
     #[serde(rename = "type")]
@@ -127,6 +125,16 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
 }
 
+/// The answer of every operation that fails. Only for the description.
+#[derive(IntoResponses)]
+#[response(
+    status = "default",
+    description = "An error. Its `code` is stable, see docs/PROTOCOL.md",
+    content_type = "application/problem+json"
+)]
+#[allow(dead_code)]
+pub(super) struct Failure(Problem);
+
 impl ApiError {
     /// The stable code.
     #[must_use]
@@ -141,6 +149,7 @@ impl ApiError {
                 _ => ErrorCode::InvalidRequest,
             },
             Self::Method { .. } => ErrorCode::MethodNotAllowed,
+            Self::UpgradeRequired => ErrorCode::InvalidRequest,
             Self::Auth(error) => error.code(),
             Self::Store(error) if error.is_retryable() => ErrorCode::Unavailable,
             Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
@@ -154,7 +163,7 @@ impl ApiError {
         Problem {
             kind: format!("urn:hubbub:error:{}", code.as_str()),
             title: title(code),
-            status: status(code),
+            status: self.status_code().as_u16(),
             detail: self.detail(),
             code,
             retry: code.retry(),
@@ -176,7 +185,7 @@ impl ApiError {
                 })
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Method { .. } => self.to_string(),
+            Self::Method { .. } | Self::UpgradeRequired => self.to_string(),
             Self::Auth(error) => error.refusal().message.into_owned(),
             Self::Store(error) if error.is_retryable() => {
                 "the database is away for the moment".to_owned()
@@ -189,6 +198,7 @@ impl ApiError {
         match self {
             Self::Auth(AuthError::Limited(limited)) => rate_limit_headers(limited),
             Self::Method { allow } => vec![(header::ALLOW, allow.clone())],
+            Self::UpgradeRequired => vec![(header::UPGRADE, "websocket".to_owned())],
             _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => {
                 vec![(header::RETRY_AFTER, RETRY_AFTER_FAULT_S.to_string())]
             }
@@ -222,6 +232,9 @@ fn rate_limit_headers(limited: &RateLimited) -> Vec<(HeaderName, String)> {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
+        if matches!(self, Self::UpgradeRequired) {
+            return StatusCode::UPGRADE_REQUIRED;
+        }
         StatusCode::from_u16(status(self.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 

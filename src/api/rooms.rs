@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Checks, Query, RoomPath};
-use super::problem::{ApiError, Problem};
+use super::problem::{ApiError, Failure};
 use crate::auth::Identity;
 use crate::auth::registration::FieldRule;
 use crate::protocol::error::ErrorCode;
@@ -128,7 +128,7 @@ impl From<Room> for RoomView {
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
     request_body = CreateRoom,
-    responses((status = 201, description = "Made", body = RoomView), Problem)
+    responses((status = 201, description = "Made", body = RoomView), Failure)
 )]
 #[post("/rooms")]
 pub(super) async fn create_room(
@@ -184,7 +184,7 @@ pub(super) async fn create_room(
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
     params(ListRooms),
-    responses((status = 200, description = "A page of rooms", body = RoomPage), Problem)
+    responses((status = 200, description = "A page of rooms", body = RoomPage), Failure)
 )]
 #[get("/rooms")]
 pub(super) async fn list_rooms(
@@ -215,7 +215,7 @@ pub(super) async fn list_rooms(
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The id or the slug")),
-    responses((status = 200, description = "The room", body = RoomView), Problem)
+    responses((status = 200, description = "The room", body = RoomView), Failure)
 )]
 #[get("/rooms/{id}")]
 pub(super) async fn get_room(

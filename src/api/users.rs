@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ApiState;
-use super::problem::{ApiError, Problem};
+use super::problem::{ApiError, Failure};
 use crate::auth::registration::check_username;
 use crate::auth::{AuthError, Identity};
 use crate::protocol::error::ErrorCode;
@@ -74,7 +74,7 @@ impl From<User> for OwnUser {
 #[utoipa::path(
     tag = "users",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "Oneself", body = OwnUser), Problem)
+    responses((status = 200, description = "Oneself", body = OwnUser), Failure)
 )]
 #[get("/users/me")]
 pub(super) async fn me(state: Data<ApiState>, who: Identity) -> Result<Json<OwnUser>, ApiError> {
@@ -90,7 +90,7 @@ pub(super) async fn me(state: Data<ApiState>, who: Identity) -> Result<Json<OwnU
     tag = "users",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The id or the username")),
-    responses((status = 200, description = "The user", body = PublicUser), Problem)
+    responses((status = 200, description = "The user", body = PublicUser), Failure)
 )]
 #[get("/users/{id}")]
 pub(super) async fn get_user(

@@ -9,6 +9,7 @@
 
 mod account;
 mod binaries;
+mod disk;
 mod error;
 mod init;
 mod launch;

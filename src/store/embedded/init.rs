@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::account::{Account, command};
 use super::binaries::Binaries;
+use super::disk::with_free_space;
 use super::error::{EmbeddedError, io_error};
 
 /// `initdb` takes half a second; this is for a disk that has nearly stopped.
@@ -69,12 +70,13 @@ async fn fill(
     let mut output = initdb(binaries, account, fresh, "C.UTF-8").await?;
     if !output.status.success() && text_of(&output).contains("locale") {
         // Not every system has C.UTF-8; with C only ASCII letters have a case.
+        empty(fresh)?;
         output = initdb(binaries, account, fresh, "C").await?;
     }
     if !output.status.success() {
         return Err(EmbeddedError::Init {
             folder: cluster.to_owned(),
-            output: last_lines(&text_of(&output)),
+            output: with_free_space(last_lines(&text_of(&output)), cluster),
         });
     }
     let conf = fresh.join("postgresql.conf");
@@ -94,6 +96,20 @@ async fn fill(
         .map_err(io_error("sync", parent))
 }
 
+fn empty(folder: &Path) -> Result<(), EmbeddedError> {
+    let failed = |source| io_error("empty", folder)(source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.map_err(failed)?;
+    }
+    Ok(())
+}
+
 async fn initdb(
     binaries: &Binaries,
     account: Option<&Account>,
@@ -107,6 +123,8 @@ async fn initdb(
         .arg("--pgdata")
         .arg(folder)
         .args(["--username=postgres", "--encoding=UTF8", "--data-checksums"])
+        // What stays of a failure shows how full the disk was; it is removed here.
+        .arg("--no-clean")
         .args(["--auth-local=trust", "--auth-host=reject"])
         .args(locale_arguments(binaries.number(), locale))
         .stdout(Stdio::piped())

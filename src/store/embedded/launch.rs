@@ -13,6 +13,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::account::{Account, command};
 use super::binaries::Binaries;
+use super::disk::with_free_space;
 use super::error::{EmbeddedError, io_error};
 use super::init::last_lines;
 use super::place::SOCKET_FILE;
@@ -220,10 +221,11 @@ impl Launch {
             log.seek(SeekFrom::Start(from))?;
             log.take(LOG_MAX_BYTES).read_to_end(&mut text)
         });
-        match read {
+        let tail = match read {
             Ok(_) => last_lines(&String::from_utf8_lossy(&text)),
             Err(error) => error.to_string(),
-        }
+        };
+        with_free_space(tail, &self.cluster)
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::EmbeddedError;
+use super::place::SOCKET_FILE;
 
 /// How often the end of a process that is not our child is looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -19,6 +20,9 @@ const FAST: Duration = Duration::from_secs(15);
 
 /// Limit of a shutdown without checkpoint.
 const IMMEDIATE: Duration = Duration::from_secs(5);
+
+/// A number that no process has: systems stay far below (Linux: 2²²).
+const NOBODY: i32 = i32::MAX;
 
 /// What a running server, or one that was killed, has written down in `postmaster.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +50,13 @@ impl PidFile {
         is_alive(self.pid) && may_be_postgres(self.pid)
     }
 
-    /// Prepares the file of a server that was killed for the next one. Postgres refuses to start
-    /// if the process in it is alive and of the same user, unless it is its own parent; after a
-    /// restart of a container the number is often somebody else's. The rest of the file is what
-    /// tells whether children of the old server still use its memory, so it must stay.
+    /// Prepares the files of a server that is gone for the next one. Postgres refuses to start if
+    /// the process in them exists and is of the same user; and it does exist if nobody waits for
+    /// orphans here, or if the number is another's now, as after a restart of a container. The
+    /// rest of `postmaster.pid` is what tells whether children of the old server still use its
+    /// memory, so that must stay.
     pub(super) fn disown(&self, cluster: &Path) {
-        if !is_alive(self.pid) {
+        if self.pid == NOBODY {
             return;
         }
         let path = cluster.join("postmaster.pid");
@@ -59,13 +64,11 @@ impl PidFile {
             return;
         };
         let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
-        tracing::info!(
-            pid = self.pid,
-            "the database's former process is gone and its number is another's now"
-        );
-        if let Err(error) = fs::write(&path, format!("{}\n{rest}", std::process::id())) {
+        if let Err(error) = fs::write(&path, format!("{NOBODY}\n{rest}")) {
             tracing::warn!(%error, "cannot write {}", path.display());
         }
+        // Guards the socket against servers of other clusters, which have no access here.
+        let _ = fs::remove_file(self.socket.join(format!("{SOCKET_FILE}.lock")));
     }
 }
 
@@ -193,13 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_anothers_now_is_replaced_by_ours() {
+    fn the_number_of_a_server_that_is_gone_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join(".s.PGSQL.5432.lock");
+        fs::write(&lock, "1\n").unwrap();
         let path = folder.path().join("postmaster.pid");
         let parent = std::os::unix::process::parent_id();
-        fs::write(&path, format!("{parent}\n/data\n1\n5432\n/s\n")).unwrap();
+        let socket = folder.path().display();
+        fs::write(&path, format!("{parent}\n/data\n1\n5432\n{socket}\n")).unwrap();
         PidFile::read(folder.path()).unwrap().disown(folder.path());
-        let expected = format!("{}\n/data\n1\n5432\n/s\n", std::process::id());
+        let expected = format!("{NOBODY}\n/data\n1\n5432\n{socket}\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert!(!lock.exists());
     }
 }
