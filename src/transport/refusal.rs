@@ -48,15 +48,17 @@ impl UpgradeError {
             .and_then(|status| status.canonical_reason())
             .unwrap_or_default();
         let mut answer = format!("HTTP/1.1 {} {reason}\r\n", problem.status);
-        if let Self::Handshake(HandshakeError::Version) = self {
-            answer.push_str("Sec-WebSocket-Version: 13\r\n");
+        // Writing to a string cannot fail.
+        if let Self::Handshake(error) = self {
+            for (name, value) in error.headers().iter().filter(|it| it.0 != "connection") {
+                let _ = write!(answer, "{name}: {value}\r\n");
+            }
         }
         let wait_s = match self {
             Self::Limited(limited) => Some(limited.retry_after_s()),
             _ if problem.status == 503 => Some(1),
             _ => None,
         };
-        // Writing to a string cannot fail.
         if let Some(wait_s) = wait_s {
             let _ = write!(answer, "Retry-After: {wait_s}\r\n");
         }
@@ -91,6 +93,6 @@ mod tests {
         let answer = UpgradeError::from(HandshakeError::Version).answer();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 426 "));
-        assert!(answer.contains("Sec-WebSocket-Version: 13\r\n"));
+        assert!(answer.contains("sec-websocket-version: 13\r\n"));
     }
 }
