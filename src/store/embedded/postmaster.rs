@@ -185,6 +185,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::zombie_processes, reason = "that nobody waits is what is tested")]
     fn a_dead_child_that_nobody_waited_for_is_not_alive() {
         let child = std::process::Command::new("/bin/true").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
