@@ -9,7 +9,7 @@ mod harness_itself;
 mod migrations;
 mod origin;
 mod pool;
-//mod protocol_doc;
+mod protocol_doc;
 mod shutdown;
 mod statements;
 mod talk;
