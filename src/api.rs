@@ -1,1 +1,103 @@
-//! (to be written)
+//! REST: a file per resource, and what they share.
+//!
+//! A request passes [`edge()`] (measured, logged), then the gate (who, from where, how often),
+//! then its route's extractors, then the handler. Whatever fails becomes a
+//! [`problem::ApiError`], and that a problem document, in one place.
+
+mod auth;
+mod edge;
+mod extract;
+mod gate;
+mod members;
+mod messages;
+mod metrics;
+mod openapi;
+mod page;
+pub mod problem;
+mod request;
+mod rooms;
+mod routes;
+mod users;
+mod websocket;
+
+use std::sync::Arc;
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+
+use crate::auth::Limits;
+use crate::auth::accounts::Accounts;
+use crate::auth::credentials::Authenticator;
+use crate::config::Config;
+use crate::hub::HubHandle;
+use crate::store::Store;
+
+pub use edge::edge;
+pub use routes::Routes;
+
+/// What the handlers work with, shared by all worker threads.
+pub struct ApiState {
+    /// Postgres.
+    pub store: Store,
+    /// Everything that is an event of a room goes through the hub.
+    pub hub: HubHandle,
+    /// Who asks.
+    pub auth: Authenticator,
+    /// Registering and logging in.
+    pub accounts: Accounts,
+    /// How often one may ask; the same counters as for sockets.
+    pub limits: Arc<Limits>,
+    /// The settings.
+    pub config: Arc<Config>,
+}
+
+/// Registers the REST interface, `/openapi.json`, and the answers to what is not there.
+///
+/// `others` adds the routes that are not of this layer, such as `/health`: by it they get into
+/// the description too. The `App` must be wrapped in [`edge()`] besides.
+pub fn configure(
+    config: &mut ServiceConfig,
+    state: &Data<ApiState>,
+    others: impl FnOnce(&mut Routes<'_>),
+) {
+    config.app_data(state.clone());
+    let base = openapi::base(&state.config.auth.cookie_name);
+    let mut routes = Routes::new(config, base);
+    routes.service(
+        utoipa_actix_web::scope("/api")
+            .service(auth::register)
+            .service(auth::login)
+            .service(auth::logout)
+            .service(auth::ticket)
+            .service(users::me)
+            .service(users::get_user)
+            .service(rooms::create_room)
+            .service(rooms::list_rooms)
+            .service(rooms::get_room)
+            .service(members::join_room)
+            .service(members::leave_room)
+            .service(members::list_members)
+            .service(members::add_member)
+            .service(members::remove_member)
+            .service(messages::list_messages)
+            .service(messages::post_message)
+            .wrap(from_fn(gate::gate)),
+    );
+    routes.service(openapi::description);
+    routes.service(page::page);
+    routes.service(websocket::websocket);
+    others(&mut routes);
+    let document = routes.into_document();
+    config.app_data(Data::new(openapi::Document::new(document)));
+    config.default_service(web::to(openapi::unrouted));
+}
+
+/// Takes off the entry too many, if it is there, and says after which one the next page begins.
+fn cut<T, K>(entries: &mut Vec<T>, limit: u32, key: impl Fn(&T) -> K) -> Option<K> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if entries.len() <= limit {
+        return None;
+    }
+    entries.truncate(limit);
+    entries.last().map(key)
+}

@@ -1,21 +1,96 @@
-//! The composition root (a stub until the node is assembled here).
+//! The composition root: builds a node out of its layers, and owns the order in which they start
+//! and stop.
 
+mod error;
+mod identity;
+mod node;
+
+use std::time::Duration;
+
+use actix_rt::System;
+use actix_rt::signal::unix::{SignalKind, signal};
+
+pub use self::error::StartError;
+pub use self::node::Node;
 use crate::config::Config;
+use crate::store;
+use crate::store::embedded::Cluster;
 
-/// Why a node did not start or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The part is not there yet.
-    #[error("this build cannot {0} yet")]
-    NotBuilt(&'static str),
-}
-
-/// Runs a node until it is told to stop.
-pub fn serve(_config: Config) -> Result<(), StartError> {
-    Err(StartError::NotBuilt("serve"))
+/// Runs a node until it is told to stop (SIGTERM, SIGINT): then its clients are told to move and
+/// everything acknowledged is stored before this returns. A second signal ends it at once.
+pub fn serve(config: Config) -> Result<(), StartError> {
+    System::new().block_on(async move {
+        // Before anything is started: a signal during the start must not leave things behind.
+        let mut stop = StopSignals::new()?;
+        let node = tokio::select! {
+            node = Node::start(config) => node?,
+            () = stop.next() => return Ok(()),
+        };
+        tokio::select! {
+            () = stop.next() => {}
+            () = node.failed() => tracing::error!("Postgres cannot be kept running"),
+        }
+        tokio::select! {
+            stopped = node.stop() => stopped,
+            () = stop.next() => {
+                tracing::warn!("told to stop again: stopping at once");
+                Err(StartError::Interrupted)
+            }
+        }
+    })
 }
 
 /// Brings the database's schema up to date.
-pub fn migrate(_config: Config) -> Result<(), StartError> {
-    Err(StartError::NotBuilt("migrate"))
+pub fn migrate(config: Config) -> Result<(), StartError> {
+    System::new().block_on(async move {
+        if let Some(url) = &config.database.url {
+            return Ok(report(&store::migrate(url).await?));
+        }
+        let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
+        let migrated = store::migrate(cluster.url()).await;
+        cluster.stop().await?;
+        report(&migrated?);
+        Ok(())
+    })
+}
+
+fn report(applied: &store::Applied) {
+    tracing::info!(
+        version = applied.version,
+        applied = applied.names.len(),
+        "the database's schema is up to date"
+    );
+}
+
+/// The signals that end a node.
+struct StopSignals {
+    terminate: actix_rt::signal::unix::Signal,
+    interrupt: actix_rt::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, StartError> {
+        let listen = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Polls until a condition holds or the time is up; whether it holds.
+async fn until(limit: Duration, holds: impl Fn() -> bool) -> bool {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(limit, waiting).await.is_ok()
 }

@@ -22,33 +22,28 @@ fn registered<C: Collector + Clone + 'static>(name: &str, made: prometheus::Resu
 }
 
 /// A counter.
-#[must_use]
-pub fn counter(name: &str, help: &str) -> IntCounter {
+pub(crate) fn counter(name: &str, help: &str) -> IntCounter {
     registered(name, IntCounter::new(name, help))
 }
 
 /// A counter for each combination of labels.
-#[must_use]
-pub fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+pub(crate) fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     registered(name, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
 /// A gauge.
-#[must_use]
-pub fn gauge(name: &str, help: &str) -> IntGauge {
+pub(crate) fn gauge(name: &str, help: &str) -> IntGauge {
     registered(name, IntGauge::new(name, help))
 }
 
 /// A histogram with these upper bounds.
-#[must_use]
-pub fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+pub(crate) fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     registered(name, Histogram::with_opts(options))
 }
 
 /// A histogram for each combination of labels.
-#[must_use]
-pub fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+pub(crate) fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     registered(name, HistogramVec::new(options, labels))
 }

@@ -1,3 +1,5 @@
-//! What operators see: telemetry.
+//! What operators see: logs, health, metrics.
 
+pub mod health;
+pub mod metrics;
 pub mod telemetry;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod native;
+pub mod problem;
 pub mod push;
 pub mod reply;
 pub mod text;

@@ -10,6 +10,7 @@ pub mod error;
 pub mod messages;
 pub mod metrics;
 pub mod migrate;
+pub mod nodes;
 pub mod pool;
 pub mod room_events;
 pub mod room_members;

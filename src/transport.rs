@@ -1,1 +1,30 @@
-//! (to be written)
+//! Transports: from a client's bytes to a connection of the hub.
+//!
+//! [`server`] listens: one port for REST and for upgrades. [`upgrade`] takes over the socket of
+//! every request that asks for another protocol.
+
+mod gate;
+mod refusal;
+pub mod server;
+mod upgrade;
+
+use crate::auth::{Authenticator, Limits};
+use crate::config;
+use crate::hub::HubHandle;
+
+pub use gate::AuthGate;
+
+/// What the transports need. Cheap to clone.
+#[derive(Clone)]
+pub struct Transport {
+    /// Where connections go.
+    pub hub: HubHandle,
+    /// Who is let in.
+    pub authenticator: Authenticator,
+    /// How often.
+    pub limits: std::sync::Arc<Limits>,
+    /// Listening and its bounds.
+    pub http: std::sync::Arc<config::Http>,
+    /// Sockets.
+    pub websocket: std::sync::Arc<config::WebSocket>,
+}

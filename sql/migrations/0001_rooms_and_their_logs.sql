@@ -47,7 +47,8 @@ CREATE TABLE rooms (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX rooms_created_at ON rooms (created_at);
-CREATE INDEX rooms_is_private ON rooms (is_private);
+-- With the id, so that the list of public rooms walks it in order and stops at the page's end.
+CREATE INDEX rooms_is_private ON rooms (is_private, id);
 
 -- The heads of the logs. Every commit updates one row for each room that it touches, so the row
 -- is short, pages have room for the new version beside the old, and no index but the key exists:
@@ -69,7 +70,8 @@ CREATE TABLE room_members (
     joined_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (room_id, user_id)
 ) WITH (fillfactor = 80);
-CREATE INDEX room_members_user_id ON room_members (user_id);
+-- The same for the list of one's own rooms.
+CREATE INDEX room_members_user_id ON room_members (user_id, room_id);
 
 CREATE TABLE room_events (
     room_id    uuid        NOT NULL,

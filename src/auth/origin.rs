@@ -63,17 +63,18 @@ impl Origins {
     }
 
     /// The same origin is the public URL's; where none is set, what the browser was asked for,
-    /// which it says in `Host`. The scheme is then open: a proxy may have taken the TLS off.
+    /// which it says in `Host`, over plain HTTP, which is what a node speaks. Where a proxy takes
+    /// the TLS off, only the public URL can tell.
     fn is_own(&self, origin: &str, host: Option<&str>) -> bool {
-        if let Some(public) = &self.public {
-            return public == without_default_port(origin);
+        let origin = without_default_port(origin);
+        match (&self.public, host) {
+            (Some(public), _) => public == origin,
+            (None, Some(host)) => {
+                let asked = format!("http://{}", host.to_ascii_lowercase());
+                without_default_port(&asked) == origin
+            }
+            (None, None) => false,
         }
-        let Some(host) = host else { return false };
-        ["http://", "https://"].iter().any(|scheme| {
-            origin.starts_with(scheme)
-                && without_default_port(origin)
-                    == without_default_port(&format!("{scheme}{}", host.to_ascii_lowercase()))
-        })
     }
 }
 
@@ -110,7 +111,6 @@ mod tests {
         let host = "chat.example.org:8080";
         for good in [
             "http://chat.example.org:8080",
-            "https://chat.example.org:8080",
             "https://app.example.org",
             "https://app.example.org:443",
         ] {
@@ -118,6 +118,7 @@ mod tests {
         }
         for bad in [
             "http://chat.example.org",
+            "https://chat.example.org:8080",
             "http://chat.example.org:80801",
             "http://chat.example.org:8080.evil.example",
             "http://evil.example",
@@ -130,8 +131,8 @@ mod tests {
         ] {
             assert!(!check(&origins, Some(bad), None, host), "{bad}");
         }
-        assert!(check(&origins, Some("https://h"), None, "H:443"));
-        assert!(!check(&origins, Some("https://h"), None, "h:80"));
+        assert!(check(&origins, Some("http://h"), None, "H:80"));
+        assert!(!check(&origins, Some("https://h"), None, "h:443"));
         let no_host = RequestOrigin {
             origin: Some("http://h"),
             ..RequestOrigin::default()

@@ -24,7 +24,7 @@ use actix_rt::net::TcpStream;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
-use self::session::{Session, SessionLimits, Situation};
+use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::hub::HubHandle;
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::{Attachment, Worker};
@@ -143,13 +143,8 @@ impl Connection {
     /// Runs the commands in the input until one has to wait.
     fn decode(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
         loop {
-            // A connection that the hub is closing is only read until its end.
             if self.attachment.outbox.closing().is_some() {
-                let is_end = matches!(self.decoder.next(&mut input), Ok(Some(Incoming::Close(_))));
-                if is_end {
-                    ctx.stop();
-                }
-                return;
+                return self.skip_to_close(input, ctx);
             }
             let max_bytes = self.worker.hub.settings().limits.message_bytes;
             let step = match self.decoder.next(&mut input) {
@@ -167,6 +162,17 @@ impl Connection {
             }
         }
         self.attachment.outbox.flush();
+    }
+
+    /// Of a connection that the hub is closing only the client's own close frame matters.
+    fn skip_to_close(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
+        loop {
+            match self.decoder.next(&mut input) {
+                Ok(Some(Incoming::Close(_))) => return ctx.stop(),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     fn take(&mut self, step: Step, ctx: &mut Context<Self>) -> Flow {
@@ -214,14 +220,22 @@ impl Connection {
         let situation = Situation {
             is_authenticated: attachment.identity.borrow().is_some(),
             is_draining: self.worker.is_draining(),
-            rooms: attachment.room_count(),
             inflight: attachment.inflight.get(),
         };
         match self.session.admit(&request.command, situation) {
-            Ok(()) => self.command(request, ctx),
-            Err(refusal) => {
+            Admission::Run => self.command(request, ctx),
+            Admission::Refuse(refusal) => {
                 self.refuse(request.id.as_ref(), refusal);
                 Flow::Continue
+            }
+            Admission::Wait => {
+                let answered = attachment.next_answer().into_actor(self);
+                ctx.wait(answered.map(|(), this, ctx| {
+                    if this.run(request, ctx) == Flow::Continue {
+                        this.resume(ctx);
+                    }
+                }));
+                Flow::Wait
             }
         }
     }

@@ -62,9 +62,8 @@ pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
     let bytes = URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| CursorError::Malformed)?;
-    let mut rest = match bytes.split_first() {
-        Some((&VERSION, rest)) => rest,
-        _ => return Err(CursorError::Malformed),
+    let Some((&VERSION, mut rest)) = bytes.split_first() else {
+        return Err(CursorError::Malformed);
     };
     let mut positions = Vec::new();
     while !rest.is_empty() {

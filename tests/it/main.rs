@@ -1,16 +1,31 @@
 //! Integration tests: the real binary, a real Postgres, real clients.
 
+mod api_auth;
+mod api_http;
+mod api_limits;
+mod api_members;
+mod api_messages;
+mod api_rooms;
 mod bad_input;
+mod config;
 mod durability;
+mod embedded;
 mod embedded;
 mod foreign_client;
 mod harness;
 mod harness_itself;
 mod migrations;
+mod layers;
+mod licences;
+mod migrations;
+mod openapi;
 mod origin;
 mod pool;
+mod pool;
 mod protocol_doc;
+//mod protocol_doc;
 mod shutdown;
+mod statements;
 mod statements;
 mod talk;
 mod ws_limits;

@@ -5,7 +5,8 @@
 --
 -- A row is judged in this order: published before (the original answer, whatever has become of
 -- the sender since), key used for something else, no such room, head not locked by this
--- transaction, sender no member, accepted. The batch itself holds no key twice.
+-- transaction, sender no member (who may not even know of a private room), accepted. The batch
+-- itself holds no key twice.
 WITH input AS (
     SELECT *
     FROM unnest(
@@ -31,7 +32,10 @@ judged AS MATERIALIZED (
             WHEN k.fingerprint IS NOT NULL THEN 'client_id_reused'
             WHEN h.room_id IS NULL THEN 'room_not_found'
             WHEN l.room_id IS NULL THEN 'locked'
-            WHEN m.user_id IS NULL THEN 'not_a_member'
+            WHEN m.user_id IS NULL THEN CASE
+                WHEN (SELECT r.is_private FROM rooms AS r WHERE r.id = i.room_id) THEN 'room_not_found'
+                ELSE 'not_a_member'
+            END
             ELSE 'accepted'
         END AS verdict
     FROM input AS i

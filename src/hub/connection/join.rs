@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::commands::timed_out;
 use super::outbox::Class;
+use super::session::admit_room;
 use super::{Connection, Flow};
 use crate::hub::encoded::SharedEvent;
 use crate::hub::fanout::{Attachment, JoinProgress, Joining, Worker};
@@ -60,11 +61,15 @@ impl Connection {
         let attachment = Rc::clone(&self.attachment);
         let patience = self.patience();
         let request = id.clone();
+        let limits = self.session.limits();
         let joining = async move {
             let checking = worker.hub.member_access(&room, user_id);
             let access = tokio::time::timeout(patience, checking)
                 .await
                 .map_err(|_| timed_out())??;
+            if !attachment.is_in(access.room_id) {
+                admit_room(attachment.room_count(), limits)?;
+            }
             let mut join = Join {
                 worker,
                 attachment,

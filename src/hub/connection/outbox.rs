@@ -109,11 +109,6 @@ impl Outbox {
         Pushed::Queued
     }
 
-    /// What waits, bytes.
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.queue.borrow().bytes
-    }
-
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
     /// what waits: it has to resume anyway.
     pub(crate) fn close(&self, reason: Disconnect) {

@@ -5,7 +5,19 @@ use crate::protocol::command::Command;
 use crate::protocol::error::{ErrorCode, Refusal};
 
 /// So many requests in a row that cannot be read, and the connection is closed.
-const BAD_REQUESTS_MAX: u32 = 100;
+const BAD_REQUESTS_MAX: u32 = 1000;
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is run.
+    Run,
+    /// It waits until one of the publishes before it is answered, and what comes after it waits
+    /// with it: refusing one and taking the next would turn their order around.
+    Wait,
+    /// It is answered with this.
+    Refuse(Refusal),
+}
 
 /// Bounds of a session.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +35,6 @@ pub(crate) struct Situation {
     pub(crate) is_authenticated: bool,
     /// The node is telling its clients to move.
     pub(crate) is_draining: bool,
-    /// Rooms joined.
-    pub(crate) rooms: usize,
     /// Publishes on their way.
     pub(crate) inflight: usize,
 }
@@ -44,47 +54,50 @@ impl Session {
         }
     }
 
+    /// The bounds.
+    pub(crate) fn limits(&self) -> SessionLimits {
+        self.limits
+    }
+
     /// A request could not be read: whether that was one too many.
     pub(crate) fn note_bad_request(&mut self) -> Option<Disconnect> {
         self.bad_requests += 1;
         (self.bad_requests >= BAD_REQUESTS_MAX).then_some(Disconnect::Abuse)
     }
 
-    /// Whether a command may be tried.
-    pub(crate) fn admit(&mut self, command: &Command, now: Situation) -> Result<(), Refusal> {
+    /// What becomes of a command now.
+    pub(crate) fn admit(&mut self, command: &Command, now: Situation) -> Admission {
         self.bad_requests = 0;
         if !now.is_authenticated && !matches!(command, Command::AuthRefresh { .. }) {
-            return Err(Refusal::new(
+            return Admission::Refuse(Refusal::new(
                 ErrorCode::Unauthenticated,
                 "send auth.refresh with a session's token first",
             ));
         }
         match command {
-            Command::Join { .. } if now.is_draining => Err(Refusal::new(
+            Command::Join { .. } if now.is_draining => Admission::Refuse(Refusal::new(
                 ErrorCode::Unavailable,
                 "this node is shutting down; reconnect to another",
-            )),
-            Command::Join { .. } if now.rooms >= self.limits.max_rooms => Err(Refusal::new(
-                ErrorCode::TooManyRooms,
-                format!(
-                    "a connection may join at most {} rooms",
-                    self.limits.max_rooms
-                ),
             )),
             Command::Publish { .. } | Command::Emit { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
-                Err(Refusal::new(
-                    ErrorCode::Overloaded,
-                    format!(
-                        "at most {} publishes of a connection may wait for their acks",
-                        self.limits.max_inflight
-                    ),
-                ))
+                Admission::Wait
             }
-            _ => Ok(()),
+            _ => Admission::Run,
         }
     }
+}
+
+/// Whether a connection that is in `rooms` rooms may join one more.
+pub(crate) fn admit_room(rooms: usize, limits: SessionLimits) -> Result<(), Refusal> {
+    if rooms < limits.max_rooms {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::TooManyRooms,
+        format!("a connection may join at most {} rooms", limits.max_rooms),
+    ))
 }
 
 #[cfg(test)]
@@ -95,15 +108,16 @@ mod tests {
     const CALM: Situation = Situation {
         is_authenticated: true,
         is_draining: false,
-        rooms: 0,
         inflight: 0,
     };
 
+    const LIMITS: SessionLimits = SessionLimits {
+        max_rooms: 2,
+        max_inflight: 3,
+    };
+
     fn session() -> Session {
-        Session::new(SessionLimits {
-            max_rooms: 2,
-            max_inflight: 3,
-        })
+        Session::new(LIMITS)
     }
 
     fn room() -> RoomRef {
@@ -126,8 +140,15 @@ mod tests {
         }
     }
 
+    fn admit(command: &Command, now: Situation) -> Admission {
+        session().admit(command, now)
+    }
+
     fn code(command: &Command, now: Situation) -> Option<ErrorCode> {
-        session().admit(command, now).err().map(|it| it.code)
+        match admit(command, now) {
+            Admission::Refuse(refusal) => Some(refusal.code),
+            Admission::Run | Admission::Wait => None,
+        }
     }
 
     #[test]
@@ -140,21 +161,22 @@ mod tests {
             assert_eq!(code(&command, stranger), Some(ErrorCode::Unauthenticated));
         }
         let refresh = Command::AuthRefresh { token: "t".into() };
-        assert_eq!(code(&refresh, stranger), None);
+        assert_eq!(admit(&refresh, stranger), Admission::Run);
     }
 
     #[test]
-    fn rooms_and_publishes_are_bounded() {
-        let at = |rooms, inflight| Situation {
-            rooms,
-            inflight,
-            ..CALM
-        };
-        assert_eq!(code(&join(), at(1, 0)), None);
-        assert_eq!(code(&join(), at(2, 0)), Some(ErrorCode::TooManyRooms));
-        assert_eq!(code(&publish(), at(2, 2)), None);
-        assert_eq!(code(&publish(), at(2, 3)), Some(ErrorCode::Overloaded));
-        assert_eq!(code(&Command::Ping, at(2, 3)), None);
+    fn publishes_on_their_way_are_bounded_and_the_rest_waits() {
+        let with = |inflight| Situation { inflight, ..CALM };
+        assert_eq!(admit(&publish(), with(2)), Admission::Run);
+        assert_eq!(admit(&publish(), with(3)), Admission::Wait);
+        assert_eq!(admit(&Command::Ping, with(3)), Admission::Run);
+    }
+
+    #[test]
+    fn rooms_are_bounded() {
+        assert_eq!(admit_room(1, LIMITS), Ok(()));
+        let refused = admit_room(2, LIMITS).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::TooManyRooms);
     }
 
     #[test]
@@ -164,7 +186,7 @@ mod tests {
             ..CALM
         };
         assert_eq!(code(&join(), draining), Some(ErrorCode::Unavailable));
-        assert_eq!(code(&publish(), draining), None);
+        assert_eq!(admit(&publish(), draining), Admission::Run);
     }
 
     #[test]
@@ -173,7 +195,7 @@ mod tests {
         for _ in 1..BAD_REQUESTS_MAX {
             assert_eq!(session.note_bad_request(), None);
         }
-        session.admit(&Command::Ping, CALM).unwrap();
+        assert_eq!(session.admit(&Command::Ping, CALM), Admission::Run);
         assert_eq!(session.note_bad_request(), None);
         for _ in 2..BAD_REQUESTS_MAX {
             assert_eq!(session.note_bad_request(), None);

@@ -40,6 +40,8 @@ pub(crate) struct Attachment {
     pub(crate) life: Cell<Liveness>,
     /// Publishes handed to the journal and not answered.
     pub(crate) inflight: Cell<usize>,
+    /// Told when one of them is answered.
+    answered: RefCell<Option<oneshot::Sender<()>>>,
     /// The join that is under way.
     pub(crate) joining: RefCell<Option<Joining>>,
     rooms: RefCell<Vec<Joined>>,
@@ -128,6 +130,7 @@ impl Table {
             identity: RefCell::new(identity),
             life: Cell::new(life),
             inflight: Cell::new(0),
+            answered: RefCell::new(None),
             joining: RefCell::new(None),
             rooms: RefCell::default(),
             is_dirty: Cell::new(false),
@@ -337,6 +340,22 @@ impl Attachment {
     pub(crate) fn push_reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
         if let Some(frame) = self.format.reply(request, result) {
             self.outbox.push(frame, Class::Durable);
+        }
+    }
+
+    /// One of the publishes on their way is answered.
+    pub(crate) fn answered(&self) {
+        self.inflight.set(self.inflight.get().saturating_sub(1));
+        // Dropping it tells.
+        self.answered.take();
+    }
+
+    /// Waits until one of the publishes on their way is answered.
+    pub(crate) fn next_answer(&self) -> impl Future<Output = ()> + use<> {
+        let (answered, wait) = oneshot::channel();
+        self.answered.replace(Some(answered));
+        async {
+            wait.await.ok();
         }
     }
 

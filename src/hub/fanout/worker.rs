@@ -296,8 +296,7 @@ impl Fanout {
             FanoutMessage::Reply(connection, request, result) => {
                 let mut table = worker.table.borrow_mut();
                 if let Some(attachment) = table.get(connection) {
-                    let inflight = attachment.inflight.get();
-                    attachment.inflight.set(inflight.saturating_sub(1));
+                    attachment.answered();
                     attachment.push_reply(request.as_ref(), &result);
                     table.mark(&attachment);
                 }

@@ -132,7 +132,7 @@ mod tests {
             json(&encode_reply(&RequestId::Text("a".into()), &joined)),
             json!({"id": "a", "ok": {
                 "room": ROOM, "epoch": 7, "last_seq": 40, "replayed": 28, "cursor": "AQ",
-                "gap": {"from": 1, "to": 12, "reason": "too_many"}
+                "gap": {"from": 1, "to": 12, "reason": "epoch"}
             }})
         );
         assert_eq!(

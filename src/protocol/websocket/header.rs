@@ -68,8 +68,9 @@ pub struct Header {
 
 impl Header {
     /// Reads a header off the front, with its own length in bytes; none while it is incomplete.
-    /// What is wrong is told as soon as the byte that is wrong is there.
-    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, FrameError> {
+    /// What is wrong is told as soon as the byte that is wrong is there; so is a message that
+    /// would be longer than `max_bytes`.
+    pub fn parse(bytes: &[u8], max_bytes: usize) -> Result<Option<(Self, usize)>, FrameError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
@@ -117,6 +118,9 @@ impl Header {
             }
             short => (u64::from(short), rest),
         };
+        if !opcode.is_control() && usize::try_from(len).map_or(true, |len| len > max_bytes) {
+            return Err(FrameError::TooBig { max_bytes });
+        }
 
         let Some((&mask, rest)) = rest.split_first_chunk::<4>() else {
             return Ok(None);
@@ -162,11 +166,13 @@ pub(super) fn write_before(
 mod tests {
     use super::*;
 
+    const MAX: usize = usize::MAX;
+
     #[test]
     fn a_header_is_read_when_it_is_all_there() {
         let whole = [0x81, 0xfe, 0x01, 0x00, 1, 2, 3, 4, 99];
         for cut in 0..8 {
-            assert_eq!(Header::parse(&whole[..cut]), Ok(None), "{cut}");
+            assert_eq!(Header::parse(&whole[..cut], MAX), Ok(None), "{cut}");
         }
         let expected = Header {
             fin: true,
@@ -174,7 +180,7 @@ mod tests {
             len: 256,
             mask: [1, 2, 3, 4],
         };
-        assert_eq!(Header::parse(&whole), Ok(Some((expected, 8))));
+        assert_eq!(Header::parse(&whole, MAX), Ok(Some((expected, 8))));
     }
 
     #[test]
@@ -195,7 +201,7 @@ mod tests {
             ),
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0], FrameError::Length),
         ] {
-            assert_eq!(Header::parse(bytes), Err(error), "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, MAX), Err(error), "{bytes:x?}");
         }
     }
 
@@ -215,7 +221,7 @@ mod tests {
             let mut frame = space[start..].to_vec();
             frame[1] |= MASKED;
             frame.extend_from_slice(&[0; 4]);
-            let (header, _) = Header::parse(&frame).unwrap().unwrap();
+            let (header, _) = Header::parse(&frame, MAX).unwrap().unwrap();
             assert_eq!(header.len, len as u64);
         }
     }

@@ -43,7 +43,7 @@ async fn hostile_text_comes_back_as_it_was_from_every_field() {
             let path = format!("/api/rooms/{}", made["id"].as_str().unwrap_or_default());
             assert_eq!(scene.ada.get(&path).await.ok()["topic"], *text);
         } else {
-            answer.problem(422, "invalid_text");
+            answer.problem(400, "invalid_text");
         }
     }
     let history = scene.ada.history(&room).await;
@@ -92,7 +92,7 @@ async fn nul_is_refused_where_it_cannot_be_kept() {
         ("/api/rooms", json!({ "name": "n", "topic": nul })),
     ] {
         let answer = scene.mallory.post(path, &body).await;
-        answer.problem(422, "invalid_text");
+        answer.problem(400, "invalid_text");
     }
     // In the data of an event it is a value like others.
     let fields = json!({ "room": room, "name": "n", "data": { nul: nul } });

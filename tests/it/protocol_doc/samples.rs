@@ -77,30 +77,28 @@ fn now() -> jiff::Timestamp {
 
 /// For each command the least and the most that its reply has.
 pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
-    let joined = |gap| {
+    let joined = |gap, cursor| {
         Reply::Joined(Joined {
             room: ROOM,
             epoch: Epoch(1),
             last_seq: 1,
             replayed: 0,
             gap,
-            cursor: String::new(),
+            cursor,
         })
     };
+    let left = |cursor| Reply::Left { room: ROOM, cursor };
     let gap = Gap {
         from: 1,
         to: 2,
         reason: GapReason::Epoch,
     };
     vec![
-        ("join", vec![joined(None), joined(Some(gap))]),
         (
-            "leave",
-            vec![Reply::Left {
-                room: ROOM,
-                cursor: String::new(),
-            }],
+            "join",
+            vec![joined(None, None), joined(Some(gap), Some(String::new()))],
         ),
+        ("leave", vec![left(None), left(Some(String::new()))]),
         (
             "publish",
             vec![Reply::Published(Published {

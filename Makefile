@@ -1,0 +1,38 @@
+# GNU make. `make` alone lists the targets.
+
+# Arguments of `hubbub` for `make run`, and of `cargo test` for `make test`.
+ARGS ?=
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-long bench lint setup
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## install what is missing, build, start a node at http://127.0.0.1:8080
+	@scripts/setup run
+	cargo build --release
+	@exec $(TARGET_DIR)/release/hubbub serve $(ARGS)
+
+build: ## build target/release/hubbub
+	@scripts/setup build
+	cargo build --release
+
+test: ## install what the tests need, run all of them at a bounded size
+	@scripts/setup test
+	cargo test --workspace $(ARGS)
+
+test-long: ## the same tests with more rounds, threads and data
+	@scripts/setup test
+	HUBBUB_TEST_LONG=1 cargo test --workspace $(ARGS)
+
+bench: ## measure publishing beside plain INSERTs of the same Postgres
+	@scripts/setup run
+	cargo run --release -p hubbub-loadtests -- publish $(ARGS)
+
+lint: ## check format, lints, documentation and advisories
+	@scripts/lint
+
+setup: ## install what run, test and bench need, and nothing else
+	@scripts/setup test

@@ -1,0 +1,127 @@
+//! The outermost layer of the HTTP side: measures every request, logs those that fail by our
+//! fault, answers `HEAD` by `GET`, and tells browsers which other origins may read the answers.
+
+use std::time::Instant;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpResponse};
+
+use super::ApiState;
+use super::metrics::{REQUEST_SECONDS, method_label};
+
+/// The label of requests that no route has taken.
+const UNROUTED: &str = "unmatched";
+
+/// What pages of listed origins may send.
+const CORS_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+const CORS_HEADERS: &str = "authorization, content-type, if-none-match, hubbub-min-cursor";
+const CORS_EXPOSED: &str = "etag, retry-after, ratelimit, ratelimit-policy, x-cache";
+
+/// Wraps the whole `App`: `App::new().wrap(from_fn(api::edge))`.
+pub async fn edge(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let started = Instant::now();
+    let method = req.method().clone();
+    if method == Method::HEAD {
+        // The encoder leaves the body of an answer to HEAD out by itself.
+        req.head_mut().method = Method::GET;
+    }
+    let page = listed_origin(&req);
+    let mut response = match &page {
+        Some(page) if is_preflight(&req) => {
+            let page = page.clone();
+            let mut response = req.into_response(HttpResponse::NoContent().finish());
+            preflight(response.headers_mut(), page);
+            response.map_into_right_body()
+        }
+        _ => next.call(req).await?.map_into_left_body(),
+    };
+    if let Some(page) = page {
+        allow(response.headers_mut(), page);
+    }
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    observe(&method, &response, started);
+    Ok(response)
+}
+
+fn observe(method: &Method, response: &ServiceResponse<impl MessageBody>, started: Instant) {
+    let status = response.status();
+    let pattern = response.request().match_pattern();
+    let route = pattern.as_deref().unwrap_or(UNROUTED);
+    let took = started.elapsed();
+    REQUEST_SECONDS
+        .with_label_values(&[method_label(method), route, status.as_str()])
+        .observe(took.as_secs_f64());
+    // A shortage is expected now and then, a defect never.
+    if let Some(error) = response.response().error()
+        && status.is_server_error()
+    {
+        let error = error
+            .as_error::<super::problem::ApiError>()
+            .map_or_else(|| error.to_string(), |error| chain(error));
+        tracing::error!(%method, route, status = status.as_u16(), error, "request failed");
+    }
+    tracing::debug!(%method, route, status = status.as_u16(), ?took, "request");
+}
+
+/// An error with all its sources, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Transparent errors say the same twice.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// The request's origin, if it stands in the allowlist.
+fn listed_origin(req: &ServiceRequest) -> Option<HeaderValue> {
+    let origin = req.headers().get(header::ORIGIN)?;
+    let state = req.app_data::<Data<ApiState>>()?;
+    let listed = state.auth.origins().is_listed(origin.to_str().ok()?);
+    listed.then(|| origin.clone())
+}
+
+fn is_preflight(req: &ServiceRequest) -> bool {
+    let headers = req.headers();
+    req.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight(headers: &mut HeaderMap, page: HeaderValue) {
+    allow(headers, page);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn allow(headers: &mut HeaderMap, page: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page);
+    let fixed: [(HeaderName, &str); 2] = [
+        (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, CORS_EXPOSED),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}

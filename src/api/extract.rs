@@ -1,0 +1,92 @@
+//! Extractors: what handlers take from a request, with errors that name the field.
+
+mod body;
+mod query;
+
+pub(super) use body::Body;
+pub(super) use query::Query;
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use uuid::Uuid;
+
+use super::problem::{ApiError, FieldError};
+use crate::auth::registration::FieldRule;
+use crate::auth::{AuthError, Identity};
+use crate::protocol::error::ErrorCode;
+use crate::protocol::id::{RoomRef, UserId};
+use crate::protocol::text::TextError;
+
+/// Who asks, as [`super::gate`] has found out.
+impl FromRequest for Identity {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let identity = req.extensions().get::<Self>().copied();
+        ready(identity.ok_or(ApiError::Auth(AuthError::NoCredentials)))
+    }
+}
+
+/// The room that the address names, by `{id}`. A name that no room can have names none.
+pub(super) struct RoomPath(pub(super) RoomRef);
+
+impl FromRequest for RoomPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let room = req.match_info().query("id").parse();
+        ready(room.map(Self).map_err(|_| ErrorCode::RoomNotFound.into()))
+    }
+}
+
+/// The user that the address names by `{user_id}`.
+pub(super) struct UserPath(pub(super) UserId);
+
+impl FromRequest for UserPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let user = Uuid::try_parse(req.match_info().query("user_id"));
+        ready(
+            user.map(|id| Self(UserId(id)))
+                .map_err(|_| ErrorCode::UserNotFound.into()),
+        )
+    }
+}
+
+/// Gathers what is wrong with the fields of a request, so that all of it is said at once.
+#[derive(Default)]
+pub(super) struct Checks {
+    errors: Vec<FieldError>,
+}
+
+impl Checks {
+    /// Takes the outcome of a check of `field`.
+    pub(super) fn field(&mut self, field: &str, outcome: Result<(), impl Into<FieldRule>>) {
+        if let Err(rule) = outcome {
+            self.errors.push(field_error(field, &rule.into()));
+        }
+    }
+
+    /// Goes on if nothing was wrong.
+    pub(super) fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::Fields(self.errors))
+        }
+    }
+}
+
+fn field_error(field: &str, rule: &FieldRule) -> FieldError {
+    let code = match rule {
+        FieldRule::Text(TextError::Control(_)) => ErrorCode::InvalidText,
+        _ => ErrorCode::InvalidRequest,
+    };
+    FieldError::with_code(code, field, rule.to_string())
+}

@@ -1,0 +1,143 @@
+//! The gate before every `/api` route: who asks, from which page, how often.
+//!
+//! In this order: an address that asks too often is turned away before the database is asked who
+//! it is; then credentials are looked up; a cookie's write must come from a page of ours; and the
+//! request counts for its user, or for its address if it has none.
+
+use std::net::IpAddr;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest};
+
+use super::problem::ApiError;
+use super::{ApiState, request};
+use crate::auth::{AuthError, Authenticated, Bucket, Credentials, Subject, Via};
+
+/// The client's address, as the gate has found it.
+#[derive(Clone, Copy)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+/// What these do, they check and count by themselves: old credentials must not keep anybody from
+/// getting new ones.
+const WITHOUT_CREDENTIALS: [&str; 2] = ["/api/auth/register", "/api/auth/login"];
+
+/// What counts as publishing, when it is posted to.
+const PUBLISHING: &str = "/api/rooms/{id}/messages";
+
+/// Lets a request through, or answers it with the reason why not.
+pub(super) async fn gate(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let Some(state) = req.app_data::<Data<ApiState>>().cloned() else {
+        let error = ApiError::Internal("ApiState is not registered");
+        return Ok(req.error_response(error).map_into_right_body());
+    };
+    let renewed = match admit(&state, req.request()).await {
+        Ok(renewed) => renewed,
+        Err(error) => return Ok(req.error_response(error).map_into_right_body()),
+    };
+    let mut response = next.call(req).await?;
+    if let Some(cookie) = renewed {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    finish(&state, &mut response);
+    Ok(response.map_into_left_body())
+}
+
+/// Checks a request and notes who sends it. Returns the cookie that moves along with a session
+/// that was renewed.
+async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue>, ApiError> {
+    let address = request::address(req, &state.config.http.trusted_proxies);
+    req.extensions_mut().insert(ClientAddress(address));
+    let pattern = req.match_pattern().unwrap_or_default();
+    if WITHOUT_CREDENTIALS.contains(&pattern.as_str()) {
+        return Ok(None);
+    }
+    let bucket = bucket(req.method(), &pattern);
+    let anybody = Subject::Address(address);
+    state.limits.check(bucket, anybody.clone(), address)?;
+    let found = match authenticate(state, req).await {
+        Ok(found) => found,
+        Err(error) => {
+            // Guesses count for the address. A refusal by the limit goes before the error.
+            if matches!(error, ApiError::Auth(AuthError::UnknownCredentials)) {
+                state.limits.take(bucket, anybody, address)?;
+            }
+            return Err(error);
+        }
+    };
+    let Some((credentials, found)) = found else {
+        state.limits.take(bucket, anybody, address)?;
+        return Ok(None);
+    };
+    let identity = found.identity;
+    state
+        .limits
+        .take(bucket, Subject::User(identity.user_id), address)?;
+    req.extensions_mut().insert(identity);
+    Ok(match credentials {
+        Credentials::Cookie(token) if found.renewed => {
+            let cookie = state.auth.cookie();
+            HeaderValue::try_from(cookie.set(&token.reveal(), request::host(req))).ok()
+        }
+        _ => None,
+    })
+}
+
+async fn authenticate(
+    state: &ApiState,
+    req: &HttpRequest,
+) -> Result<Option<(Credentials, Authenticated)>, ApiError> {
+    let presented = request::presented(req.headers());
+    let Some(credentials) = state.auth.credentials(&presented)? else {
+        return Ok(None);
+    };
+    // The origin first: it costs nothing, and a page elsewhere learns nothing of the session.
+    if matches!(credentials, Credentials::Cookie(_)) && !is_read(req.method()) {
+        let origin = request::origin(req);
+        state
+            .auth
+            .origins()
+            .check(origin)
+            .map_err(AuthError::from)?;
+    }
+    let found = state.auth.authenticate(&credentials).await?;
+    debug_assert!(
+        found.identity.via != Via::Ticket,
+        "tickets are for WebSockets"
+    );
+    Ok(Some((credentials, found)))
+}
+
+fn bucket(method: &Method, pattern: &str) -> Bucket {
+    if is_read(method) {
+        Bucket::Reads
+    } else if pattern == PUBLISHING {
+        Bucket::Publishes
+    } else {
+        Bucket::Writes
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn finish(state: &ApiState, response: &mut ServiceResponse<impl MessageBody>) {
+    let headers = response.headers_mut();
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        let private = HeaderValue::from_static("private, no-cache");
+        headers.insert(header::CACHE_CONTROL, private);
+    }
+    if state.hub.is_draining() {
+        // The node is going: the client's next request finds another.
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
+}

@@ -1,0 +1,350 @@
+//! Rooms: making, finding and listing them.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpResponse, get, post};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::ApiState;
+use super::extract::{Body, Checks, Query, RoomPath};
+use super::problem::{ApiError, Failure};
+use crate::auth::Identity;
+use crate::auth::registration::FieldRule;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::event::{Epoch, Role, Seq};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
+use crate::protocol::text::{SLUG_MAX_CHARS, Slug, TextError, check_body, check_line};
+use crate::store::rooms::{self, Listing, NewRoom, Room, RoomAccess};
+
+/// A room's name is at most this long, characters.
+const NAME_MAX_CHARS: usize = 80;
+
+/// A room's topic is at most this long, characters.
+const TOPIC_MAX_CHARS: usize = 500;
+
+/// A page of rooms is this long when nothing is said.
+const LIST_LIMIT_DEFAULT: u32 = 50;
+
+/// A page of rooms is at most this long.
+const LIST_LIMIT_MAX: u32 = 100;
+
+/// How often another random slug is tried before something else must be wrong.
+const SLUG_ATTEMPTS: usize = 4;
+
+/// What a new room brings.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CreateRoom {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 80)]
+    name: String,
+    /// Its name in addresses, unique; made of the name if absent.
+    #[schema(max_length = 64, pattern = "^[a-z0-9][a-z0-9_-]*$")]
+    slug: Option<String>,
+    /// What it is about.
+    #[schema(max_length = 500)]
+    topic: Option<String>,
+    /// Whether only its members may know of it.
+    #[schema(default = false)]
+    is_private: Option<bool>,
+}
+
+/// A room, as the one who asks sees it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RoomView {
+    /// The id.
+    #[schema(value_type = Uuid)]
+    id: RoomId,
+    /// The name in addresses.
+    slug: String,
+    /// The name.
+    name: String,
+    /// What it is about.
+    topic: String,
+    /// Whether only its members may know of it.
+    is_private: bool,
+    /// Who made it.
+    #[schema(value_type = Uuid)]
+    created_by: UserId,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// The log's life.
+    #[schema(value_type = i32)]
+    epoch: Epoch,
+    /// The last event.
+    last_seq: Seq,
+    /// The last message.
+    last_msg_no: u64,
+    /// One's own role; null: no member.
+    role: Option<Role>,
+}
+
+/// A page of rooms.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RoomPage {
+    /// The newest first.
+    rooms: Vec<RoomView>,
+    /// The `after` of the next page; null: there is none.
+    #[schema(value_type = Option<Uuid>)]
+    next: Option<RoomId>,
+}
+
+/// Which rooms are listed. Only for the description: [`Query`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+struct ListRooms {
+    /// Only those that one is a member of.
+    mine: Option<bool>,
+    /// The `next` of the page before.
+    after: Option<Uuid>,
+    /// At most this many.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+}
+
+impl From<Room> for RoomView {
+    fn from(room: Room) -> Self {
+        Self {
+            id: room.id,
+            slug: room.slug,
+            name: room.name,
+            topic: room.topic,
+            is_private: room.is_private,
+            created_by: room.created_by,
+            created_at: room.created_at,
+            epoch: room.epoch,
+            last_seq: room.last_seq,
+            last_msg_no: room.last_msg_no,
+            role: room.role,
+        }
+    }
+}
+
+/// Makes a room, and its maker the owner.
+#[utoipa::path(
+    tag = "rooms",
+    security(("bearer" = []), ("cookie" = [])),
+    request_body = CreateRoom,
+    responses((status = 201, description = "Made", body = RoomView), Failure)
+)]
+#[post("/rooms")]
+pub(super) async fn create_room(
+    state: Data<ApiState>,
+    who: Identity,
+    body: Body<CreateRoom>,
+) -> Result<HttpResponse, ApiError> {
+    let Body(CreateRoom {
+        name,
+        slug,
+        topic,
+        is_private,
+    }) = body;
+    let topic = topic.unwrap_or_default();
+    let mut checks = Checks::default();
+    checks.field("name", check_name(&name));
+    checks.field("topic", check_topic(&topic));
+    let slug = slug.map(|slug| slug.parse::<Slug>()).transpose();
+    checks.field("slug", slug.as_ref().map(|_| ()).map_err(Clone::clone));
+    checks.finish()?;
+    let slug = slug.unwrap_or_default();
+    let conn = state.store.get().await?;
+    let make = |slug: Slug| {
+        let (conn, name, topic) = (&conn, &name, &topic);
+        async move {
+            let new = NewRoom {
+                name,
+                slug: &slug,
+                topic,
+                is_private: is_private.unwrap_or(false),
+                owner: who.user_id,
+            };
+            rooms::insert(conn, new).await
+        }
+    };
+    let room = if let Some(slug) = slug {
+        make(slug).await?.ok_or(ErrorCode::SlugTaken)?
+    } else {
+        let mut room = None;
+        for attempt in 0..SLUG_ATTEMPTS {
+            room = make(slug_of(&name, attempt > 0)?).await?;
+            if room.is_some() {
+                break;
+            }
+        }
+        room.ok_or(ErrorCode::SlugTaken)?
+    };
+    Ok(HttpResponse::Created().json(RoomView::from(room)))
+}
+
+/// Public rooms and one's own, the newest first.
+#[utoipa::path(
+    tag = "rooms",
+    security(("bearer" = []), ("cookie" = [])),
+    params(ListRooms),
+    responses((status = 200, description = "A page of rooms", body = RoomPage), Failure)
+)]
+#[get("/rooms")]
+pub(super) async fn list_rooms(
+    state: Data<ApiState>,
+    who: Identity,
+    query: Query,
+) -> Result<Json<RoomPage>, ApiError> {
+    let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
+    let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
+    let after = query.id("after")?.map(RoomId);
+    let listing = if query.flag("mine")? {
+        Listing::Mine
+    } else {
+        Listing::All
+    };
+    let conn = state.store.get().await?;
+    // One more than asked for tells whether there is a next page.
+    let mut found = rooms::list(&conn, who.user_id, listing, after, limit + 1).await?;
+    let next = super::cut(&mut found, limit, |room| room.id);
+    Ok(Json(RoomPage {
+        rooms: found.into_iter().map(RoomView::from).collect(),
+        next,
+    }))
+}
+
+/// A room, by id or slug.
+#[utoipa::path(
+    tag = "rooms",
+    security(("bearer" = []), ("cookie" = [])),
+    params(("id" = String, Path, description = "The id or the slug")),
+    responses((status = 200, description = "The room", body = RoomView), Failure)
+)]
+#[get("/rooms/{id}")]
+pub(super) async fn get_room(
+    state: Data<ApiState>,
+    who: Identity,
+    room: RoomPath,
+) -> Result<Json<RoomView>, ApiError> {
+    Ok(Json(view(&state, &room.0, who).await?))
+}
+
+/// The room as `who` sees it.
+pub(super) async fn view(
+    state: &ApiState,
+    room: &RoomRef,
+    who: Identity,
+) -> Result<RoomView, ApiError> {
+    let conn = state.store.get().await?;
+    let room = rooms::view(&conn, room, who.user_id).await?;
+    Ok(room.ok_or(ErrorCode::RoomNotFound)?.into())
+}
+
+/// What `who` is in a room that they may know of.
+pub(super) async fn visible(
+    state: &ApiState,
+    room: &RoomRef,
+    who: Identity,
+) -> Result<RoomAccess, ApiError> {
+    let access = rooms::access(&state.store, room, who.user_id).await?;
+    match access {
+        Some(access) if !access.is_private || access.role.is_some() => Ok(access),
+        _ => Err(ErrorCode::RoomNotFound.into()),
+    }
+}
+
+/// What `who` is in a room that they are a member of.
+pub(super) async fn membership(
+    state: &ApiState,
+    room: &RoomRef,
+    who: Identity,
+) -> Result<(RoomAccess, Role), ApiError> {
+    let access = visible(state, room, who).await?;
+    let role = access.role.ok_or(ErrorCode::NotAMember)?;
+    Ok((access, role))
+}
+
+fn check_name(name: &str) -> Result<(), FieldRule> {
+    check_line(name, usize::MAX)?;
+    check_chars(name, NAME_MAX_CHARS)?;
+    if name.trim() != name {
+        return Err(FieldRule::Padded);
+    }
+    Ok(())
+}
+
+/// A topic may be empty and may have line breaks.
+fn check_topic(topic: &str) -> Result<(), FieldRule> {
+    if !topic.is_empty() {
+        check_body(topic, usize::MAX)?;
+    }
+    check_chars(topic, TOPIC_MAX_CHARS)
+}
+
+fn check_chars(text: &str, max: usize) -> Result<(), FieldRule> {
+    let actual = text.chars().count();
+    if actual <= max {
+        return Ok(());
+    }
+    Err(FieldRule::Text(TextError::TooLong {
+        max,
+        actual,
+        unit: "characters",
+    }))
+}
+
+/// A slug made of a room's name, with a random end if the plain one is taken or none is left.
+fn slug_of(name: &str, random: bool) -> Result<Slug, ApiError> {
+    const ENDING: usize = 7;
+    let mut slug = String::new();
+    for c in name.chars() {
+        if slug.len() + ENDING >= SLUG_MAX_CHARS {
+            break;
+        }
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    if !random && let Ok(slug) = slug.parse() {
+        return Ok(slug);
+    }
+    if slug.is_empty() {
+        slug.push_str("room");
+    }
+    slug.push('-');
+    for _ in 1..ENDING {
+        slug.extend(char::from_digit(rand::random_range(0..36), 36));
+    }
+    // At most 64 of the alphabet, and no UUID: those have hyphens in other places or none.
+    slug.parse()
+        .map_err(|_| ApiError::Internal("a slug was made that is none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_made_of_names() {
+        let plain = |name: &str| slug_of(name, false).unwrap().to_string();
+        assert_eq!(plain("General"), "general");
+        assert_eq!(plain("  Team 7 / Ops!  "), "team-7-ops");
+        assert_eq!(plain("'; DROP TABLE rooms; --"), "drop-table-rooms");
+        assert!(plain("安").starts_with("room-"));
+        assert!(plain(&"x".repeat(80)).len() <= SLUG_MAX_CHARS);
+    }
+
+    #[test]
+    fn a_name_like_a_uuid_makes_no_slug_like_a_uuid() {
+        let name = "0190a2b4-0000-7000-8000-000000000000";
+        let slug = slug_of(name, false).unwrap().to_string();
+        assert!(slug.len() > name.len() && slug.starts_with(name));
+    }
+
+    #[test]
+    fn a_random_end_differs() {
+        let random = || slug_of(&"x".repeat(80), true).unwrap().to_string();
+        assert_ne!(random(), random());
+        assert!(random().len() <= SLUG_MAX_CHARS);
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a node did not start or did not end well.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::auth::passwords::PasswordError;
+use crate::store::embedded::EmbeddedError;
+use crate::store::{MigrateError, StoreError};
+
+/// Why a node did not start or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another program has the address, or it is not this machine's.
+    #[error("cannot listen on {address} (http.bind)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error("cannot use {} (node.data_dir)", .path.display())]
+    DataDir {
+        /// What could not be used.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The node's own Postgres.
+    #[error("cannot run a Postgres of the node's own")]
+    Embedded(#[from] EmbeddedError),
+    /// The schema.
+    #[error("cannot bring the database's schema up to date")]
+    Migrate(#[from] MigrateError),
+    /// The database.
+    #[error("cannot use the database")]
+    Store(#[from] StoreError),
+    /// The journal's connections.
+    #[error("the journal cannot connect to the database")]
+    Journal,
+    /// The parameters of password hashing.
+    #[error("cannot hash passwords with these parameters (auth.argon2_*)")]
+    Passwords(#[from] PasswordError),
+    /// The server's threads.
+    #[error("cannot serve")]
+    Serve(#[source] io::Error),
+    /// The signals.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// Told to stop twice.
+    #[error("stopped before everything was in order")]
+    Interrupted,
+}

@@ -1,0 +1,53 @@
+//! The node's name: configured, or made once and kept in the data folder.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::StartError;
+use crate::config;
+
+/// The file that keeps a name that was made.
+const FILE: &str = "node_id";
+
+/// The node's name.
+pub(super) fn node_id(config: &config::Node) -> Result<String, StartError> {
+    if !config.id.is_empty() {
+        return Ok(config.id.clone());
+    }
+    kept(&config.data_dir).map_err(|source| StartError::DataDir {
+        path: config.data_dir.join(FILE),
+        source,
+    })
+}
+
+fn kept(data_dir: &Path) -> io::Result<String> {
+    fs::create_dir_all(data_dir)?;
+    let file = data_dir.join(FILE);
+    match fs::read_to_string(&file) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let id = Uuid::now_v7().simple().to_string();
+    let id = format!("node-{}", &id[id.len() - 8..]);
+    fs::write(&file, &id)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("deep/data");
+        let id = kept(&data_dir).unwrap();
+        assert!(id.starts_with("node-"));
+        assert_eq!(kept(&data_dir).unwrap(), id);
+    }
+}

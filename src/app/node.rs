@@ -1,0 +1,232 @@
+//! A running node.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_server::ServerHandle;
+use actix_web::App;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use tokio::task::JoinHandle;
+
+use super::{StartError, identity, report, until};
+use crate::api::{self, ApiState};
+use crate::auth::accounts::Accounts;
+use crate::auth::passwords::Passwords;
+use crate::auth::{Authenticator, Limits};
+use crate::bus::envelope::Origin;
+use crate::bus::local::LocalBus;
+use crate::config::Config;
+use crate::hub::{HubHandle, HubParts};
+use crate::ops;
+use crate::ops::health::HealthState;
+use crate::store::embedded::Cluster;
+use crate::store::{self, Store};
+use crate::transport::{self, AuthGate, Transport, server};
+
+/// Sessions that have expired are removed this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// And at most so many at a time.
+const SWEEP_MAX: u32 = 1000;
+
+/// A running node.
+pub struct Node {
+    address: SocketAddr,
+    config: Arc<Config>,
+    cluster: Option<Cluster>,
+    store: Store,
+    hub: HubHandle,
+    server: ServerHandle,
+    sweeper: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a node; within a running actix system. When this returns it accepts clients.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let config = Arc::new(config);
+        // First of all, because it is what fails most often, and quickly.
+        let bind = |source| StartError::Bind {
+            address: config.http.bind,
+            source,
+        };
+        let listener = server::bind(&config.http).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let id = identity::node_id(&config.node)?;
+
+        let (cluster, url) = match &config.database.url {
+            Some(url) => {
+                tracing::info!(
+                    node = id,
+                    "database: the one of database.url; bus: in-process"
+                );
+                (None, url.clone())
+            }
+            None => {
+                tracing::info!(node = id, "database: embedded; bus: in-process");
+                let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
+                let url = cluster.url().to_owned();
+                (Some(cluster), url)
+            }
+        };
+        report(&store::migrate(&url).await?);
+        // The journal has two connections for each writer, outside the pool.
+        let outside = 2 * config.journal.writers;
+        let store = Store::connect_beside(&config.database, &url, outside).await?;
+        let incarnation = store::nodes::begin_life(&store, &id, &address.to_string()).await?;
+
+        let passwords = Passwords::new(&config.auth)?;
+        let limits = Arc::new(Limits::new(&config.limits));
+        let authenticator = Authenticator::new(store.clone(), &config);
+        let hub = HubHandle::start(HubParts {
+            config: &config,
+            database_url: url,
+            store: store.clone(),
+            bus: Arc::new(LocalBus::default().attach()),
+            origin: Origin {
+                node: id.as_str().into(),
+                incarnation,
+            },
+            gate: Arc::new(AuthGate {
+                authenticator: authenticator.clone(),
+                limits: Arc::clone(&limits),
+            }),
+        });
+        let connect_timeout = Duration::from_millis(config.database.connect_timeout_ms);
+        if !until(connect_timeout, || hub.can_commit()).await {
+            return Err(StartError::Journal);
+        }
+
+        let transport = Transport {
+            hub: hub.clone(),
+            authenticator: authenticator.clone(),
+            limits: Arc::clone(&limits),
+            http: Arc::new(config.http.clone()),
+            websocket: Arc::new(config.websocket.clone()),
+        };
+        let health = Data::new(HealthState {
+            node: id.clone(),
+            started: Instant::now(),
+            store: store.clone(),
+            hub: hub.clone(),
+        });
+        let sweeper = sweep_sessions(authenticator.clone());
+        let state = Data::new(ApiState {
+            store: store.clone(),
+            hub: hub.clone(),
+            accounts: Accounts::new(store.clone(), passwords, authenticator.sessions().clone()),
+            auth: authenticator,
+            limits,
+            config: Arc::clone(&config),
+        });
+        let server = serve(listener, transport, state, health)?;
+        tracing::info!(
+            node = id,
+            incarnation,
+            ms = started.elapsed().as_millis(),
+            "listening on http://{address}"
+        );
+        Ok(Self {
+            address,
+            config,
+            cluster,
+            store,
+            hub,
+            server,
+            sweeper,
+        })
+    }
+
+    /// Where the node listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns when the node's own Postgres cannot be kept running.
+    pub async fn failed(&self) {
+        match &self.cluster {
+            Some(cluster) => cluster.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: nobody new, clients told to move, everything handed in committed, then
+    /// the parts from the outside in.
+    pub async fn stop(self) -> Result<(), StartError> {
+        let spread = Duration::from_millis(self.config.http.drain_ms);
+        let grace = Duration::from_millis(self.config.http.shutdown_grace_ms);
+        let begun = Instant::now();
+        tracing::info!(
+            connections = self.hub.connections(),
+            over_ms = spread.as_millis(),
+            "stopping: telling clients to move"
+        );
+        self.hub.drain(spread);
+        if !until(grace, || self.hub.connections() == 0).await {
+            tracing::warn!(
+                connections = self.hub.connections(),
+                "the grace time is over; the rest is cut off"
+            );
+        }
+        self.server.stop(true).await;
+        let left = grace
+            .saturating_sub(begun.elapsed())
+            .max(Duration::from_secs(1));
+        if tokio::time::timeout(left, self.hub.flush()).await.is_err() {
+            tracing::warn!(
+                "the journal was not flushed in time; what it held was not acknowledged"
+            );
+        }
+        self.sweeper.abort();
+        self.hub.stop();
+        self.store.close();
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        tracing::info!(ms = begun.elapsed().as_millis(), "stopped");
+        Ok(())
+    }
+}
+
+/// Starts the server's threads.
+fn serve(
+    listener: std::net::TcpListener,
+    transport: Transport,
+    state: Data<ApiState>,
+    health: Data<HealthState>,
+) -> Result<ServerHandle, StartError> {
+    let app = move || {
+        App::new()
+            .app_data(health.clone())
+            .configure(|config| {
+                api::configure(config, &state, |routes| {
+                    routes
+                        .service(ops::health::health)
+                        .service(ops::health::db)
+                        .service(ops::health::ready)
+                        .service(ops::health::live)
+                        .service(ops::metrics::metrics);
+                });
+            })
+            .wrap(from_fn(api::edge))
+    };
+    let server = transport::server::serve(listener, transport, app).map_err(StartError::Serve)?;
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(handle)
+}
+
+fn sweep_sessions(authenticator: Authenticator) -> JoinHandle<()> {
+    actix_rt::spawn(async move {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = authenticator.sessions().sweep(SWEEP_MAX).await {
+                tracing::warn!(%error, "expired sessions were not removed");
+            }
+        }
+    })
+}

@@ -1,0 +1,197 @@
+//! Health: what a load balancer, an orchestrator and a person ask.
+//!
+//! *Live*: the process answers; restart it if not. *Ready*: it can do its work now; send it
+//! nobody if not. The rest is for people.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::hub::HubHandle;
+use crate::store::Store;
+
+/// The database has this long to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What health is judged by.
+pub struct HealthState {
+    /// The node's id.
+    pub node: String,
+    /// When it started.
+    pub started: Instant,
+    /// Postgres.
+    pub store: Store,
+    /// The hub.
+    pub hub: HubHandle,
+}
+
+/// How the node is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`, `draining` (about to stop) or `unavailable` (messages cannot be stored now).
+    status: &'static str,
+    /// The node's id.
+    node: String,
+    /// The program's version.
+    version: &'static str,
+    /// Seconds since the start.
+    uptime_s: u64,
+    /// Open WebSocket connections.
+    connections: usize,
+    /// The database.
+    database: DatabaseHealth,
+    /// How nodes hear of each other: `local` for a node alone.
+    bus: &'static str,
+}
+
+/// How the database is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DatabaseHealth {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    /// How long it took to answer, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_in_ms: Option<f64>,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Whether messages can be committed.
+    journal: bool,
+    /// Connections in the pool.
+    pool_size: usize,
+    /// The most that the pool may have.
+    pool_max: usize,
+}
+
+impl DatabaseHealth {
+    async fn of(state: &HealthState) -> Self {
+        let asked = Instant::now();
+        let answer = state.store.ping(PATIENCE).await;
+        let journal = state.hub.can_commit();
+        Self {
+            status: word(answer.is_ok() && journal),
+            answered_in_ms: answer
+                .is_ok()
+                .then(|| asked.elapsed().as_secs_f64() * 1000.0),
+            error: answer.err().map(|error| error.to_string()),
+            journal,
+            pool_size: state.store.pool_size(),
+            pool_max: state.store.pool_max(),
+        }
+    }
+
+    fn is_ok(&self) -> bool {
+        self.status == "ok"
+    }
+}
+
+fn word(is_ok: bool) -> &'static str {
+    if is_ok { "ok" } else { "unavailable" }
+}
+
+fn answer(is_ok: bool, body: &impl Serialize) -> HttpResponse {
+    let status = if is_ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    HttpResponse::build(status)
+        .insert_header(("cache-control", "no-store"))
+        .json(body)
+}
+
+/// How the node is, all in all
+#[utoipa::path(
+    tag = "operations",
+    responses(
+        (status = 200, description = "It works", body = Health),
+        (status = 503, description = "It does not, or is about to stop", body = Health),
+    )
+)]
+#[get("/health")]
+pub(crate) async fn health(state: Data<HealthState>) -> HttpResponse {
+    let database = DatabaseHealth::of(&state).await;
+    let status = if state.hub.is_draining() {
+        "draining"
+    } else {
+        word(database.is_ok())
+    };
+    let health = Health {
+        status,
+        node: state.node.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: state.started.elapsed().as_secs(),
+        connections: state.hub.connections(),
+        database,
+        bus: "local",
+    };
+    answer(status == "ok", &health)
+}
+
+/// How the database is
+#[utoipa::path(
+    tag = "operations",
+    responses(
+        (status = 200, description = "It answers", body = DatabaseHealth),
+        (status = 503, description = "It does not", body = DatabaseHealth),
+    )
+)]
+#[get("/health/db")]
+pub(crate) async fn db(state: Data<HealthState>) -> HttpResponse {
+    let database = DatabaseHealth::of(&state).await;
+    answer(database.is_ok(), &database)
+}
+
+/// Whether the node can do its work now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Whether it can.
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// Whether the node should be sent clients
+#[utoipa::path(
+    tag = "operations",
+    responses(
+        (status = 200, description = "Yes", body = Readiness),
+        (status = 503, description = "No", body = Readiness),
+    )
+)]
+#[get("/health/ready")]
+pub(crate) async fn ready(state: Data<HealthState>) -> HttpResponse {
+    let reason = if state.hub.is_draining() {
+        Some("the node is about to stop")
+    } else if !state.hub.can_commit() {
+        Some("messages cannot be committed")
+    } else if state.store.ping(PATIENCE).await.is_err() {
+        Some("the database does not answer")
+    } else {
+        None
+    };
+    let ready = reason.is_none();
+    answer(ready, &Readiness { ready, reason })
+}
+
+/// That the process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Liveness {
+    /// Always true.
+    live: bool,
+}
+
+/// Whether the process answers
+#[utoipa::path(
+    tag = "operations",
+    responses((status = 200, description = "It does", body = Liveness))
+)]
+#[get("/health/live")]
+pub(crate) async fn live() -> HttpResponse {
+    answer(true, &Liveness { live: true })
+}

@@ -1,0 +1,42 @@
+//! What the hub asks about clients, answered by authentication and limits.
+
+use std::net::IpAddr;
+
+use crate::auth::{Authenticator, Bucket, Limits, Subject};
+use crate::hub::connection::identity::{Authenticating, Gate, Identity};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::id::UserId;
+
+/// The hub's gate.
+pub struct AuthGate {
+    /// Who is let in.
+    pub authenticator: Authenticator,
+    /// How often.
+    pub limits: std::sync::Arc<Limits>,
+}
+
+impl Gate for AuthGate {
+    fn authenticate(&self, token: String) -> Authenticating<'_> {
+        Box::pin(async move {
+            let found = self.authenticator.authenticate_token(&token).await;
+            found
+                .map(|identity| known(&identity))
+                .map_err(|error| error.refusal())
+        })
+    }
+
+    fn admit_publish(&self, user: UserId, address: IpAddr) -> Result<(), Refusal> {
+        self.limits
+            .take(Bucket::Publishes, Subject::User(user), address)
+            .map_err(|limited| Refusal::new(ErrorCode::RateLimited, limited.to_string()))
+    }
+}
+
+/// An identity as the hub has it.
+pub(super) fn known(identity: &crate::auth::Identity) -> Identity {
+    Identity {
+        user_id: identity.user_id,
+        session_id: identity.session_id,
+        expires_at: identity.expires_at,
+    }
+}

@@ -1,0 +1,79 @@
+//! Listening: one port for REST and for upgrades.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_http::{HttpService, Request};
+use actix_server::Server;
+use actix_service::{ServiceFactory, fn_service, map_config};
+use actix_web::App;
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+
+use super::Transport;
+use super::upgrade::upgrade;
+
+/// Listens on the configured address.
+pub fn bind(http: &crate::config::Http) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(http.bind);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&http.bind.into())?;
+    let backlog = i32::try_from(http.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Serves `app` and upgrades on a listener, on worker threads of its own. What `HttpServer` does
+/// inside, and the hook for upgrades.
+pub fn serve<F, T, B>(listener: TcpListener, transport: Transport, app: F) -> io::Result<Server>
+where
+    F: Fn() -> App<T> + Clone + Send + 'static,
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static,
+    B: MessageBody + 'static,
+{
+    let http = std::sync::Arc::clone(&transport.http);
+    let local = listener.local_addr()?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = if http.workers == 0 {
+        cores
+    } else {
+        http.workers
+    };
+    // The server is stopped when the connections have been drained: what it still waits for are
+    // requests in the middle of their answers.
+    let server = Server::build()
+        .workers(workers)
+        .backlog(http.backlog)
+        .max_concurrent_connections(usize::MAX >> 1)
+        .shutdown_timeout(2)
+        .disable_signals()
+        .listen("http", listener, move || {
+            let transport = transport.clone();
+            let config = AppConfig::default();
+            HttpService::build()
+                .keep_alive(Duration::from_secs(http.keep_alive_s))
+                .client_request_timeout(Duration::from_millis(http.request_head_timeout_ms))
+                .client_disconnect_timeout(Duration::from_secs(1))
+                .local_addr(local)
+                .upgrade(fn_service(move |(request, framed): (Request, _)| {
+                    let transport = transport.clone();
+                    async move {
+                        upgrade(transport, request, framed).await;
+                        Ok::<(), actix_web::Error>(())
+                    }
+                }))
+                .finish(map_config(app(), move |()| config.clone()))
+                .tcp_auto_h2c()
+        })?
+        .run();
+    Ok(server)
+}
