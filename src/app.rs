@@ -26,10 +26,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
             node = Node::start(config) => node?,
             () = stop.next() => return Ok(()),
         };
-        tokio::select! {
-            () = stop.next() => {}
-            () = node.failed() => tracing::error!("Postgres cannot be kept running"),
-        }
+        stop.next().await;
         tokio::select! {
             stopped = node.stop() => stopped,
             () = stop.next() => {

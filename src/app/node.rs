@@ -140,14 +140,6 @@ impl Node {
         self.address
     }
 
-    /// Returns when the node's own Postgres cannot be kept running.
-    pub async fn failed(&self) {
-        match &self.cluster {
-            Some(cluster) => cluster.failed().await,
-            None => std::future::pending().await,
-        }
-    }
-
     /// Stops in order: nobody new, clients told to move, everything handed in committed, then
     /// the parts from the outside in.
     pub async fn stop(self) -> Result<(), StartError> {

@@ -26,7 +26,6 @@ mod openapi;
 mod origin;
 mod pool;
 mod protocol_doc;
-//mod protocol_doc;
 mod shutdown;
 mod statements;
 mod talk;
