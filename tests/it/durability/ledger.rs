@@ -70,6 +70,22 @@ impl Crowd {
         Publishing { tasks, counters }
     }
 
+    /// Publishes in every room until it is acknowledged there: then Postgres is back for all.
+    pub(super) async fn wake(&self, node: &Node, key: &str) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self
+            .rooms
+            .iter()
+            .map(|room| Entry {
+                user_id: self.users[0].id.clone(),
+                room_id: room.id.clone(),
+                client_id: key.to_owned(),
+                ack: None,
+            })
+            .collect();
+        self.finish(node, &mut entries).await;
+        entries
+    }
+
     /// Sends what was not acknowledged once more, with the keys of then, until it is.
     pub(super) async fn finish(&self, node: &Node, entries: &mut [Entry]) {
         let mut sockets = HashMap::new();

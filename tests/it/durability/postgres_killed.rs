@@ -32,6 +32,8 @@ async fn under_load() {
     let crowd = Crowd::gather(&node, 8, 3).await;
     let mut entries = Vec::new();
     for round in 0..3 {
+        let woken = crowd.wake(&node, &format!("round {round}")).await;
+        entries = merge(entries, woken);
         let publishing = crowd.publish(&node).await;
         publishing.acknowledged(100).await;
         server.kill9().await;

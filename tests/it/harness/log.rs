@@ -1,23 +1,27 @@
 //! What a process prints: kept for failures, and watched for lines.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::DEADLINE;
+use super::{DEADLINE, eventually};
 
 /// The lines of a process so far.
 #[derive(Clone, Default)]
 pub(crate) struct ProcessLog {
     lines: Arc<Mutex<Vec<String>>>,
     changed: Arc<Notify>,
+    /// Streams that have not ended.
+    open: Arc<AtomicUsize>,
 }
 
 impl ProcessLog {
     /// Reads to the end on a thread of its own.
     pub(crate) fn follow(&self, stream: impl Read + Send + 'static) {
         let log = self.clone();
+        log.open.fetch_add(1, Ordering::SeqCst);
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
@@ -27,7 +31,16 @@ impl ProcessLog {
                 log.changed.notify_waiters();
                 line.clear();
             }
+            log.open.fetch_sub(1, Ordering::SeqCst);
         });
+    }
+
+    /// Waits until everything has been read that a process wrote before its end.
+    pub(crate) async fn complete(&self) {
+        eventually("the log ends", async || {
+            (self.open.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
     }
 
     /// Everything so far.

@@ -154,16 +154,18 @@ impl Node {
                 .unwrap_or(address.len());
             Some(address[..end].to_owned())
         });
-        tokio::select! {
-            address = listening => match address {
+        let status = tokio::select! {
+            address = listening => return match address {
                 Some(address) => Ok(Self { address, process, options }),
                 None => panic!("the node does not listen:\n{}", log.text()),
             },
-            status = process.wait_within(DEADLINE * 2) => Err(StartFailed {
-                status: status.expect("one of the two happens"),
-                log: log.text(),
-            }),
-        }
+            status = process.wait_within(DEADLINE * 2) => status,
+        };
+        log.complete().await;
+        Err(StartFailed {
+            status: status.expect("one of the two happens"),
+            log: log.text(),
+        })
     }
 
     /// Starts it again, with the same settings and data, on another port.
