@@ -20,10 +20,9 @@ mod postmaster;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::AtomicI32;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -85,6 +84,7 @@ impl Cluster {
             limit: Duration::from_millis(config.embedded.start_timeout_ms),
             pid: AtomicI32::new(0),
         });
+        let unwatched = Unwatched(Some(Arc::clone(&launch)));
         let Running {
             process,
             socket,
@@ -100,6 +100,7 @@ impl Cluster {
             "embedded Postgres is ready"
         );
         let (stop, stopped) = oneshot::channel();
+        unwatched.is_watched();
         let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped);
         Ok(Self {
             url: url_of(&socket),
@@ -132,7 +133,7 @@ impl Cluster {
     /// The server's process, which perhaps still starts; `None` while there is none.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        Some(self.launch.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+        self.launch.pid()
     }
 
     /// Shuts the server down and waits until it has ended; then the data folder is free.
@@ -154,8 +155,24 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.monitor.abort();
-        if let Some(pid) = self.pid() {
-            postmaster::signal(pid, Signal::INT);
+        self.launch.interrupt();
+    }
+}
+
+/// A server that is being started. If that is given up, because the node is told to stop just
+/// then, it must not stay.
+struct Unwatched(Option<Arc<Launch>>);
+
+impl Unwatched {
+    fn is_watched(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unwatched {
+    fn drop(&mut self) {
+        if let Some(launch) = &self.0 {
+            launch.interrupt();
         }
     }
 }

@@ -58,6 +58,18 @@ pub(super) struct Running {
 }
 
 impl Launch {
+    /// The server's process, if there is one.
+    pub(super) fn pid(&self) -> Option<i32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// Tells the server to shut down, and does not wait for that.
+    pub(super) fn interrupt(&self) {
+        if let Some(pid) = self.pid() {
+            signal(pid, Signal::INT);
+        }
+    }
+
     /// Adopts the server that runs in the cluster's folder, or else starts one.
     pub(super) async fn run(&self) -> Result<Running, EmbeddedError> {
         let deadline = Instant::now() + self.limit;
@@ -84,7 +96,7 @@ impl Launch {
                 }
                 Err(error) => {
                     if !matches!(error, EmbeddedError::Start { .. }) {
-                        signal(process.pid(), Signal::INT);
+                        self.interrupt();
                     }
                     self.pid.store(0, Ordering::Relaxed);
                     return Err(error);
