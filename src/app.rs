@@ -41,7 +41,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 pub fn migrate(config: Config) -> Result<(), StartError> {
     System::new().block_on(async move {
         if let Some(url) = &config.database.url {
-            return Ok(report(&store::migrate(url).await?));
+            report(&store::migrate(url).await?);
+            return Ok(());
         }
         let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
         let migrated = store::migrate(cluster.url()).await;

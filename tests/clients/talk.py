@@ -28,16 +28,19 @@ class Client:
     async def request(self, cmd, **fields):
         self.next_id += 1
         await self.socket.send(json.dumps({"id": self.next_id, "cmd": cmd, **fields}))
+        reply = await self.reply()
+        if reply["id"] != self.next_id:
+            raise AssertionError(f"the reply to another request: {reply}")
+        if "ok" not in reply:
+            raise AssertionError(f"{cmd} was refused: {reply}")
+        return reply["ok"]
+
+    async def reply(self):
         while True:
             message = await self.read()
-            if "push" in message:
-                self.pushes.append(message)
-            elif message["id"] != self.next_id:
-                raise AssertionError(f"the reply to another request: {message}")
-            elif "ok" not in message:
-                raise AssertionError(f"{cmd} was refused: {message}")
-            else:
-                return message["ok"]
+            if "push" not in message:
+                return message
+            self.pushes.append(message)
 
     async def push(self, name):
         while True:
@@ -83,10 +86,10 @@ async def main(url, room, *tokens):
     latency_s = await asyncio.wait_for(await ada_socket.ping(b"ping"), DEADLINE_S)
     pieces = ['{"id":"pie', 'ces","cmd":"pi', 'ng"}']
     await ada_socket.send(pieces)
-    pieces_reply = await ada.read()
+    pieces_reply = await ada.reply()
     await ada_socket.close()
     await bob_socket.send("{}" * 2)
-    garbage_reply = await bob.read()
+    garbage_reply = await bob.reply()
     await bob_socket.send(b"binary")
     try:
         while True:

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
+use crate::harness::raw::RawPeer;
 use crate::harness::rest::{http, register, send};
 
 #[tokio::test]
@@ -156,4 +157,25 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
         (answer.status == 200).then_some(())
     })
     .await;
+}
+
+/// A body whose length is not told in advance is cut off where it gets too large.
+#[tokio::test]
+async fn a_body_in_chunks_is_limited_too() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let mut peer = RawPeer::connect(&node).await;
+    let head = format!(
+        "POST /api/rooms HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ada.token
+    );
+    peer.write(head.as_bytes()).await;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(65_536));
+    for _ in 0..16 {
+        peer.write(chunk.as_bytes()).await;
+    }
+    let head = peer.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    ada.create_room("others-go-on").await;
 }

@@ -15,7 +15,7 @@ pub(crate) mod rest;
 pub(crate) mod socket;
 pub(crate) mod watchdog;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Far longer than anything waited for should take on a slow machine: only failures take it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -26,12 +26,15 @@ pub(crate) async fn eventually<T, F>(what: &str, mut attempt: impl FnMut() -> F)
 where
     F: Future<Output = Option<T>>,
 {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = attempt().await {
-            return found;
+    let attempts = async {
+        loop {
+            if let Some(found) = attempt().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(Instant::now() < end, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    };
+    tokio::time::timeout(DEADLINE, attempts)
+        .await
+        .unwrap_or_else(|_| panic!("never happened: {what}"))
 }

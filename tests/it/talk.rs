@@ -250,6 +250,9 @@ async fn typing_reaches_the_others_and_leaves_no_trace() {
             json!({ "push": "typing", "room": room, "user_id": scene.ada.id, "typing": typing })
         );
     }
+    ada.ping().await;
+    let own = ada.take_pushes();
+    assert!(own.iter().all(|push| push["push"] != "typing"), "{own:?}");
     assert_eq!(scene.ada.page(room, "").await, before);
 }
 
@@ -271,6 +274,10 @@ async fn a_volatile_event_passes_by_and_a_durable_one_stays() {
             "user_id": scene.ada.id
         })
     );
+    // It does not come back to the connection that sent it.
+    ada.ping().await;
+    let own = ada.take_pushes();
+    assert!(own.iter().all(|push| push["push"] != "event"), "{own:?}");
 
     let fields = json!({ "room": room, "name": "drawn", "data": data, "client_id": "d1" });
     let ack = ada.ok("emit", fields.clone()).await;

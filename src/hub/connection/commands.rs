@@ -60,7 +60,7 @@ impl Connection {
                 client_id,
             } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
                 if volatile {
-                    this.emit_volatile(id, room_id, name, data);
+                    this.emit_volatile(id.as_ref(), room_id, name, data);
                 } else {
                     let content = Content::Custom {
                         name: name.into(),
@@ -79,7 +79,7 @@ impl Connection {
                         typing,
                     };
                     let except = Some(this.attachment.key);
-                    this.broadcast(id, room_id, ephemeral, except);
+                    this.broadcast(id.as_ref(), room_id, ephemeral, except);
                     Flow::Continue
                 })
             }
@@ -223,12 +223,12 @@ impl Connection {
         });
     }
 
-    fn emit_volatile(&self, id: Option<RequestId>, room_id: RoomId, name: String, data: Data) {
+    fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {
         let Some(user_id) = self.attachment.user_id() else {
             return;
         };
         if let Err(refusal) = self.worker.hub.gate().admit_publish(user_id, self.address) {
-            return self.refuse(id.as_ref(), refusal);
+            return self.refuse(id, refusal);
         }
         let ephemeral = |user_id| Ephemeral::Custom {
             room_id,
@@ -242,7 +242,7 @@ impl Connection {
     /// Sends something ephemeral to a room that the connection is in.
     fn broadcast(
         &self,
-        id: Option<RequestId>,
+        id: Option<&RequestId>,
         room_id: RoomId,
         ephemeral: impl FnOnce(UserId) -> Ephemeral,
         except: Option<crate::hub::fanout::ConnectionKey>,
@@ -263,7 +263,7 @@ impl Connection {
             }
             None => Err(not_joined()),
         };
-        self.reply(id.as_ref(), &result);
+        self.reply(id, &result);
     }
 }
 

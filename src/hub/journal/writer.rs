@@ -118,7 +118,7 @@ impl Writer {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
                     Err(error) => {
-                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection")
+                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection");
                     }
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
@@ -188,23 +188,24 @@ impl Writer {
             let started = Instant::now();
             let written = write(link, batch, patience, timeout);
             tokio::pin!(written);
-            let written = if name == LaneName::Main {
-                match tokio::time::timeout(stalled_after, &mut written).await {
-                    Ok(written) => written,
-                    Err(_) => {
-                        // Refuse newcomers at once: they would only wait behind this batch.
-                        slot.stalled.store(true, Ordering::Relaxed);
-                        tracing::warn!(
-                            writer = slot.number,
-                            "Postgres does not answer; publishes are refused meanwhile"
-                        );
-                        written.await
-                    }
+            // The patient lane is meant to wait.
+            if name == LaneName::Main {
+                let early = tokio::time::timeout(stalled_after, &mut written).await;
+                if let Ok(written) = early {
+                    JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
+                    return written;
                 }
-            } else {
-                written.await
-            };
-            slot.stalled.store(false, Ordering::Relaxed);
+                // Refuse newcomers at once: they would only wait behind this batch.
+                slot.stalled.store(true, Ordering::Relaxed);
+                tracing::warn!(
+                    writer = slot.number,
+                    "Postgres does not answer; publishes are refused meanwhile"
+                );
+            }
+            let written = written.await;
+            if name == LaneName::Main {
+                slot.stalled.store(false, Ordering::Relaxed);
+            }
             JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
             written
         };

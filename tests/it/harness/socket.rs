@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -84,9 +85,14 @@ impl Socket {
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        let stream = TcpStream::connect(&node.address).await?;
-        stream.set_nodelay(true)?;
-        let (stream, _) = client_async(request, stream).await?;
+        let handshake = async {
+            let stream = TcpStream::connect(&node.address).await?;
+            stream.set_nodelay(true)?;
+            client_async(request, stream).await
+        };
+        let (stream, _) = timeout(DEADLINE, handshake)
+            .await
+            .expect("the handshake is answered in time")?;
         Ok(Self {
             stream,
             next_id: 0,
@@ -131,6 +137,11 @@ impl Socket {
 
     /// Waits for the next reply, whatever its id.
     pub(crate) async fn reply(&mut self) -> Result<Value, Ended> {
+        let reply = timeout(DEADLINE, self.read_reply()).await;
+        reply.unwrap_or_else(|_| panic!("no reply; pushes so far: {:?}", self.pushes))
+    }
+
+    async fn read_reply(&mut self) -> Result<Value, Ended> {
         loop {
             let value = self.read().await.map_err(Ended)?;
             if value.get("push").is_some() {
@@ -190,17 +201,22 @@ impl Socket {
         if let Some(place) = self.pushes.iter().position(&mut fits) {
             return self.pushes.remove(place).expect("it is there");
         }
+        match timeout(DEADLINE, self.read_push(fits)).await {
+            Ok(Ok(push)) => push,
+            Ok(Err(end)) => panic!(
+                "waiting for the push `{what}`: {end:?}; pushes so far: {:?}",
+                self.pushes
+            ),
+            Err(_) => panic!("no push `{what}`; pushes so far: {:?}", self.pushes),
+        }
+    }
+
+    async fn read_push(&mut self, mut fits: impl FnMut(&Value) -> bool) -> Result<Value, End> {
         loop {
-            let value = match self.read().await {
-                Ok(value) => value,
-                Err(end) => panic!(
-                    "waiting for the push `{what}`: {end:?}; pushes so far: {:?}",
-                    self.pushes
-                ),
-            };
+            let value = self.read().await?;
             assert!(value.get("push").is_some(), "an unasked reply: {value}");
             if fits(&value) {
-                return value;
+                return Ok(value);
             }
             self.pushes.push_back(value);
         }
@@ -218,6 +234,11 @@ impl Socket {
 
     /// Waits for the end of the connection; pushes before it are kept.
     pub(crate) async fn closed(&mut self) -> End {
+        let end = timeout(DEADLINE, self.read_to_the_end()).await;
+        end.unwrap_or_else(|_| panic!("still open; pushes so far: {:?}", self.pushes))
+    }
+
+    async fn read_to_the_end(&mut self) -> End {
         loop {
             match self.read().await {
                 Ok(value) => self.pushes.push_back(value),
@@ -258,8 +279,7 @@ impl Socket {
     /// Reads for so long, and keeps what comes. For tests that show that something does *not*
     /// happen.
     pub(crate) async fn read_for(&mut self, time: Duration) -> Option<End> {
-        let end = tokio::time::timeout(time, self.closed()).await;
-        end.ok()
+        timeout(time, self.read_to_the_end()).await.ok()
     }
 
     /// The next JSON message.
@@ -268,8 +288,7 @@ impl Socket {
             return Err(end.clone());
         }
         loop {
-            let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
-            let end = match next.expect("something comes from the hub in time") {
+            let end = match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let value = serde_json::from_str(&text);
                     return Ok(value.expect("every text message is JSON"));
