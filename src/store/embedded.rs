@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::config::Database;
 use launch::{Launch, Running};
 use place::Place;
+use postmaster::PidFile;
 
 pub use binaries::{Binaries, Search};
 pub use error::EmbeddedError;
@@ -75,21 +76,24 @@ impl Cluster {
             );
             init::make(&binaries, place.account.as_ref(), &place.cluster).await?;
         }
+        // One that runs stays where it is, also when it has to be started again: the URL names its
+        // socket.
+        let running = PidFile::read(&place.cluster).filter(PidFile::is_running);
+        let socket = match running {
+            Some(server) if server.socket.is_dir() => server.socket,
+            _ => place.socket_folder()?,
+        };
         let launch = Arc::new(Launch {
             binaries,
             account: place.account.clone(),
             cluster: place.cluster.clone(),
-            socket: place.socket_folder()?,
+            socket,
             log: place.log(),
             limit: Duration::from_millis(config.embedded.start_timeout_ms),
             pid: AtomicI32::new(0),
         });
         let unwatched = Unwatched(Some(Arc::clone(&launch)));
-        let Running {
-            process,
-            socket,
-            adopted,
-        } = launch.run().await?;
+        let Running { process, adopted } = launch.run().await?;
         tracing::info!(
             folder = %place.cluster.display(),
             version = launch.binaries.major,
@@ -100,10 +104,10 @@ impl Cluster {
             "embedded Postgres is ready"
         );
         let (stop, stopped) = oneshot::channel();
-        unwatched.is_watched();
+        unwatched.let_go();
         let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped);
         Ok(Self {
-            url: url_of(&socket),
+            url: url_of(&launch.socket),
             place,
             launch,
             adopted,
@@ -164,7 +168,7 @@ impl Drop for Cluster {
 struct Unwatched(Option<Arc<Launch>>);
 
 impl Unwatched {
-    fn is_watched(mut self) {
+    fn let_go(mut self) {
         self.0 = None;
     }
 }
