@@ -26,10 +26,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
             node = Node::start(config) => node?,
             () = stop.next() => return Ok(()),
         };
-        tokio::select! {
-            () = stop.next() => {}
-            () = node.failed() => tracing::error!("Postgres cannot be kept running"),
-        }
+        stop.next().await;
         tokio::select! {
             stopped = node.stop() => stopped,
             () = stop.next() => {
@@ -44,7 +41,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 pub fn migrate(config: Config) -> Result<(), StartError> {
     System::new().block_on(async move {
         if let Some(url) = &config.database.url {
-            return Ok(report(&store::migrate(url).await?));
+            report(&store::migrate(url).await?);
+            return Ok(());
         }
         let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
         let migrated = store::migrate(cluster.url()).await;

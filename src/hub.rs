@@ -349,8 +349,15 @@ impl HubHandle {
         if let Some(id) = self.known_room(room) {
             return Ok(id);
         }
-        let conn = self.shared.store.get().await.map_err(refuse)?;
-        let found = store::rooms::resolve(&conn, room).await.map_err(refuse)?;
+        let conn = self
+            .shared
+            .store
+            .get()
+            .await
+            .map_err(|error| refuse(&error))?;
+        let found = store::rooms::resolve(&conn, room)
+            .await
+            .map_err(|error| refuse(&error))?;
         let id = found.ok_or_else(room_not_found)?;
         if let RoomRef::Slug(slug) = room {
             self.shared.slugs.insert(slug.clone(), id);
@@ -362,7 +369,7 @@ impl HubHandle {
     async fn member_access(&self, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
         let access = store::rooms::access(&self.shared.store, room, user)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| refuse(&error))?;
         match access {
             Some(access) if access.role.is_some() => Ok(access),
             Some(access) if !access.is_private => Err(Refusal::new(
@@ -383,7 +390,7 @@ impl HubHandle {
         let access = self.member_access(room, user).await?;
         let page = store::messages::page(&self.shared.store, access.room_id, page)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| refuse(&error))?;
         page.ok_or_else(room_not_found)
     }
 
@@ -392,7 +399,7 @@ impl HubHandle {
         let limit = self.shared.settings.hub.replay_page_events;
         store::room_events::after(&self.shared.store, room, seq, limit)
             .await
-            .map_err(refuse)
+            .map_err(|error| refuse(&error))
     }
 }
 
@@ -414,7 +421,7 @@ fn room_not_found() -> Refusal {
 }
 
 /// A failure of the store as a client sees it.
-fn refuse(error: StoreError) -> Refusal {
+fn refuse(error: &StoreError) -> Refusal {
     if error.is_retryable() {
         tracing::debug!(%error, "the store is not available");
         return Refusal::new(
@@ -422,6 +429,6 @@ fn refuse(error: StoreError) -> Refusal {
             "the database is not available, try again",
         );
     }
-    tracing::error!(error = &error as &dyn std::error::Error, "a read failed");
+    tracing::error!(error = error as &dyn std::error::Error, "a read failed");
     Refusal::new(ErrorCode::Internal, "an internal error")
 }

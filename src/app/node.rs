@@ -56,20 +56,15 @@ impl Node {
         let address = listener.local_addr().map_err(bind)?;
         let id = identity::node_id(&config.node)?;
 
-        let (cluster, url) = match &config.database.url {
-            Some(url) => {
-                tracing::info!(
-                    node = id,
-                    "database: the one of database.url; bus: in-process"
-                );
-                (None, url.clone())
-            }
-            None => {
-                tracing::info!(node = id, "database: embedded; bus: in-process");
-                let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
-                let url = cluster.url().to_owned();
-                (Some(cluster), url)
-            }
+        let (cluster, url) = if let Some(url) = &config.database.url {
+            let message = "database: the one of database.url; bus: in-process";
+            tracing::info!(node = id, "{message}");
+            (None, url.clone())
+        } else {
+            tracing::info!(node = id, "database: embedded; bus: in-process");
+            let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
+            let url = cluster.url().to_owned();
+            (Some(cluster), url)
         };
         report(&store::migrate(&url).await?);
         // The journal has two connections for each writer, outside the pool.
@@ -143,14 +138,6 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Returns when the node's own Postgres cannot be kept running.
-    pub async fn failed(&self) {
-        match &self.cluster {
-            Some(cluster) => cluster.failed().await,
-            None => std::future::pending().await,
-        }
     }
 
     /// Stops in order: nobody new, clients told to move, everything handed in committed, then

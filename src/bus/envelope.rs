@@ -114,7 +114,7 @@ impl Payload {
         Ok(match rmp_serde::from_slice(bytes)? {
             Wire::Events(events) => Self::Events(
                 events
-                    .into_iter()
+                    .iter()
                     .map(|event| from_wire(room_id, event))
                     .collect::<Result<_, _>>()?,
             ),
@@ -144,7 +144,7 @@ fn to_wire(event: &Event) -> Result<WireEvent, PayloadError> {
     })
 }
 
-fn from_wire(room_id: RoomId, event: WireEvent) -> Result<Event, PayloadError> {
+fn from_wire(room_id: RoomId, event: &WireEvent) -> Result<Event, PayloadError> {
     Ok(Event {
         room_id,
         epoch: Epoch(event.epoch),

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::Database;
@@ -46,7 +46,6 @@ pub struct Cluster {
     adopted: bool,
     stop: Option<oneshot::Sender<()>>,
     monitor: JoinHandle<Result<(), EmbeddedError>>,
-    failed: watch::Receiver<bool>,
 }
 
 impl Cluster {
@@ -101,8 +100,7 @@ impl Cluster {
             "embedded Postgres is ready"
         );
         let (stop, stopped) = oneshot::channel();
-        let (failing, failed) = watch::channel(false);
-        let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped, failing);
+        let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped);
         Ok(Self {
             url: url_of(&socket),
             place,
@@ -110,7 +108,6 @@ impl Cluster {
             adopted,
             stop: Some(stop),
             monitor: tokio::spawn(monitor),
-            failed,
         })
     }
 
@@ -132,20 +129,10 @@ impl Cluster {
         self.adopted
     }
 
-    /// The server's process; `None` while it is being started again.
+    /// The server's process, which perhaps still starts; `None` while there is none.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
         Some(self.launch.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
-    }
-
-    /// Returns when the server has died and starting it again has been given up. Without it the
-    /// node serves what needs no database until it is restarted.
-    pub async fn failed(&self) {
-        let mut failed = self.failed.clone();
-        // The monitor's end without having failed is an orderly stop: nothing to tell.
-        if failed.wait_for(|failed| *failed).await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 
     /// Shuts the server down and waits until it has ended; then the data folder is free.

@@ -93,7 +93,7 @@ mod tests {
         SessionOptions {
             application_name: "hubbub",
             connect_timeout: Duration::from_secs(1),
-            statement_timeout: Duration::from_millis(5000),
+            statement_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_millis(700),
             lock_timeout: Duration::ZERO,
             synchronous_commit: true,

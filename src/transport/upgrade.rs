@@ -24,7 +24,7 @@ use crate::hub::connection::{self, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::websocket::handshake::{self, Accepted};
 
-/// Where WebSockets are opened.
+/// Where a WebSocket is opened.
 const PATH: &str = "/ws";
 
 /// Subprotocols that are spoken. A client that offers none speaks JSON.

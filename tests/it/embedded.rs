@@ -20,11 +20,15 @@ fn settings(changed: &[(&str, &str)]) -> Database {
     let changed = changed
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::from_sources(None, changed).unwrap().database
+    Config::from_sources(None, changed)
+        .expect("the settings are valid")
+        .database
 }
 
 async fn start(folder: &Path) -> Cluster {
-    try_start(folder).await.unwrap()
+    // Shown with a test that fails.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
+    try_start(folder).await.expect("Postgres starts")
 }
 
 async fn try_start(folder: &Path) -> Result<Cluster, EmbeddedError> {
@@ -48,20 +52,23 @@ async fn remember(cluster: &Cluster, word: &str) {
     client
         .batch_execute("CREATE TABLE IF NOT EXISTS words (word text)")
         .await
-        .unwrap();
+        .expect("a table can be made");
     client
         .execute("INSERT INTO words VALUES ($1)", &[&word])
         .await
-        .unwrap();
+        .expect("a row can be stored");
 }
 
 async fn remembered(url: &str) -> Vec<String> {
     let client = postgres::connect(url).await;
-    let rows = client.query("SELECT word FROM words", &[]).await.unwrap();
+    let rows = client.query("SELECT word FROM words", &[]).await;
+    let rows = rows.expect("the table is there");
     rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// A store on the cluster, as a node opens it.
 async fn store(cluster: &Cluster) -> Store {
-    Store::connect(&settings(&[]), cluster.url()).await.unwrap()
+    Store::connect(&settings(&[]), cluster.url())
+        .await
+        .expect("the server is suitable")
 }

@@ -1,5 +1,11 @@
 //! Integration tests: the real binary, a real Postgres, real clients.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::items_after_statements,
+    reason = "a test that cannot go on panics; its constants stand where they are used"
+)]
+
 mod api_auth;
 mod api_http;
 mod api_limits;
@@ -20,7 +26,6 @@ mod openapi;
 mod origin;
 mod pool;
 mod protocol_doc;
-//mod protocol_doc;
 mod shutdown;
 mod statements;
 mod talk;

@@ -25,13 +25,14 @@ async fn bare() -> TestDatabase {
     client
         .batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         .await
-        .unwrap();
+        .expect("the schema can be dropped");
     database
 }
 
 async fn tables(database: &TestDatabase) -> Vec<String> {
     let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
-    let rows = database.connect().await.query(sql, &[]).await.unwrap();
+    let rows = database.connect().await.query(sql, &[]).await;
+    let rows = rows.expect("the catalogue answers");
     rows.iter().map(|row| row.get(0)).collect()
 }
 

@@ -16,12 +16,22 @@ const fn statement(sql: &'static str) -> Statement {
 
 const ONE: Statement = statement("SELECT 1");
 const SLEEP: Statement = statement("SELECT pg_sleep(60)");
+const SETTING: Statement = statement("SELECT current_setting($1)");
+const INSERT: Statement = statement("INSERT INTO t (n) VALUES ($1)");
+const NULL: Statement = statement("INSERT INTO t (n, m) VALUES (2, NULL)");
+const ALL: Statement = statement("SELECT n FROM t");
+const NAMED: Statement = Statement {
+    name: "test/timed_by_name",
+    sql: "SELECT 1",
+};
 
 fn settings(changed: &[(&str, &str)]) -> Database {
     let always = [("HUBBUB__DATABASE__REQUIRE_FSYNC", "false")];
     let all = always.iter().chain(changed);
     let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::from_sources(None, all).unwrap().database
+    Config::from_sources(None, all)
+        .expect("the settings are valid")
+        .database
 }
 
 #[tokio::test]
@@ -30,7 +40,6 @@ async fn the_sessions_settings() {
     let config = settings(&[("HUBBUB__DATABASE__STATEMENT_TIMEOUT_MS", "1234")]);
     let store = Store::connect(&config, &database.url).await.unwrap();
     let conn = store.get().await.unwrap();
-    const SETTING: Statement = statement("SELECT current_setting($1)");
     for (name, expected) in [
         ("application_name", "hubbub"),
         ("statement_timeout", "1234ms"),
@@ -153,8 +162,6 @@ async fn a_violated_constraint_is_named() {
         .unwrap();
     let store = Store::connect(&settings(&[]), &database.url).await.unwrap();
     let conn = store.get().await.unwrap();
-    const INSERT: Statement = statement("INSERT INTO t (n) VALUES ($1)");
-    const NULL: Statement = statement("INSERT INTO t (n, m) VALUES (2, NULL)");
     assert_eq!(conn.execute(&INSERT, &[&1_i32]).await.unwrap(), 1);
     let twice = conn.execute(&INSERT, &[&1_i32]).await.unwrap_err();
     assert!(twice.violates("t_n"), "{twice}");
@@ -175,8 +182,6 @@ async fn a_transaction_counts_only_when_committed() {
         .unwrap();
     let store = Store::connect(&settings(&[]), &database.url).await.unwrap();
     let mut conn = store.get().await.unwrap();
-    const INSERT: Statement = statement("INSERT INTO t VALUES ($1)");
-    const ALL: Statement = statement("SELECT n FROM t");
     for (n, commit) in [(1_i32, true), (2, false)] {
         let tx = conn.transaction().await.unwrap();
         tx.execute(&INSERT, &[&n]).await.unwrap();
@@ -253,10 +258,6 @@ async fn connections_end_with_the_store() {
 async fn statements_are_timed_by_name() {
     let database = postgres::database().await;
     let store = Store::connect(&settings(&[]), &database.url).await.unwrap();
-    const NAMED: Statement = Statement {
-        name: "test/timed_by_name",
-        sql: "SELECT 1",
-    };
     let conn = store.get().await.unwrap();
     for _ in 0..3 {
         conn.query(&NAMED, &[]).await.unwrap();

@@ -7,8 +7,8 @@ use crate::harness::postgres;
 
 fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
         if path.is_dir() {
             found.extend(files_below(&path, extension));
         } else if path.extension().is_some_and(|other| other == extension) {
@@ -22,9 +22,10 @@ fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn statements() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
     let named = files_below(&root, "sql").into_iter().map(|path| {
-        let name = path.strip_prefix(&root).unwrap().with_extension("");
-        let name = name.to_str().unwrap().to_owned();
-        (name, std::fs::read_to_string(&path).unwrap())
+        let name = path.strip_prefix(&root).expect("it is below");
+        let name = name.with_extension("");
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        (name.to_str().expect("it is ASCII").to_owned(), text)
     });
     named.collect()
 }

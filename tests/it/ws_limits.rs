@@ -207,10 +207,12 @@ async fn a_message_over_the_frame_limit_closes_its_connection() {
     assert_eq!(reply, json!({ "id": 1, "ok": {} }));
 
     // The head alone is enough: nobody waits for the rest, or makes room for it.
-    let one_more = head(FIN | opcode::TEXT, 70_001, 0x80);
+    let mut one_more = head(FIN | opcode::TEXT, 70_001, 0x80);
+    one_more.extend(*b"mask");
     closes(&scene, "one byte more", &one_more, 1009).await;
     let mut huge = vec![FIN | opcode::TEXT, 0x80 | 0x7f];
     huge.extend((1_u64 << 62).to_be_bytes());
+    huge.extend(*b"mask");
     closes(&scene, "an absurd length", &huge, 1009).await;
     let part = vec![b'x'; 40_000];
     let mut pieces = masked(opcode::TEXT, &part);

@@ -9,6 +9,7 @@ use super::{Connection, Flow};
 use crate::hub::encoded::Ephemeral;
 use crate::hub::fanout::ReplyAddress;
 use crate::hub::journal::entry::{Content, Entry, ReplyTo};
+use crate::hub::room_not_found;
 use crate::protocol::command::Command;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -27,71 +28,84 @@ impl Connection {
             }
             Command::AuthRefresh { token } => self.authenticate(id, token, ctx),
             Command::Join { room, since, epoch } => self.join(id, room, since, epoch, ctx),
-            Command::Leave { room } => self.in_room(id, room, ctx, |this, id, room_id, _| {
-                let result = if this.worker.unsubscribe(&this.attachment, room_id) {
-                    let table = this.worker.table.borrow();
-                    Ok(Reply::Left {
-                        room: room_id,
-                        cursor: table.cursor(&this.attachment, None).ok(),
-                    })
-                } else {
-                    Err(not_joined())
-                };
-                this.reply(id.as_ref(), &result);
-                Flow::Continue
-            }),
+            Command::Leave { room } => {
+                self.in_room(id, room, not_joined, ctx, |this, id, room_id, _| {
+                    let result = if this.worker.unsubscribe(&this.attachment, room_id) {
+                        let table = this.worker.table.borrow();
+                        Ok(Reply::Left {
+                            room: room_id,
+                            cursor: table.cursor(&this.attachment, None).ok(),
+                        })
+                    } else {
+                        Err(not_joined())
+                    };
+                    this.reply(id.as_ref(), &result);
+                    Flow::Continue
+                })
+            }
             Command::Publish {
                 room,
                 body,
                 client_id,
-            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
-                let content = Content::Message {
-                    body: body.into(),
-                    client_id: client_id.into(),
-                };
-                this.publish(id, room_id, content);
-                Flow::Continue
-            }),
+            } => self.in_room(
+                id,
+                room,
+                room_not_found,
+                ctx,
+                move |this, id, room_id, _| {
+                    let content = Content::Message {
+                        body: body.into(),
+                        client_id: client_id.into(),
+                    };
+                    this.publish(id, room_id, content);
+                    Flow::Continue
+                },
+            ),
             Command::Emit {
                 room,
                 name,
                 data,
                 volatile,
                 client_id,
-            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
-                if volatile {
-                    this.emit_volatile(id, room_id, name, data);
-                } else {
-                    let content = Content::Custom {
-                        name: name.into(),
-                        data,
-                        client_id: client_id.map(Into::into),
-                    };
-                    this.publish(id, room_id, content);
-                }
-                Flow::Continue
-            }),
+            } => {
+                let absent = if volatile { not_joined } else { room_not_found };
+                self.in_room(id, room, absent, ctx, move |this, id, room_id, _| {
+                    if volatile {
+                        this.emit_volatile(id.as_ref(), room_id, name, data);
+                    } else {
+                        let content = Content::Custom {
+                            name: name.into(),
+                            data,
+                            client_id: client_id.map(Into::into),
+                        };
+                        this.publish(id, room_id, content);
+                    }
+                    Flow::Continue
+                })
+            }
             Command::Typing { room, typing } => {
-                self.in_room(id, room, ctx, move |this, id, room_id, _| {
+                self.in_room(id, room, not_joined, ctx, move |this, id, room_id, _| {
                     let ephemeral = |user_id| Ephemeral::Typing {
                         room_id,
                         user_id,
                         typing,
                     };
                     let except = Some(this.attachment.key);
-                    this.broadcast(id, room_id, ephemeral, except);
+                    this.broadcast(id.as_ref(), room_id, ephemeral, except);
                     Flow::Continue
                 })
             }
-            Command::Presence { room } => self.in_room(id, room, ctx, |this, id, room_id, ctx| {
-                if !this.attachment.is_in(room_id) {
-                    this.refuse(id.as_ref(), not_joined());
-                    return Flow::Continue;
-                }
-                let hub = this.worker.hub.clone();
-                let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
-                this.wait_for(id, Box::pin(answer), ctx)
-            }),
+            Command::Presence { room } => {
+                self.in_room(id, room, not_joined, ctx, |this, id, room_id, ctx| {
+                    if !this.attachment.is_in(room_id) {
+                        this.refuse(id.as_ref(), not_joined());
+                        return Flow::Continue;
+                    }
+                    let hub = this.worker.hub.clone();
+                    let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
+                    this.wait_for(id, Box::pin(answer), ctx)
+                })
+            }
             Command::History { room, page } => {
                 let Some(user_id) = self.attachment.user_id() else {
                     return Flow::Continue;
@@ -104,11 +118,14 @@ impl Connection {
         }
     }
 
-    /// Goes on with the room's id: at once if it is known, else when it has been looked up.
+    /// Goes on with the room's id: at once if it is known, else when it has been looked up. If
+    /// there is no such room, the refusal is what `absent` makes: the same that a room would get
+    /// that the user may not know of.
     fn in_room(
         &mut self,
         id: Option<RequestId>,
         room: RoomRef,
+        absent: fn() -> Refusal,
         ctx: &mut Context<Self>,
         run: impl FnOnce(&mut Self, Option<RequestId>, RoomId, &mut Context<Self>) -> Flow + 'static,
     ) -> Flow {
@@ -122,10 +139,12 @@ impl Connection {
                 .await
                 .unwrap_or_else(|_| Err(timed_out()))
         };
-        ctx.wait(looking_up.into_actor(self).map(|found, this, ctx| {
+        ctx.wait(looking_up.into_actor(self).map(move |found, this, ctx| {
             let flow = match found {
                 Ok(room_id) => run(this, id, room_id, ctx),
                 Err(refusal) => {
+                    let is_absent = refusal.code == ErrorCode::RoomNotFound;
+                    let refusal = if is_absent { absent() } else { refusal };
                     this.refuse(id.as_ref(), refusal);
                     Flow::Continue
                 }
@@ -223,12 +242,12 @@ impl Connection {
         });
     }
 
-    fn emit_volatile(&self, id: Option<RequestId>, room_id: RoomId, name: String, data: Data) {
+    fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {
         let Some(user_id) = self.attachment.user_id() else {
             return;
         };
         if let Err(refusal) = self.worker.hub.gate().admit_publish(user_id, self.address) {
-            return self.refuse(id.as_ref(), refusal);
+            return self.refuse(id, refusal);
         }
         let ephemeral = |user_id| Ephemeral::Custom {
             room_id,
@@ -242,7 +261,7 @@ impl Connection {
     /// Sends something ephemeral to a room that the connection is in.
     fn broadcast(
         &self,
-        id: Option<RequestId>,
+        id: Option<&RequestId>,
         room_id: RoomId,
         ephemeral: impl FnOnce(UserId) -> Ephemeral,
         except: Option<crate::hub::fanout::ConnectionKey>,
@@ -263,7 +282,7 @@ impl Connection {
             }
             None => Err(not_joined()),
         };
-        self.reply(id.as_ref(), &result);
+        self.reply(id, &result);
     }
 }
 

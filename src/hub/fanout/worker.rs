@@ -130,7 +130,7 @@ impl Worker {
     pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
         let departures = self.table.borrow_mut().detach(attachment);
         for departure in departures {
-            self.depart(departure);
+            self.depart(&departure);
         }
     }
 
@@ -139,12 +139,12 @@ impl Worker {
         let departure = self.table.borrow_mut().unsubscribe(attachment, room_id);
         let was_in = departure.is_some();
         if let Some(departure) = departure {
-            self.depart(departure);
+            self.depart(&departure);
         }
         was_in
     }
 
-    fn depart(&self, departure: Departure) {
+    fn depart(&self, departure: &Departure) {
         departure.room.unsubscribe(self.fanout.id());
         if let Some(user_id) = departure.user_id {
             self.hub

@@ -284,7 +284,7 @@ struct Changes<'a> {
     rooms: Vec<Uuid>,
     actors: Vec<Uuid>,
     members: Vec<Uuid>,
-    changes: Vec<&'a str>,
+    kinds: Vec<&'a str>,
     roles: Vec<Option<&'a str>>,
     ids: Vec<Uuid>,
     data: Vec<Vec<u8>>,
@@ -310,7 +310,7 @@ impl Changes<'_> {
             this.rooms.push(entry.room_id.0);
             this.actors.push(entry.user_id.0);
             this.members.push(member_id.0);
-            this.changes.push(change.as_str());
+            this.kinds.push(change.as_str());
             this.roles
                 .push(role.map(crate::protocol::event::Role::as_str));
             this.ids.push(entry.id.0);
@@ -328,7 +328,7 @@ impl Changes<'_> {
             &self.rooms,
             &self.actors,
             &self.members,
-            &self.changes,
+            &self.kinds,
             &self.roles,
             &self.ids,
             &self.data,

@@ -4,6 +4,7 @@
 //! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
 //! while the main lane goes on with the other rooms.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ use crate::hub::metrics::{
     JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
 };
 use crate::hub::supervision::{ActorId, Guard};
+use crate::protocol::error::ErrorCode;
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::RoomId;
 use crate::store::{SessionOptions, StoreError, connect_single};
@@ -51,6 +53,9 @@ pub(crate) struct Writer {
     main: Lane,
     patient: Lane,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Rooms with entries whose fate is unknown: when there is a connection again, they are to
+    /// look whether their logs have them.
+    unknown: HashSet<RoomId>,
     guard: Guard,
 }
 
@@ -93,6 +98,7 @@ impl Writer {
             main: Lane::default(),
             patient: Lane::default(),
             flushes: Vec::new(),
+            unknown: HashSet::new(),
         }
     }
 
@@ -118,7 +124,7 @@ impl Writer {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
                     Err(error) => {
-                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection")
+                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection");
                     }
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
@@ -132,6 +138,7 @@ impl Writer {
                 this.slot.stalled.store(false, Ordering::Relaxed);
                 this.slot.up.store(true, Ordering::Relaxed);
             }
+            this.delivery.look_again(this.unknown.drain());
             this.advance(ctx);
         }));
     }
@@ -188,23 +195,24 @@ impl Writer {
             let started = Instant::now();
             let written = write(link, batch, patience, timeout);
             tokio::pin!(written);
-            let written = if name == LaneName::Main {
-                match tokio::time::timeout(stalled_after, &mut written).await {
-                    Ok(written) => written,
-                    Err(_) => {
-                        // Refuse newcomers at once: they would only wait behind this batch.
-                        slot.stalled.store(true, Ordering::Relaxed);
-                        tracing::warn!(
-                            writer = slot.number,
-                            "Postgres does not answer; publishes are refused meanwhile"
-                        );
-                        written.await
-                    }
+            // The patient lane is meant to wait.
+            if name == LaneName::Main {
+                let early = tokio::time::timeout(stalled_after, &mut written).await;
+                if let Ok(written) = early {
+                    JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
+                    return written;
                 }
-            } else {
-                written.await
-            };
-            slot.stalled.store(false, Ordering::Relaxed);
+                // Refuse newcomers at once: they would only wait behind this batch.
+                slot.stalled.store(true, Ordering::Relaxed);
+                tracing::warn!(
+                    writer = slot.number,
+                    "Postgres does not answer; publishes are refused meanwhile"
+                );
+            }
+            let written = written.await;
+            if name == LaneName::Main {
+                slot.stalled.store(false, Ordering::Relaxed);
+            }
             JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
             written
         };
@@ -231,9 +239,15 @@ impl Writer {
                     settled.push((entry, Ok(Some(committed(&place))), "committed"));
                 }
                 Fate::Known(place) => {
+                    if let Some(place) = &place {
+                        self.delivery.known(entry.room_id, place.seq);
+                    }
                     settled.push((entry, Ok(place.as_ref().map(committed)), "duplicate"));
                 }
                 Fate::Failed(refusal) => {
+                    if refusal.code == ErrorCode::Unknown {
+                        self.unknown.insert(entry.room_id);
+                    }
                     let label = refusal.code.as_str();
                     settled.push((entry, Err(refusal), label));
                 }

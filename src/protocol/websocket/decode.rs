@@ -256,13 +256,12 @@ impl Decoder {
     /// Reads a header, keeping the beginning of one that is not all there.
     fn header(&mut self, source: &[u8], at: &mut usize) -> Result<Option<Header>, FrameError> {
         let message = self.pending.as_ref().and_then(|it| it.message.as_ref());
-        let room = self
-            .max_message_bytes
-            .saturating_sub(message.map_or(0, |message| message.bytes.len()));
+        let max_bytes = self.max_message_bytes;
+        let room = max_bytes.saturating_sub(message.map_or(0, |message| message.bytes.len()));
         let open = source.get(*at..).unwrap_or_default();
         let begun = self.pending.as_ref().map_or(0, |it| it.head_len);
         if begun == 0
-            && let Some((header, len)) = Header::parse(open, room)?
+            && let Some((header, len)) = Header::parse(open, room, max_bytes)?
         {
             *at += len;
             return Ok(Some(header));
@@ -273,7 +272,7 @@ impl Decoder {
         let pending = self.pending.get_or_insert_default();
         let there = (begun + open.len()).min(CLIENT_HEADER_MAX_BYTES);
         pending.head[begun..there].copy_from_slice(&open[..there - begun]);
-        if let Some((header, len)) = Header::parse(&pending.head[..there], room)? {
+        if let Some((header, len)) = Header::parse(&pending.head[..there], room, max_bytes)? {
             // Not less than `begun`: those bytes alone were no header.
             *at += len - begun;
             pending.head_len = 0;

@@ -68,9 +68,13 @@ pub struct Header {
 
 impl Header {
     /// Reads a header off the front, with its own length in bytes; none while it is incomplete.
-    /// What is wrong is told as soon as the byte that is wrong is there; so is a message that
-    /// would be longer than `max_bytes`.
-    pub fn parse(bytes: &[u8], max_bytes: usize) -> Result<Option<(Self, usize)>, FrameError> {
+    /// What is wrong is told as soon as the byte that is wrong is there; so is that the payload
+    /// would be more than there is `room` for, of `max_bytes` for the whole message.
+    pub fn parse(
+        bytes: &[u8],
+        room: usize,
+        max_bytes: usize,
+    ) -> Result<Option<(Self, usize)>, FrameError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
@@ -118,7 +122,7 @@ impl Header {
             }
             short => (u64::from(short), rest),
         };
-        if !opcode.is_control() && usize::try_from(len).map_or(true, |len| len > max_bytes) {
+        if !opcode.is_control() && usize::try_from(len).map_or(true, |len| len > room) {
             return Err(FrameError::TooBig { max_bytes });
         }
 
@@ -172,7 +176,7 @@ mod tests {
     fn a_header_is_read_when_it_is_all_there() {
         let whole = [0x81, 0xfe, 0x01, 0x00, 1, 2, 3, 4, 99];
         for cut in 0..8 {
-            assert_eq!(Header::parse(&whole[..cut], MAX), Ok(None), "{cut}");
+            assert_eq!(Header::parse(&whole[..cut], MAX, MAX), Ok(None), "{cut}");
         }
         let expected = Header {
             fin: true,
@@ -180,7 +184,7 @@ mod tests {
             len: 256,
             mask: [1, 2, 3, 4],
         };
-        assert_eq!(Header::parse(&whole, MAX), Ok(Some((expected, 8))));
+        assert_eq!(Header::parse(&whole, MAX, MAX), Ok(Some((expected, 8))));
     }
 
     #[test]
@@ -201,7 +205,7 @@ mod tests {
             ),
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0], FrameError::Length),
         ] {
-            assert_eq!(Header::parse(bytes, MAX), Err(error), "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, MAX, MAX), Err(error), "{bytes:x?}");
         }
     }
 
@@ -221,7 +225,7 @@ mod tests {
             let mut frame = space[start..].to_vec();
             frame[1] |= MASKED;
             frame.extend_from_slice(&[0; 4]);
-            let (header, _) = Header::parse(&frame, MAX).unwrap().unwrap();
+            let (header, _) = Header::parse(&frame, MAX, MAX).unwrap().unwrap();
             assert_eq!(header.len, len as u64);
         }
     }

@@ -13,8 +13,16 @@ const FILE: &str = "hubbub.lock";
 /// The kernel releases it with the process, however that ends; the file stays.
 #[derive(Debug)]
 pub struct FolderLock {
-    /// Closing it releases the lock. Not inherited by child processes.
-    _file: File,
+    /// Not inherited by the programs that we start.
+    file: File,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a child process that another thread is just starting:
+        // until it runs its program it holds a copy. Where this fails, closing remains.
+        let _ = self.file.unlock();
+    }
 }
 
 impl FolderLock {
@@ -49,7 +57,7 @@ impl FolderLock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(io_error("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -1,30 +1,33 @@
-//! Keeping the server up: one that dies is started again, a bounded number of times.
+//! Keeping the server up: one that dies is started again, at a bounded pace.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 use super::error::EmbeddedError;
 use super::launch::Launch;
 use super::postmaster::Process;
 
-/// More restarts than this within [`WINDOW`] mean that restarting does not help.
-const RESTARTS_MAX: usize = 5;
+/// This many attempts within [`WINDOW`] are made quickly; after that restarting does not help,
+/// and is tried again every [`SLOW`] only: somebody may free the disk or repair a setting.
+const QUICK: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_secs(10);
 
-/// Watches over `process` until `stop` says so, then ends it. Sends `true` on `failed` when it
-/// gives up.
+/// The pause before the second attempt; it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Watches over `process` until `stop` says so, then ends it.
 pub(super) async fn watch_over(
     launch: Arc<Launch>,
     mut process: Process,
     mut stop: oneshot::Receiver<()>,
-    failed: watch::Sender<bool>,
 ) -> Result<(), EmbeddedError> {
-    let mut restarts: VecDeque<Instant> = VecDeque::new();
+    let mut attempts = Attempts::default();
     loop {
         let status = tokio::select! {
             biased;
@@ -32,47 +35,54 @@ pub(super) async fn watch_over(
             status = process.ended() => status,
         };
         launch.pid.store(0, Ordering::Relaxed);
-        restarts.retain(|at| at.elapsed() < WINDOW);
-        if restarts.len() >= RESTARTS_MAX {
-            tracing::error!(
-                status,
-                restarts = restarts.len(),
-                window_s = WINDOW.as_secs(),
-                "the embedded Postgres died again; giving up"
-            );
-            break;
-        }
-        restarts.push_back(Instant::now());
         tracing::error!(status, "the embedded Postgres died; starting it again");
-        let started = Instant::now();
-        let running = tokio::select! {
+        process = tokio::select! {
             biased;
             _ = &mut stop => {
-                // What `run` has started, if anything, is no child of ours any more.
+                // What has been started meanwhile, if anything, is no child of ours any more.
                 let pid = launch.pid.load(Ordering::Relaxed);
                 return end(&launch, &mut Process::Adopted(pid)).await;
             }
-            running = launch.run() => running,
+            process = start_again(&launch, &mut attempts) => process,
         };
-        match running {
+    }
+}
+
+async fn start_again(launch: &Launch, attempts: &mut Attempts) -> Process {
+    let died = Instant::now();
+    loop {
+        sleep(attempts.pause(Instant::now())).await;
+        match launch.run().await {
             Ok(running) => {
-                let ms = started.elapsed().as_millis();
-                tracing::warn!(
-                    ms,
-                    pid = running.process.pid(),
-                    "the embedded Postgres is back"
-                );
-                process = running.process;
+                let ms = died.elapsed().as_millis();
+                let pid = running.process.pid();
+                tracing::warn!(ms, pid, "the embedded Postgres is back");
+                return running.process;
             }
-            Err(error) => {
-                tracing::error!(%error, "the embedded Postgres cannot be started again; giving up");
-                break;
-            }
+            Err(error) => tracing::error!(%error, "the embedded Postgres cannot be started again"),
         }
     }
-    let _ = failed.send(true);
-    let _ = stop.await;
-    Ok(())
+}
+
+/// The latest attempts, [`QUICK`] at most.
+#[derive(Debug, Default)]
+struct Attempts(VecDeque<Instant>);
+
+impl Attempts {
+    /// How long to wait before the next, which counts as of `now`.
+    fn pause(&mut self, now: Instant) -> Duration {
+        self.0.retain(|at| now.duration_since(*at) < WINDOW);
+        let pause = match u32::try_from(self.0.len()) {
+            Ok(0) => Duration::ZERO,
+            Ok(before) if self.0.len() < QUICK => PAUSE * 2_u32.pow(before - 1),
+            _ => SLOW,
+        };
+        if self.0.len() == QUICK {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+        pause
+    }
 }
 
 async fn end(launch: &Launch, process: &mut Process) -> Result<(), EmbeddedError> {
@@ -82,4 +92,18 @@ async fn end(launch: &Launch, process: &mut Process) -> Result<(), EmbeddedError
     process.stop().await?;
     launch.pid.store(0, Ordering::Relaxed);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_become_slow_and_are_forgotten_in_time() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+        let pauses: Vec<u128> = (0..7).map(|_| attempts.pause(now).as_millis()).collect();
+        assert_eq!(pauses, [0, 100, 200, 400, 800, 10_000, 10_000]);
+        assert_eq!(attempts.pause(now + WINDOW), Duration::ZERO);
+    }
 }

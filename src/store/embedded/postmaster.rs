@@ -185,7 +185,12 @@ mod tests {
     }
 
     #[test]
+    #[allow(
+        clippy::zombie_processes,
+        reason = "that nobody waits is what is tested"
+    )]
     fn a_dead_child_that_nobody_waited_for_is_not_alive() {
+        #[expect(clippy::zombie_processes, reason = "that is what it is about")]
         let child = std::process::Command::new("/bin/true").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(5);

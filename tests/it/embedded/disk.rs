@@ -12,7 +12,7 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(folder: &Path, size: &str) -> Option<Self> {
         let path = folder.join("disk");
-        std::fs::create_dir(&path).unwrap();
+        std::fs::create_dir(&path).expect("a folder can be made");
         let options = format!("size={size},mode=0755");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
@@ -36,7 +36,7 @@ impl SmallDisk {
     fn fill(&self) -> PathBuf {
         use std::io::Write as _;
         let path = self.0.join("ballast");
-        let mut file = std::fs::File::create(&path).unwrap();
+        let mut file = std::fs::File::create(&path).expect("a file can be made");
         for size in [65_536, 4096] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }

@@ -27,7 +27,7 @@ async fn program() {
 }
 
 fn child(folder: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(std::env::current_exe().expect("we are a program"));
     command
         .args(["--exact", "embedded::owner::program", "--ignored"])
         .arg("--nocapture")
@@ -132,15 +132,16 @@ async fn a_killed_servers_number_may_be_anothers_now() {
 /// The owner of the cluster, if it is not us.
 fn server_user(cluster: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
-    let owner = std::fs::metadata(cluster).unwrap().uid();
+    let owner = std::fs::metadata(cluster).expect("it is there").uid();
     (owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
 /// The number of a user that every system has; `initdb` wants one that has a name.
 fn id_of(user: &str) -> u32 {
-    let output = Command::new("id").args(["-u", user]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.trim().parse().unwrap()
+    let output = Command::new("id").args(["-u", user]).output();
+    let output = output.expect("`id` runs");
+    let text = String::from_utf8(output.stdout).expect("it prints a number");
+    text.trim().parse().expect("the user exists")
 }
 
 #[tokio::test]

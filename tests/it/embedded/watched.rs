@@ -50,16 +50,39 @@ async fn a_killed_postmaster_whose_children_still_end() {
 }
 
 #[tokio::test]
-async fn one_that_does_not_stay_is_given_up_and_that_is_told() {
+async fn one_that_cannot_be_started_is_tried_again_until_it_can() {
+    let folder = DataFolder::new();
+    let cluster = start(folder.path()).await;
+    remember(&cluster, "patience").await;
+    let conf = folder.path().join("postgres/postgresql.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, "no_such_setting = 1\n").unwrap();
+    folder.kill9_postgres().await;
+    eventually("it fails to start", async || {
+        let log = std::fs::read_to_string(folder.path().join("postgres.log")).unwrap();
+        log.contains("no_such_setting").then_some(())
+    })
+    .await;
+    std::fs::write(&conf, text).unwrap();
+    eventually("it answers", async || {
+        let connected = crate::harness::postgres::try_connect(cluster.url()).await;
+        connected.ok()
+    })
+    .await;
+    assert_eq!(remembered(cluster.url()).await, ["patience"]);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_started_can_be_stopped() {
     let folder = DataFolder::new();
     let cluster = start(folder.path()).await;
     let conf = folder.path().join("postgres/postgresql.conf");
     std::fs::write(&conf, "no_such_setting = 1\n").unwrap();
     folder.kill9_postgres().await;
-    tokio::time::timeout(crate::harness::DEADLINE, cluster.failed())
-        .await
-        .expect("it gives up");
-    assert_eq!(cluster.pid(), None);
-    // Stopping what does not run is no error, and frees the folder.
+    eventually("there is none", async || {
+        cluster.pid().is_none().then_some(())
+    })
+    .await;
     cluster.stop().await.unwrap();
 }
