@@ -5,7 +5,7 @@
 //! Whoever handed in an entry is told after the commit, never before.
 //!
 //! Pure: [`queue`] (what goes into the next batch). With I/O: [`flight`] (one batch, one
-//! transaction), [`write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
+//! transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
 
 pub(crate) mod entry;
 mod flight;
