@@ -80,24 +80,26 @@ impl Report {
         )?;
         writeln!(
             page,
-            "\nPlain INSERTs                           rows/s   p50 ms   p99 ms   max ms"
+            "\nPlain INSERTs: connections, rows each   rows/s   p50 ms   p99 ms   max ms"
         )?;
         for row in &self.plain {
-            let name = format!("{} connections × {} rows", row.connections, row.rows_each);
-            write_rate(page, &name, &row.rate)?;
+            write_rate(
+                page,
+                [u64::from(row.connections), u64::from(row.rows_each)],
+                &row.rate,
+            )?;
             writeln!(page)?;
         }
         writeln!(
             page,
-            "\nDurable publishes                       acks/s   p50 ms   p99 ms   max ms  \
-             pushes each  node µs each"
+            "\nDurable: publishers, in flight each     acks/s   p50 ms   p99 ms   max ms  \
+             pushes each  node CPU µs each"
         )?;
         for row in &self.published {
-            let name = format!("{} publishers × {} in flight", row.publishers, row.window);
-            write_rate(page, &name, &row.rate)?;
+            write_rate(page, [row.publishers as u64, row.window as u64], &row.rate)?;
             writeln!(
                 page,
-                "{:13.1}{:14.1}",
+                "{:13.1}{:18.1}",
                 row.pushes_each, row.node_cpu_us_each
             )?;
         }
@@ -148,11 +150,12 @@ impl Report {
     }
 }
 
-fn write_rate(page: &mut String, name: &str, rate: &Rate) -> std::fmt::Result {
+fn write_rate(page: &mut String, plan: [u64; 2], rate: &Rate) -> std::fmt::Result {
     let ms = |micros: u64| micros as f64 / 1000.0;
+    let [parties, each] = plan;
     write!(
         page,
-        "  {name:36}{:8.0}{:9.2}{:9.2}{:9.2}",
+        "{parties:26}{each:11} {:8.0}{:9.2}{:9.2}{:9.2}",
         rate.per_second,
         ms(rate.p50_us),
         ms(rate.p99_us),

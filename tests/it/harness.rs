@@ -3,9 +3,6 @@
 //! Everything that is started here ends with the test process, however that ends: see
 //! [`watchdog`].
 
-// While tests are still being written, not every part has a caller.
-#![allow(dead_code)]
-
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod postgres;

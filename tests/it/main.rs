@@ -22,6 +22,7 @@ mod harness_itself;
 mod layers;
 mod licences;
 mod migrations;
+mod node_start;
 mod openapi;
 mod origin;
 mod pool;

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -36,11 +35,6 @@ impl ProcessLog {
         self.lines.lock().expect("no panic while locked").join("\n")
     }
 
-    /// How many lines there are: a place to wait from.
-    pub(crate) fn len(&self) -> usize {
-        self.lines.lock().expect("no panic while locked").len()
-    }
-
     /// The first line from place `from` on in which `find` finds something; none if it does not
     /// come.
     pub(crate) async fn find<T>(
@@ -67,17 +61,5 @@ impl ProcessLog {
             }
         };
         tokio::time::timeout(DEADLINE, search).await.ok()
-    }
-
-    /// As [`ProcessLog::find`], but gives up after `within`.
-    pub(crate) async fn find_within<T>(
-        &self,
-        within: Duration,
-        find: impl FnMut(&str) -> Option<T>,
-    ) -> Option<T> {
-        tokio::time::timeout(within, self.find(0, find))
-            .await
-            .ok()
-            .flatten()
     }
 }

@@ -207,7 +207,10 @@ impl Socket {
                 "waiting for the push `{what}`: {end:?}; pushes so far: {:?}",
                 self.pushes
             ),
-            Err(_) => panic!("no push `{what}`; pushes so far: {:?}", self.pushes),
+            Err(late) => panic!(
+                "no push `{what}` ({late}); pushes so far: {:?}",
+                self.pushes
+            ),
         }
     }
 
@@ -259,11 +262,6 @@ impl Socket {
     pub(crate) async fn send_text(&mut self, text: &str) {
         // A connection that has ended says so when the reply is waited for.
         let _ = self.stream.send(Message::text(text)).await;
-    }
-
-    /// Sends any message.
-    pub(crate) async fn send(&mut self, message: Message) -> Result<(), Error> {
-        self.stream.send(message).await
     }
 
     /// Closes the connection and waits for the hub's close frame.
