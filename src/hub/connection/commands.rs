@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 
+use super::identity::Demand;
 use super::{Connection, Flow};
 use crate::hub::encoded::Ephemeral;
 use crate::hub::fanout::ReplyAddress;
@@ -21,6 +22,10 @@ impl Connection {
     /// Runs a command that the session has admitted.
     pub(super) fn command(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
         let Request { id, command } = request;
+        if let Err(refusal) = self.admit_read(&command) {
+            self.refuse(id.as_ref(), refusal);
+            return Flow::Continue;
+        }
         match command {
             Command::Ping => {
                 self.reply(id.as_ref(), &Ok(Reply::Done {}));
@@ -115,6 +120,21 @@ impl Connection {
                     async move { hub.history(&room, user_id, page).await.map(Reply::History) };
                 self.wait_for(id, Box::pin(answer), ctx)
             }
+        }
+    }
+
+    /// Counts what is looked up.
+    fn admit_read(&self, command: &Command) -> Result<(), Refusal> {
+        let is_read = matches!(
+            command,
+            Command::Join { .. } | Command::History { .. } | Command::Presence { .. }
+        );
+        match self.attachment.user_id() {
+            Some(user) if is_read => {
+                let gate = self.worker.hub.gate();
+                gate.admit(user, self.address, Demand::Read)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -223,7 +243,7 @@ impl Connection {
             return;
         };
         let hub = &self.worker.hub;
-        if let Err(refusal) = hub.gate().admit_publish(user_id, self.address) {
+        if let Err(refusal) = hub.gate().admit(user_id, self.address, Demand::Publish) {
             return self.refuse(id.as_ref(), refusal);
         }
         let inflight = &self.attachment.inflight;
@@ -243,12 +263,6 @@ impl Connection {
     }
 
     fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {
-        let Some(user_id) = self.attachment.user_id() else {
-            return;
-        };
-        if let Err(refusal) = self.worker.hub.gate().admit_publish(user_id, self.address) {
-            return self.refuse(id, refusal);
-        }
         let ephemeral = |user_id| Ephemeral::Custom {
             room_id,
             user_id,
@@ -269,6 +283,10 @@ impl Connection {
         let Some(user_id) = self.attachment.user_id() else {
             return;
         };
+        let gate = self.worker.hub.gate();
+        if let Err(refusal) = gate.admit(user_id, self.address, Demand::Publish) {
+            return self.refuse(id, refusal);
+        }
         let room = if self.attachment.is_in(room_id) {
             self.worker.table.borrow().room(room_id).cloned()
         } else {
