@@ -1,7 +1,7 @@
 //! The error edge: whatever fails becomes `application/problem+json` (RFC 9457) here.
 //!
 //! What clients see is a [`Refusal`] with the members of the standard; what failed inside stays
-//! inside, and is logged once by [`super::edge`].
+//! inside, and is logged once by [`mod@super::edge`].
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
-use crate::store::embedded::Cluster;
+use crate::store::embedded::{Cluster, FolderLock};
 use crate::store::{self, Store};
 use crate::transport::{self, AuthGate, Transport, server};
 
@@ -35,6 +35,9 @@ const SWEEP_MAX: u32 = 1000;
 pub struct Node {
     address: SocketAddr,
     config: Arc<Config>,
+    /// Held for as long as the node's name comes from its data folder. An embedded cluster has a
+    /// lock of its own.
+    _folder: Option<FolderLock>,
     cluster: Option<Cluster>,
     store: Store,
     hub: HubHandle,
@@ -56,7 +59,12 @@ impl Node {
         let address = listener.local_addr().map_err(bind)?;
         let id = identity::node_id(&config.node)?;
 
+        let mut folder = None;
         let (cluster, url) = if let Some(url) = &config.database.url {
+            if config.node.id.is_empty() {
+                // A second node on this folder would take this one's name.
+                folder = Some(FolderLock::acquire(&config.node.data_dir)?);
+            }
             let message = "database: the one of database.url; bus: in-process";
             tracing::info!(node = id, "{message}");
             (None, url.clone())
@@ -126,6 +134,7 @@ impl Node {
         Ok(Self {
             address,
             config,
+            _folder: folder,
             cluster,
             store,
             hub,

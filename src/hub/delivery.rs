@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::registry::Registry;
-use crate::protocol::event::Event;
+use crate::protocol::event::{Event, Seq};
 use crate::protocol::id::RoomId;
 
 /// Gathers a batch's events and hands them over.
@@ -33,6 +33,21 @@ impl Delivery {
             .entry(event.room_id)
             .or_default()
             .push(SharedEvent::new(event, Some(received_at)));
+    }
+
+    /// An event is in the log that this writer did not bring there, or did not hear of: its room
+    /// may not have it.
+    pub(crate) fn known(&self, room_id: RoomId, seq: Seq) {
+        if let Some(room) = self.registry.find(room_id) {
+            room.known(seq);
+        }
+    }
+
+    /// Events of these rooms may be in the log, because a commit's answer was lost.
+    pub(crate) fn look_again(&self, rooms: impl IntoIterator<Item = RoomId>) {
+        for room in rooms.into_iter().filter_map(|id| self.registry.find(id)) {
+            room.look_again();
+        }
     }
 
     /// Hands over what was gathered: one message for each room that is in use here.

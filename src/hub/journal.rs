@@ -5,7 +5,7 @@
 //! Whoever handed in an entry is told after the commit, never before.
 //!
 //! Pure: [`queue`] (what goes into the next batch). With I/O: [`flight`] (one batch, one
-//! transaction), [`write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
+//! transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
 
 pub(crate) mod entry;
 mod flight;
@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::entry::{Entry, unavailable};
 pub(crate) use self::writer::{Writer, WriterSettings};
-use crate::hub::metrics::JOURNAL_QUEUE;
+use crate::hub::metrics::{JOURNAL_OUTCOMES, JOURNAL_QUEUE};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::RoomId;
 
@@ -80,6 +80,9 @@ impl Journal {
     pub(crate) fn submit(&self, entry: Entry) {
         let slot = &self.slots[index_of(entry.room_id, self.slots.len())];
         if let Err((entry, refusal)) = slot.submit(entry) {
+            JOURNAL_OUTCOMES
+                .with_label_values(&[refusal.code.as_str()])
+                .inc();
             entry.reply_to.send(Err(refusal));
         }
     }

@@ -56,6 +56,18 @@ impl RoomHandle {
         self.try_send(Committed { events });
     }
 
+    /// The log has this event: if the room has not delivered it yet, nobody will bring it.
+    pub(crate) fn known(&self, seq: Seq) {
+        if self.committed.fetch_max(seq, Ordering::Relaxed) < seq {
+            self.try_send(Heal);
+        }
+    }
+
+    /// The log may have more than the room has been told of.
+    pub(crate) fn look_again(&self) {
+        self.try_send(LookAgain);
+    }
+
     /// Sends something ephemeral to everyone in the room but one connection of one thread.
     pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
         self.try_send(Broadcast { push, except });
@@ -95,6 +107,16 @@ impl RoomHandle {
 struct Committed {
     events: Vec<Arc<SharedEvent>>,
 }
+
+/// See whether there is a hole.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Heal;
+
+/// Read where the log's head is.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct LookAgain;
 
 /// Something ephemeral for everyone.
 #[derive(Debug, Message)]
@@ -345,6 +367,34 @@ impl Handler<Committed> for Room {
 
     fn handle(&mut self, message: Committed, ctx: &mut Self::Context) {
         self.accept(message.events, ctx);
+    }
+}
+
+impl Handler<Heal> for Room {
+    type Result = ();
+
+    fn handle(&mut self, Heal: Heal, ctx: &mut Self::Context) {
+        self.heal(ctx);
+    }
+}
+
+impl Handler<LookAgain> for Room {
+    type Result = ();
+
+    fn handle(&mut self, LookAgain: LookAgain, ctx: &mut Self::Context) {
+        let (store, id) = (self.store.clone(), self.id);
+        let reading = async move { room_events::head(&store, id).await };
+        ctx.spawn(reading.into_actor(self).map(|head, this, ctx| match head {
+            Ok(Some((epoch, head))) => {
+                if this.log.as_ref().is_some_and(|log| log.epoch() != epoch) {
+                    return this.start_afresh(ctx);
+                }
+                this.committed.fetch_max(head, Ordering::Relaxed);
+                this.heal(ctx);
+            }
+            Ok(None) => tracing::warn!(room = %this.id, "a room without a head"),
+            Err(error) => tracing::warn!(room = %this.id, %error, "a room's head cannot be read"),
+        }));
     }
 }
 

@@ -170,6 +170,10 @@ impl Hub {
         let kind = down.id.kind();
         ACTORS_DOWN.with_label_values(&[kind]).inc();
         tracing::error!(actor = ?down.id, "an actor ended unasked");
+        if let ActorId::Room(room_id) = down.id {
+            // Its connections reconnect and resume, which starts it again from the log.
+            return self.parts.workers.send(|| FanoutMessage::Resync(room_id));
+        }
         let limits = self.parts.restarts;
         let intensity = self
             .intensities
@@ -185,8 +189,8 @@ impl Hub {
 
     fn restart(&self, id: ActorId) {
         match id {
-            // Its connections reconnect and resume, which starts it again from the log.
-            ActorId::Room(room_id) => self.parts.workers.send(|| FanoutMessage::Resync(room_id)),
+            // Started again by whoever joins it.
+            ActorId::Room(_) => {}
             ActorId::Presence(number) => self.start_presence(number),
             ActorId::Writer(number) => self.start_writer(number),
             ActorId::Bridge => self.start_bridge(),

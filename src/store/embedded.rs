@@ -20,16 +20,16 @@ mod postmaster;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::AtomicI32;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::Database;
 use launch::{Launch, Running};
 use place::Place;
+use postmaster::PidFile;
 
 pub use binaries::{Binaries, Search};
 pub use error::EmbeddedError;
@@ -76,20 +76,24 @@ impl Cluster {
             );
             init::make(&binaries, place.account.as_ref(), &place.cluster).await?;
         }
+        // One that runs stays where it is, also when it has to be started again: the URL names its
+        // socket.
+        let running = PidFile::read(&place.cluster).filter(PidFile::is_running);
+        let socket = match running {
+            Some(server) if server.socket.is_dir() => server.socket,
+            _ => place.socket_folder()?,
+        };
         let launch = Arc::new(Launch {
             binaries,
             account: place.account.clone(),
             cluster: place.cluster.clone(),
-            socket: place.socket_folder()?,
+            socket,
             log: place.log(),
             limit: Duration::from_millis(config.embedded.start_timeout_ms),
             pid: AtomicI32::new(0),
         });
-        let Running {
-            process,
-            socket,
-            adopted,
-        } = launch.run().await?;
+        let unwatched = Unwatched(Some(Arc::clone(&launch)));
+        let Running { process, adopted } = launch.run().await?;
         tracing::info!(
             folder = %place.cluster.display(),
             version = launch.binaries.major,
@@ -100,9 +104,10 @@ impl Cluster {
             "embedded Postgres is ready"
         );
         let (stop, stopped) = oneshot::channel();
+        unwatched.let_go();
         let monitor = monitor::watch_over(Arc::clone(&launch), process, stopped);
         Ok(Self {
-            url: url_of(&socket),
+            url: url_of(&launch.socket),
             place,
             launch,
             adopted,
@@ -132,7 +137,7 @@ impl Cluster {
     /// The server's process, which perhaps still starts; `None` while there is none.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        Some(self.launch.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+        self.launch.pid()
     }
 
     /// Shuts the server down and waits until it has ended; then the data folder is free.
@@ -154,8 +159,24 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.monitor.abort();
-        if let Some(pid) = self.pid() {
-            postmaster::signal(pid, Signal::INT);
+        self.launch.interrupt();
+    }
+}
+
+/// A server that is being started. If that is given up, because the node is told to stop just
+/// then, it must not stay.
+struct Unwatched(Option<Arc<Launch>>);
+
+impl Unwatched {
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unwatched {
+    fn drop(&mut self) {
+        if let Some(launch) = &self.0 {
+            launch.interrupt();
         }
     }
 }

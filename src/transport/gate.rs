@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::auth::{Authenticator, Bucket, Limits, Subject};
-use crate::hub::connection::identity::{Authenticating, Gate, Identity};
+use crate::hub::connection::identity::{Authenticating, Demand, Gate, Identity};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::UserId;
 
@@ -25,9 +25,13 @@ impl Gate for AuthGate {
         })
     }
 
-    fn admit_publish(&self, user: UserId, address: IpAddr) -> Result<(), Refusal> {
+    fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal> {
+        let bucket = match what {
+            Demand::Publish => Bucket::Publishes,
+            Demand::Read => Bucket::Reads,
+        };
         self.limits
-            .take(Bucket::Publishes, Subject::User(user), address)
+            .take(bucket, Subject::User(user), address)
             .map_err(|limited| Refusal::new(ErrorCode::RateLimited, limited.to_string()))
     }
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 
+use super::identity::Demand;
 use super::{Connection, Flow};
 use crate::hub::encoded::Ephemeral;
 use crate::hub::fanout::ReplyAddress;
 use crate::hub::journal::entry::{Content, Entry, ReplyTo};
+use crate::hub::room_not_found;
 use crate::protocol::command::Command;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -20,6 +22,10 @@ impl Connection {
     /// Runs a command that the session has admitted.
     pub(super) fn command(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
         let Request { id, command } = request;
+        if let Err(refusal) = self.admit_read(&command) {
+            self.refuse(id.as_ref(), refusal);
+            return Flow::Continue;
+        }
         match command {
             Command::Ping => {
                 self.reply(id.as_ref(), &Ok(Reply::Done {}));
@@ -27,52 +33,63 @@ impl Connection {
             }
             Command::AuthRefresh { token } => self.authenticate(id, token, ctx),
             Command::Join { room, since, epoch } => self.join(id, room, since, epoch, ctx),
-            Command::Leave { room } => self.in_room(id, room, ctx, |this, id, room_id, _| {
-                let result = if this.worker.unsubscribe(&this.attachment, room_id) {
-                    let table = this.worker.table.borrow();
-                    Ok(Reply::Left {
-                        room: room_id,
-                        cursor: table.cursor(&this.attachment, None).ok(),
-                    })
-                } else {
-                    Err(not_joined())
-                };
-                this.reply(id.as_ref(), &result);
-                Flow::Continue
-            }),
+            Command::Leave { room } => {
+                self.in_room(id, room, not_joined, ctx, |this, id, room_id, _| {
+                    let result = if this.worker.unsubscribe(&this.attachment, room_id) {
+                        let table = this.worker.table.borrow();
+                        Ok(Reply::Left {
+                            room: room_id,
+                            cursor: table.cursor(&this.attachment, None).ok(),
+                        })
+                    } else {
+                        Err(not_joined())
+                    };
+                    this.reply(id.as_ref(), &result);
+                    Flow::Continue
+                })
+            }
             Command::Publish {
                 room,
                 body,
                 client_id,
-            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
-                let content = Content::Message {
-                    body: body.into(),
-                    client_id: client_id.into(),
-                };
-                this.publish(id, room_id, content);
-                Flow::Continue
-            }),
+            } => self.in_room(
+                id,
+                room,
+                room_not_found,
+                ctx,
+                move |this, id, room_id, _| {
+                    let content = Content::Message {
+                        body: body.into(),
+                        client_id: client_id.into(),
+                    };
+                    this.publish(id, room_id, content);
+                    Flow::Continue
+                },
+            ),
             Command::Emit {
                 room,
                 name,
                 data,
                 volatile,
                 client_id,
-            } => self.in_room(id, room, ctx, move |this, id, room_id, _| {
-                if volatile {
-                    this.emit_volatile(id.as_ref(), room_id, name, data);
-                } else {
-                    let content = Content::Custom {
-                        name: name.into(),
-                        data,
-                        client_id: client_id.map(Into::into),
-                    };
-                    this.publish(id, room_id, content);
-                }
-                Flow::Continue
-            }),
+            } => {
+                let absent = if volatile { not_joined } else { room_not_found };
+                self.in_room(id, room, absent, ctx, move |this, id, room_id, _| {
+                    if volatile {
+                        this.emit_volatile(id.as_ref(), room_id, name, data);
+                    } else {
+                        let content = Content::Custom {
+                            name: name.into(),
+                            data,
+                            client_id: client_id.map(Into::into),
+                        };
+                        this.publish(id, room_id, content);
+                    }
+                    Flow::Continue
+                })
+            }
             Command::Typing { room, typing } => {
-                self.in_room(id, room, ctx, move |this, id, room_id, _| {
+                self.in_room(id, room, not_joined, ctx, move |this, id, room_id, _| {
                     let ephemeral = |user_id| Ephemeral::Typing {
                         room_id,
                         user_id,
@@ -83,15 +100,17 @@ impl Connection {
                     Flow::Continue
                 })
             }
-            Command::Presence { room } => self.in_room(id, room, ctx, |this, id, room_id, ctx| {
-                if !this.attachment.is_in(room_id) {
-                    this.refuse(id.as_ref(), not_joined());
-                    return Flow::Continue;
-                }
-                let hub = this.worker.hub.clone();
-                let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
-                this.wait_for(id, Box::pin(answer), ctx)
-            }),
+            Command::Presence { room } => {
+                self.in_room(id, room, not_joined, ctx, |this, id, room_id, ctx| {
+                    if !this.attachment.is_in(room_id) {
+                        this.refuse(id.as_ref(), not_joined());
+                        return Flow::Continue;
+                    }
+                    let hub = this.worker.hub.clone();
+                    let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
+                    this.wait_for(id, Box::pin(answer), ctx)
+                })
+            }
             Command::History { room, page } => {
                 let Some(user_id) = self.attachment.user_id() else {
                     return Flow::Continue;
@@ -104,11 +123,29 @@ impl Connection {
         }
     }
 
-    /// Goes on with the room's id: at once if it is known, else when it has been looked up.
+    /// Counts what is looked up.
+    fn admit_read(&self, command: &Command) -> Result<(), Refusal> {
+        let is_read = matches!(
+            command,
+            Command::Join { .. } | Command::History { .. } | Command::Presence { .. }
+        );
+        match self.attachment.user_id() {
+            Some(user) if is_read => {
+                let gate = self.worker.hub.gate();
+                gate.admit(user, self.address, Demand::Read)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on with the room's id: at once if it is known, else when it has been looked up. If
+    /// there is no such room, the refusal is what `absent` makes: the same that a room would get
+    /// that the user may not know of.
     fn in_room(
         &mut self,
         id: Option<RequestId>,
         room: RoomRef,
+        absent: fn() -> Refusal,
         ctx: &mut Context<Self>,
         run: impl FnOnce(&mut Self, Option<RequestId>, RoomId, &mut Context<Self>) -> Flow + 'static,
     ) -> Flow {
@@ -122,10 +159,12 @@ impl Connection {
                 .await
                 .unwrap_or_else(|_| Err(timed_out()))
         };
-        ctx.wait(looking_up.into_actor(self).map(|found, this, ctx| {
+        ctx.wait(looking_up.into_actor(self).map(move |found, this, ctx| {
             let flow = match found {
                 Ok(room_id) => run(this, id, room_id, ctx),
                 Err(refusal) => {
+                    let is_absent = refusal.code == ErrorCode::RoomNotFound;
+                    let refusal = if is_absent { absent() } else { refusal };
                     this.refuse(id.as_ref(), refusal);
                     Flow::Continue
                 }
@@ -204,7 +243,7 @@ impl Connection {
             return;
         };
         let hub = &self.worker.hub;
-        if let Err(refusal) = hub.gate().admit_publish(user_id, self.address) {
+        if let Err(refusal) = hub.gate().admit(user_id, self.address, Demand::Publish) {
             return self.refuse(id.as_ref(), refusal);
         }
         let inflight = &self.attachment.inflight;
@@ -224,12 +263,6 @@ impl Connection {
     }
 
     fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {
-        let Some(user_id) = self.attachment.user_id() else {
-            return;
-        };
-        if let Err(refusal) = self.worker.hub.gate().admit_publish(user_id, self.address) {
-            return self.refuse(id, refusal);
-        }
         let ephemeral = |user_id| Ephemeral::Custom {
             room_id,
             user_id,
@@ -250,6 +283,10 @@ impl Connection {
         let Some(user_id) = self.attachment.user_id() else {
             return;
         };
+        let gate = self.worker.hub.gate();
+        if let Err(refusal) = gate.admit(user_id, self.address, Demand::Publish) {
+            return self.refuse(id, refusal);
+        }
         let room = if self.attachment.is_in(room_id) {
             self.worker.table.borrow().room(room_id).cloned()
         } else {

@@ -23,12 +23,21 @@ pub struct Identity {
 /// What authentication answers, later.
 pub type Authenticating<'a> = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + 'a>>;
 
+/// What is counted of what a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Something that others will get.
+    Publish,
+    /// Something that is looked up.
+    Read,
+}
+
 /// Who may come in and how much they may do. The hub asks; those who know passwords and limits
 /// answer.
 pub trait Gate: Send + Sync + 'static {
     /// Whose session a token is.
     fn authenticate(&self, token: String) -> Authenticating<'_>;
 
-    /// Whether this user, at this address, may publish (or emit) now.
-    fn admit_publish(&self, user: UserId, address: IpAddr) -> Result<(), Refusal>;
+    /// Whether this user, at this address, may do this now.
+    fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal>;
 }

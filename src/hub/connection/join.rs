@@ -137,7 +137,11 @@ impl Join {
     /// Asks the room.
     async fn subscribe(&self) -> Result<JoinProgress, Refusal> {
         let hub = &self.worker.hub;
-        let room = hub.room(self.room_id).await?;
+        let patience =
+            std::time::Duration::from_millis(hub.settings().websocket.command_timeout_ms);
+        let room = tokio::time::timeout(patience, hub.room(self.room_id))
+            .await
+            .map_err(|_| timed_out())??;
         let (progress, answer) = oneshot::channel();
         self.attachment.joining.replace(Some(Joining {
             number: self.number,
@@ -154,8 +158,6 @@ impl Join {
             since: self.position,
             epoch: self.epoch,
         });
-        let patience =
-            std::time::Duration::from_millis(hub.settings().websocket.command_timeout_ms);
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(progress)) => Ok(progress),
             Ok(Err(_)) => Ok(JoinProgress::Unavailable),

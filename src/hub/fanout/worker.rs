@@ -403,6 +403,18 @@ impl Actor for Fanout {
     }
 }
 
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        // After a panic nobody would deliver to these connections or time them out. They
+        // reconnect and resume with the fan-out that the next connection starts.
+        if let Ok(table) = self.worker.table.try_borrow() {
+            for attachment in table.all() {
+                attachment.outbox.shut();
+            }
+        }
+    }
+}
+
 impl StreamHandler<Vec<FanoutMessage>> for Fanout {
     fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
         let mut received = Vec::new();

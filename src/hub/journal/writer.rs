@@ -4,6 +4,7 @@
 //! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
 //! while the main lane goes on with the other rooms.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ use crate::hub::metrics::{
     JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
 };
 use crate::hub::supervision::{ActorId, Guard};
+use crate::protocol::error::ErrorCode;
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::RoomId;
 use crate::store::{SessionOptions, StoreError, connect_single};
@@ -51,6 +53,9 @@ pub(crate) struct Writer {
     main: Lane,
     patient: Lane,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Rooms with entries whose fate is unknown: when there is a connection again, they are to
+    /// look whether their logs have them.
+    unknown: HashSet<RoomId>,
     guard: Guard,
 }
 
@@ -93,6 +98,7 @@ impl Writer {
             main: Lane::default(),
             patient: Lane::default(),
             flushes: Vec::new(),
+            unknown: HashSet::new(),
         }
     }
 
@@ -132,6 +138,7 @@ impl Writer {
                 this.slot.stalled.store(false, Ordering::Relaxed);
                 this.slot.up.store(true, Ordering::Relaxed);
             }
+            this.delivery.look_again(this.unknown.drain());
             this.advance(ctx);
         }));
     }
@@ -232,9 +239,15 @@ impl Writer {
                     settled.push((entry, Ok(Some(committed(&place))), "committed"));
                 }
                 Fate::Known(place) => {
+                    if let Some(place) = &place {
+                        self.delivery.known(entry.room_id, place.seq);
+                    }
                     settled.push((entry, Ok(place.as_ref().map(committed)), "duplicate"));
                 }
                 Fate::Failed(refusal) => {
+                    if refusal.code == ErrorCode::Unknown {
+                        self.unknown.insert(entry.room_id);
+                    }
                     let label = refusal.code.as_str();
                     settled.push((entry, Err(refusal), label));
                 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub(super) struct Launch {
     pub(super) binaries: Binaries,
     pub(super) account: Option<Account>,
     pub(super) cluster: PathBuf,
-    /// The folder for the socket of a server that is started.
+    /// The folder for its socket.
     pub(super) socket: PathBuf,
     pub(super) log: PathBuf,
     pub(super) limit: Duration,
@@ -53,11 +54,22 @@ pub(super) struct Launch {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) process: Process,
-    pub(super) socket: PathBuf,
     pub(super) adopted: bool,
 }
 
 impl Launch {
+    /// The server's process, if there is one.
+    pub(super) fn pid(&self) -> Option<i32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// Tells the server to shut down, and does not wait for that.
+    pub(super) fn interrupt(&self) {
+        if let Some(pid) = self.pid() {
+            signal(pid, Signal::INT);
+        }
+    }
+
     /// Adopts the server that runs in the cluster's folder, or else starts one.
     pub(super) async fn run(&self) -> Result<Running, EmbeddedError> {
         let deadline = Instant::now() + self.limit;
@@ -71,7 +83,6 @@ impl Launch {
                 Ok(()) => {
                     return Ok(Running {
                         process,
-                        socket: self.socket.clone(),
                         adopted: false,
                     });
                 }
@@ -84,7 +95,7 @@ impl Launch {
                 }
                 Err(error) => {
                     if !matches!(error, EmbeddedError::Start { .. }) {
-                        signal(process.pid(), Signal::INT);
+                        self.interrupt();
                     }
                     self.pid.store(0, Ordering::Relaxed);
                     return Err(error);
@@ -98,14 +109,13 @@ impl Launch {
             return Ok(None);
         };
         while file.is_running() {
-            let socket = &file.socket;
+            let socket = &self.socket;
             match ask(socket).await {
                 Answer::Ready => {
                     self.check_identity(socket).await?;
                     self.pid.store(file.pid, Ordering::Relaxed);
                     return Ok(Some(Running {
                         process: Process::Adopted(file.pid),
-                        socket: socket.clone(),
                         adopted: true,
                     }));
                 }
@@ -175,6 +185,7 @@ impl Launch {
         OpenOptions::new()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(&self.log)
             .map_err(io_error("open", &self.log))
     }

@@ -185,7 +185,10 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::zombie_processes, reason = "that nobody waits is what is tested")]
+    #[allow(
+        clippy::zombie_processes,
+        reason = "that nobody waits is what is tested"
+    )]
     fn a_dead_child_that_nobody_waited_for_is_not_alive() {
         #[expect(clippy::zombie_processes, reason = "that is what it is about")]
         let child = std::process::Command::new("/bin/true").spawn().unwrap();

@@ -57,15 +57,17 @@ impl Crowd {
         crowd
     }
 
-    /// Everybody publishes, one message after the other, in turn to each room. It goes on until
-    /// the connection or a publish fails, or [`Publishing::stop`].
-    pub(super) async fn publish(&self, node: &Node) -> Publishing {
+    /// Everybody publishes, one message after the other, in turn to each room, under keys that
+    /// begin with `round`. It goes on until the connection or a publish fails, or
+    /// [`Publishing::stop`].
+    pub(super) async fn publish(&self, node: &Node, round: &str) -> Publishing {
         let counters = Arc::new(Counters::default());
         let mut tasks = JoinSet::new();
         for user in &self.users {
             let socket = Socket::connect(node, user).await;
             let rooms = self.rooms.iter().map(|room| room.id.clone()).collect();
-            tasks.spawn(publish(socket, user.id.clone(), rooms, counters.clone()));
+            let (user_id, round) = (user.id.clone(), round.to_owned());
+            tasks.spawn(publish(socket, user_id, rooms, round, counters.clone()));
         }
         Publishing { tasks, counters }
     }
@@ -178,6 +180,7 @@ async fn publish(
     mut socket: Socket,
     user_id: String,
     rooms: Vec<String>,
+    round: String,
     counters: Arc<Counters>,
 ) -> (Vec<Entry>, Option<Value>) {
     let mut entries = Vec::new();
@@ -188,7 +191,7 @@ async fn publish(
         entries.push(Entry {
             user_id: user_id.clone(),
             room_id: room_id.clone(),
-            client_id: format!("key-{n}"),
+            client_id: format!("{round}-{n}"),
             ack: None,
         });
         let entry = entries.last_mut().expect("just pushed");

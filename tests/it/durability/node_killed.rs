@@ -9,7 +9,7 @@ async fn on_an_external_postgres() {
     let database = postgres::database().await;
     let mut node = Node::start(NodeOptions::on(&database.url)).await;
     let crowd = Crowd::gather(&node, 8, 3).await;
-    let publishing = crowd.publish(&node).await;
+    let publishing = crowd.publish(&node, "load").await;
     publishing.acknowledged(200).await;
     node.kill9();
     let mut outcome = publishing.ended().await;
@@ -22,7 +22,7 @@ async fn on_an_external_postgres() {
     // What was under way is sent again with its old keys: stored once, whatever had happened.
     crowd.finish(&node, &mut outcome.entries).await;
     verify(&client, &outcome.entries).await;
-    let after = crowd.publish(&node).await;
+    let after = crowd.publish(&node, "after").await;
     after.acknowledged(20).await;
     let after = after.stop().await;
     assert!(after.errors.is_empty(), "{:?}", after.errors);
@@ -34,7 +34,7 @@ async fn on_an_external_postgres() {
 async fn on_its_own_postgres() {
     let mut node = Node::start(NodeOptions::embedded()).await;
     let crowd = Crowd::gather(&node, 4, 2).await;
-    let publishing = crowd.publish(&node).await;
+    let publishing = crowd.publish(&node, "load").await;
     publishing.acknowledged(100).await;
     node.kill9();
     let mut outcome = publishing.ended().await;
@@ -48,7 +48,7 @@ async fn on_its_own_postgres() {
 async fn together_with_its_own_postgres() {
     let mut node = Node::start(NodeOptions::embedded()).await;
     let crowd = Crowd::gather(&node, 4, 2).await;
-    let publishing = crowd.publish(&node).await;
+    let publishing = crowd.publish(&node, "load").await;
     publishing.acknowledged(100).await;
     node.kill9();
     node.folder().kill9_postgres().await;

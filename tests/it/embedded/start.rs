@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::Path;
 
 use super::{remember, remembered, start, store};
+use crate::harness::eventually;
 use crate::harness::node::DataFolder;
 use crate::harness::postgres;
 
@@ -65,6 +66,20 @@ async fn one_that_is_dropped_shuts_down_and_can_be_started_at_once() {
     let second = start(folder.path()).await;
     assert_eq!(remembered(second.url()).await, ["dropped"]);
     second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_no_server() {
+    let folder = DataFolder::new();
+    start(folder.path()).await.stop().await.unwrap();
+    let file = folder.path().join("postgres/postmaster.pid");
+    let appeared = eventually("Postgres runs", async || file.exists().then_some(()));
+    tokio::select! {
+        biased;
+        () = appeared => {}
+        _ = start(folder.path()) => panic!("it was not given up"),
+    }
+    eventually("it is gone", async || (!file.exists()).then_some(())).await;
 }
 
 #[tokio::test]
