@@ -94,7 +94,7 @@ async fn suspended(point: Point) -> Suspended {
     socket.publish(&room, "first", "1").await;
 
     let admin = database.connect().await;
-    let wait_event = match point {
+    let (wait_event, waiters) = match point {
         Point::BeforeCommitRecord => {
             // A deferred trigger runs within COMMIT: this one waits for a lock of ours.
             admin
@@ -107,7 +107,7 @@ async fn suspended(point: Point) -> Suspended {
                 )
                 .await
                 .expect("the trigger is made");
-            "advisory"
+            ("advisory", 1)
         }
         Point::AfterCommitRecord => {
             // A commit that is on disk waits for a standby that does not exist.
@@ -117,18 +117,24 @@ async fn suspended(point: Point) -> Suspended {
             ] {
                 admin.batch_execute(sql).await.expect("a setting");
             }
-            eventually("the setting is read", async || {
-                let row = admin.query_one("SHOW synchronous_standby_names", &[]).await;
-                (row.expect("a setting").get::<_, &str>(0) == "nobody").then_some(())
+            // The process that puts it into force has read it when somebody's commit waits.
+            let probe = database.connect().await;
+            tokio::spawn(async move {
+                let commit = "SELECT pg_logical_emit_message(true, '', '')";
+                while probe.query(commit, &[]).await.is_ok() {}
+            });
+            eventually("commits wait", async || {
+                (waiting(&admin, "SyncRep").await > 0).then_some(())
             })
             .await;
-            "SyncRep"
+            // The probe, and the publish.
+            ("SyncRep", 2)
         }
     };
     let fields = json!({ "room": room, "body": "second", "client_id": "2" });
     let request_id = socket.send_command("publish", fields).await;
     eventually("the publish stands in its COMMIT", async || {
-        waiting(&admin, wait_event).await
+        (waiting(&admin, wait_event).await == waiters).then_some(())
     })
     .await;
     Suspended {
@@ -142,11 +148,11 @@ async fn suspended(point: Point) -> Suspended {
     }
 }
 
-/// A backend that waits for this.
-async fn waiting(admin: &Client, wait_event: &str) -> Option<i32> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event = $1 AND pid <> pg_backend_pid()";
-    let row = admin.query_opt(sql, &[&wait_event]).await;
-    row.expect("activity can be read").map(|row| row.get(0))
+/// How many backends wait for this.
+async fn waiting(admin: &Client, wait_event: &str) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = $1";
+    let row = admin.query_one(sql, &[&wait_event]).await;
+    row.expect("activity can be read").get(0)
 }
 
 impl Suspended {
