@@ -126,10 +126,7 @@ impl Connection {
         match self.attachment.outbox.read(&mut scratch) {
             Ok(0) => ctx.stop(),
             Ok(length) => {
-                let mut life = self.attachment.life.get();
-                life.heard = worker.now();
-                life.pinged = None;
-                self.attachment.life.set(life);
+                self.attachment.heard(worker.now());
                 self.decode(Input::new(&mut scratch[..length]), ctx);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -162,6 +159,8 @@ impl Connection {
             }
         }
         self.attachment.outbox.flush();
+        // Its own replies may have been more than it reads.
+        self.worker.note_closing(&self.attachment);
     }
 
     /// Of a connection that the hub is closing only the client's own close frame matters.
@@ -216,14 +215,16 @@ impl Connection {
         let mut life = attachment.life.get();
         life.commanded = now;
         attachment.life.set(life);
-        COMMANDS.with_label_values(&[request.command.name()]).inc();
         let situation = Situation {
             is_authenticated: attachment.identity.borrow().is_some(),
             is_draining: self.worker.is_draining(),
             inflight: attachment.inflight.get(),
         };
         match self.session.admit(&request.command, situation) {
-            Admission::Run => self.command(request, ctx),
+            Admission::Run => {
+                COMMANDS.with_label_values(&[request.command.name()]).inc();
+                self.command(request, ctx)
+            }
             Admission::Refuse(refusal) => {
                 self.refuse(request.id.as_ref(), refusal);
                 Flow::Continue
@@ -242,6 +243,8 @@ impl Connection {
 
     /// Goes on with what was kept while a command waited.
     fn resume(&mut self, ctx: &mut Context<Self>) {
+        // While the command waited, nothing was read: its silence was ours.
+        self.attachment.heard(self.worker.now());
         self.decode(Input::empty(), ctx);
     }
 

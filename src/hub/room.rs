@@ -42,6 +42,11 @@ impl RoomHandle {
         self.addr.connected()
     }
 
+    /// Whether both are the same actor, and not one that was recreated.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.addr == other.addr
+    }
+
     /// Whether this is the actor at that address.
     pub(crate) fn is_at(&self, addr: &Addr<Room>) -> bool {
         self.addr == *addr

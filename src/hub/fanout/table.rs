@@ -9,7 +9,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use crate::hub::connection::identity::Identity;
-use crate::hub::connection::liveness::Liveness;
+use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
 use crate::hub::encoded::WireFormat;
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED};
@@ -341,6 +341,14 @@ impl Attachment {
         if let Some(frame) = self.format.reply(request, result) {
             self.outbox.push(frame, Class::Durable);
         }
+    }
+
+    /// Something came from the connection, or was taken by it.
+    pub(crate) fn heard(&self, now: Second) {
+        let mut life = self.life.get();
+        life.heard = now;
+        life.pinged = None;
+        self.life.set(life);
     }
 
     /// One of the publishes on their way is answered.

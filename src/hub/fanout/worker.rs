@@ -111,7 +111,7 @@ impl Worker {
     }
 
     /// Counts a connection that is closing and limits the time that this may take.
-    fn note_closing(&self, attachment: &Attachment) {
+    pub(crate) fn note_closing(&self, attachment: &Attachment) {
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -184,6 +184,17 @@ impl Worker {
             return;
         };
         let room_id = room.id();
+        let is_recreated = {
+            let table = self.table.borrow();
+            table
+                .room(room_id)
+                .is_some_and(|known| !known.is_same(&room))
+        };
+        if is_recreated {
+            // Those who are here belong to an actor that was lost, and what it had not delivered
+            // to them is lost with it.
+            self.resync(room_id);
+        }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
@@ -228,6 +239,8 @@ impl Worker {
     fn resync(&self, room_id: RoomId) {
         let connections = self.table.borrow().in_room(room_id);
         for attachment in connections {
+            // Out of the room at once: it may be joined anew before they have gone.
+            self.unsubscribe(&attachment, room_id);
             self.close(&attachment, Disconnect::Resync);
         }
     }
