@@ -66,8 +66,15 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             .table
             .borrow_mut()
             .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    if let Some(identity) = opening.identity {
+        attachment.lasts_until(worker.second_of(identity.expires_at));
+    }
     worker.watch(&attachment);
     CONNECTIONS.inc();
+    // The handshake took its time: what was told meanwhile did not reach this connection.
+    if let Some(reason) = too_late(hub, opening.identity) {
+        worker.close(&attachment, reason);
+    }
     let connection = Connection {
         decoder: Decoder::new(config.max_message_bytes),
         session: Session::new(SessionLimits {
@@ -87,6 +94,16 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         }
         connection
     });
+}
+
+/// Whether a connection comes too late: its node is going, or its session has just been ended.
+fn too_late(hub: &HubHandle, identity: Option<Identity>) -> Option<Disconnect> {
+    if hub.is_draining() {
+        return Some(Disconnect::Drain);
+    }
+    identity
+        .filter(|identity| hub.has_ended(identity.session_id))
+        .map(|_| Disconnect::SessionEnded)
 }
 
 /// The actor.
@@ -217,7 +234,8 @@ impl Connection {
         attachment.life.set(life);
         let situation = Situation {
             is_authenticated: attachment.identity.borrow().is_some(),
-            is_draining: self.worker.is_draining(),
+            is_draining: self.worker.hub.is_draining(),
+            is_leaving: attachment.is_leaving.get(),
             inflight: attachment.inflight.get(),
         };
         match self.session.admit(&request.command, situation) {

@@ -17,7 +17,7 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, UserId};
+use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
@@ -44,6 +44,8 @@ pub(crate) struct Attachment {
     answered: RefCell<Option<oneshot::Sender<()>>>,
     /// The join that is under way.
     pub(crate) joining: RefCell<Option<Joining>>,
+    /// The node is going, and so is this connection: it gives no new commands.
+    pub(crate) is_leaving: Cell<bool>,
     rooms: RefCell<Vec<Joined>>,
     is_dirty: Cell<bool>,
 }
@@ -132,6 +134,7 @@ impl Table {
             inflight: Cell::new(0),
             answered: RefCell::new(None),
             joining: RefCell::new(None),
+            is_leaving: Cell::new(false),
             rooms: RefCell::default(),
             is_dirty: Cell::new(false),
         });
@@ -324,6 +327,18 @@ impl Attachment {
     /// Who it is, once it has said so.
     pub(crate) fn user_id(&self) -> Option<UserId> {
         self.identity.borrow().as_ref().map(|one| one.user_id)
+    }
+
+    /// In which session, once it has said so.
+    pub(crate) fn session_id(&self) -> Option<SessionId> {
+        self.identity.borrow().as_ref().map(|one| one.session_id)
+    }
+
+    /// Its session is known to last until then.
+    pub(crate) fn lasts_until(&self, expires: Second) {
+        let mut life = self.life.get();
+        life.expires = Some(expires);
+        self.life.set(life);
     }
 
     /// Whether it is in a room.

@@ -6,7 +6,8 @@
 //!   later ones wait until that lane has let go of the room;
 //! * in a batch a room has either messages and events, or one membership change: the statements
 //!   that write them run one after the other;
-//! * a key is in a batch once: the second finds the first in the database.
+//! * a key is in a batch once: what comes with it a second time *follows* the first and shares
+//!   its fate, without a place of its own.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -20,6 +21,14 @@ pub(super) struct BatchLimits {
     pub(super) max_events: usize,
     /// Bytes, by [`Entry::size_bytes`]; one entry always fits.
     pub(super) max_bytes: usize,
+}
+
+/// What goes to Postgres in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    /// Entries with a key that one of `entries` has.
+    pub(super) followers: Vec<Entry>,
 }
 
 /// The entries of one writer that are not on their way to Postgres yet.
@@ -58,32 +67,46 @@ impl Queue {
     }
 
     /// Takes the next batch; empty if nothing can go now.
-    pub(super) fn next_batch(&mut self) -> Vec<Entry> {
+    pub(super) fn next_batch(&mut self) -> Batch {
         let mut batch = Vec::new();
+        let mut followers = Vec::new();
         let mut bytes = 0;
         let mut rooms = RoomsOfBatch::default();
         let mut passed_over = VecDeque::new();
         let mut blocked = HashSet::new();
         while let Some(entry) = self.waiting.pop_front() {
-            if batch.len() >= self.limits.max_events
+            if batch.len() + followers.len() >= self.limits.max_events
                 || (!batch.is_empty() && bytes + entry.size_bytes() > self.limits.max_bytes)
             {
                 self.waiting.push_front(entry);
                 break;
             }
             let room = entry.room_id;
-            if self.held.contains(&room) || blocked.contains(&room) || !rooms.admit(&entry) {
-                blocked.insert(room);
-                passed_over.push_back(entry);
-                continue;
+            let is_free = !self.held.contains(&room) && !blocked.contains(&room);
+            let admission = if is_free {
+                rooms.admit(&entry)
+            } else {
+                Admission::Wait
+            };
+            match admission {
+                Admission::Join => {
+                    bytes += entry.size_bytes();
+                    batch.push(entry);
+                }
+                Admission::Follow => followers.push(entry),
+                Admission::Wait => {
+                    blocked.insert(room);
+                    passed_over.push_back(entry);
+                }
             }
-            bytes += entry.size_bytes();
-            batch.push(entry);
         }
         while let Some(entry) = passed_over.pop_back() {
             self.waiting.push_front(entry);
         }
-        batch
+        Batch {
+            entries: batch,
+            followers,
+        }
     }
 
     /// Puts entries whose heads were locked on the patient lane; their rooms are held from now.
@@ -115,13 +138,18 @@ impl Queue {
         later
     }
 
-    /// Takes out everything. What the patient lane is writing stays held: newcomers must not
-    /// overtake it.
-    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+    /// Takes out what waits for the patient lane.
+    pub(super) fn take_patient(&mut self) -> Vec<Entry> {
         for entry in &self.patient {
             self.held.remove(&entry.room_id);
         }
-        let mut all = std::mem::take(&mut self.patient);
+        std::mem::take(&mut self.patient)
+    }
+
+    /// Takes out everything. What the patient lane is writing stays held: newcomers must not
+    /// overtake it.
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        let mut all = self.take_patient();
         all.extend(std::mem::take(&mut self.waiting));
         all
     }
@@ -136,23 +164,35 @@ struct RoomsOfBatch {
 }
 
 impl RoomsOfBatch {
-    /// Whether the entry may join the batch; if so it counts as in it.
-    fn admit(&mut self, entry: &Entry) -> bool {
+    /// What becomes of the entry in this batch; if it joins, it counts as in it.
+    fn admit(&mut self, entry: &Entry) -> Admission {
         let room = entry.room_id;
         if entry.content.is_membership() {
-            return !self.appended.contains(&room) && self.changed.insert(room);
+            return match !self.appended.contains(&room) && self.changed.insert(room) {
+                true => Admission::Join,
+                false => Admission::Wait,
+            };
         }
         if self.changed.contains(&room) {
-            return false;
+            return Admission::Wait;
         }
         if let Some(client_id) = entry.content.client_id()
             && !self.keys.insert((room, entry.user_id, client_id.into()))
         {
-            return false;
+            return Admission::Follow;
         }
         self.appended.insert(room);
-        true
+        Admission::Join
     }
+}
+
+/// What becomes of an entry in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    Join,
+    /// Its key is in the batch already.
+    Follow,
+    Wait,
 }
 
 #[cfg(test)]
@@ -177,6 +217,7 @@ mod tests {
             content,
             received_at: Instant::now(),
             reply_to: ReplyTo::caller().0,
+            permit: None,
         }
     }
 
@@ -226,9 +267,9 @@ mod tests {
                 .map(|k| message(room, user, k))
                 .into(),
         );
-        assert_eq!(keys(&queue.next_batch()), ["a", "b", "c", "d"]);
-        assert_eq!(keys(&queue.next_batch()), ["e"]);
-        assert!(queue.next_batch().is_empty());
+        assert_eq!(keys(&queue.next_batch().entries), ["a", "b", "c", "d"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["e"]);
+        assert!(queue.next_batch().entries.is_empty());
         assert!(queue.is_empty());
     }
 
@@ -240,12 +281,12 @@ mod tests {
             client_id: "big".into(),
         };
         let mut queue = queue(vec![entry(room, user, big), message(room, user, "small")]);
-        assert_eq!(keys(&queue.next_batch()), ["big"]);
-        assert_eq!(keys(&queue.next_batch()), ["small"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["big"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["small"]);
     }
 
     #[test]
-    fn a_key_is_in_a_batch_once_and_what_follows_in_the_room_waits_with_it() {
+    fn a_key_is_in_a_batch_once_and_holds_nobody_up() {
         let (room, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
         let mut queue = queue(vec![
             message(room, user, "a"),
@@ -253,10 +294,11 @@ mod tests {
             message(room, user, "b"),
             message(other, user, "a"),
         ]);
-        let first = queue.next_batch();
-        assert_eq!(keys(&first), ["a", "a"]);
-        assert_ne!(first[0].room_id, first[1].room_id);
-        assert_eq!(keys(&queue.next_batch()), ["a", "b"]);
+        let batch = queue.next_batch();
+        assert_eq!(keys(&batch.entries), ["a", "b", "a"]);
+        assert_eq!(keys(&batch.followers), ["a"]);
+        assert_eq!(batch.followers[0].room_id, room);
+        assert!(queue.is_empty());
     }
 
     #[test]
@@ -268,9 +310,9 @@ mod tests {
             message(room, user, "b"),
             leave(other, user),
         ]);
-        assert_eq!(keys(&queue.next_batch()), ["a", "-"]);
-        assert_eq!(keys(&queue.next_batch()), ["-"]);
-        assert_eq!(keys(&queue.next_batch()), ["b"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["a", "-"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["-"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
     }
 
     #[test]
@@ -278,11 +320,14 @@ mod tests {
         let (held, free, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
         let mut queue = queue(vec![message(held, user, "b"), message(free, user, "c")]);
         queue.hold(vec![message(held, user, "a")]);
-        assert_eq!(keys(&queue.next_batch()), ["c"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["c"]);
         assert_eq!(keys(&queue.next_patient_batch()), ["a"]);
-        assert!(queue.next_batch().is_empty(), "still held by the lane");
+        assert!(
+            queue.next_batch().entries.is_empty(),
+            "still held by the lane"
+        );
         queue.release([held]);
-        assert_eq!(keys(&queue.next_batch()), ["b"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
     }
 
     #[test]
@@ -294,6 +339,6 @@ mod tests {
             message(room, user, "c"),
         ]);
         assert_eq!(keys(&queue.take_later(room, user)), ["a", "c"]);
-        assert_eq!(keys(&queue.next_batch()), ["b"]);
+        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
     }
 }

@@ -4,7 +4,8 @@
 //! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
 //! while the main lane goes on with the other rooms.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,21 +14,19 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use super::entry::{Committed, Content, Entry, unavailable};
+use super::entry::{Committed, Content, Entry, Outcome, unavailable};
 use super::flight::{Link, Place};
-use super::queue::{BatchLimits, Queue};
-use super::write::{Fate, Patience, Written, earlier_failed, write};
+use super::queue::{Batch, BatchLimits, Queue};
+use super::write::{Fate, Patience, Written, client_id_reused, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
 use crate::hub::delivery::Delivery;
-use crate::hub::metrics::{
-    JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
-};
+use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES};
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::event::{Event, EventBody};
-use crate::protocol::id::RoomId;
-use crate::store::{SessionOptions, StoreError, connect_single};
+use crate::protocol::id::{RoomId, UserId};
+use crate::store::{Driver, SessionOptions, StoreError, connect_single};
 
 /// How many works are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -48,15 +47,25 @@ pub(crate) struct Writer {
     slot: Arc<Slot>,
     settings: WriterSettings,
     delivery: Delivery,
-    inbox: Option<mpsc::Receiver<Work>>,
+    inbox: Rc<RefCell<mpsc::Receiver<Work>>>,
     queue: Queue,
     main: Lane,
     patient: Lane,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Entries that share the fate of one with the same key that is on its way.
+    followers: HashMap<Key, Vec<Entry>>,
     /// Rooms with entries whose fate is unknown: when there is a connection again, they are to
     /// look whether their logs have them.
     unknown: HashSet<RoomId>,
     guard: Guard,
+}
+
+/// What tells a publish from others: room, sender and the sender's own key.
+type Key = (RoomId, UserId, Option<Box<str>>);
+
+fn key(entry: &Entry) -> Key {
+    let client_id = entry.content.client_id().map(Into::into);
+    (entry.room_id, entry.user_id, client_id)
 }
 
 /// One connection and what it is doing.
@@ -93,11 +102,12 @@ impl Writer {
             slot,
             settings,
             delivery,
-            inbox: Some(receiver),
+            inbox: Rc::new(RefCell::new(receiver)),
             queue: Queue::new(limits),
             main: Lane::default(),
             patient: Lane::default(),
             flushes: Vec::new(),
+            followers: HashMap::new(),
             unknown: HashSet::new(),
         }
     }
@@ -119,7 +129,7 @@ impl Writer {
             let mut pause = first;
             loop {
                 match open_link(&settings, name).await {
-                    Ok(link) => return link,
+                    Ok(opened) => return opened,
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
@@ -131,26 +141,45 @@ impl Writer {
                 pause = (pause * 2).min(longest);
             }
         };
-        ctx.spawn(connecting.into_actor(self).map(move |link, this, ctx| {
-            tracing::debug!(writer = number, lane = ?name, "the journal is connected");
-            this.lane(name).link = Some(Rc::new(link));
-            if name == LaneName::Main {
-                this.slot.stalled.store(false, Ordering::Relaxed);
-                this.slot.up.store(true, Ordering::Relaxed);
-            }
-            this.delivery.look_again(this.unknown.drain());
-            this.advance(ctx);
-        }));
+        ctx.spawn(
+            connecting
+                .into_actor(self)
+                .map(move |(link, driver), this, ctx| {
+                    // A connection that ends while nothing is on its way is noticed at once.
+                    ctx.spawn(
+                        driver
+                            .into_actor(this)
+                            .map(|_, this, ctx| this.advance(ctx)),
+                    );
+                    tracing::debug!(writer = number, lane = ?name, "the journal is connected");
+                    this.lane(name).link = Some(Rc::new(link));
+                    if name == LaneName::Main {
+                        this.slot.stalled.store(false, Ordering::Relaxed);
+                        this.slot.up.store(true, Ordering::Relaxed);
+                    }
+                    this.delivery.look_again(this.unknown.drain());
+                    this.advance(ctx);
+                }),
+        );
     }
 
     /// Sends what can be sent.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        if self.main.link.as_ref().is_some_and(|link| link.is_closed()) && !self.main.busy {
-            self.lose_link(LaneName::Main, ctx);
+        for name in [LaneName::Main, LaneName::Patient] {
+            let lane = self.lane(name);
+            if !lane.busy && lane.link.as_ref().is_some_and(|link| link.is_closed()) {
+                self.lose_link(name, ctx);
+            }
         }
         if self.can_fly(LaneName::Main) {
-            let batch = self.queue.next_batch();
-            self.launch(LaneName::Main, batch, ctx);
+            let Batch { entries, followers } = self.queue.next_batch();
+            for follower in followers {
+                self.followers
+                    .entry(key(&follower))
+                    .or_default()
+                    .push(follower);
+            }
+            self.launch(LaneName::Main, entries, ctx);
         }
         if self.can_fly(LaneName::Patient) {
             let batch = self.queue.next_patient_batch();
@@ -231,6 +260,12 @@ impl Writer {
         let mut held = Vec::new();
         let mut settled = Vec::with_capacity(written.settled.len());
         for (entry, fate) in written.settled {
+            if !matches!(fate, Fate::Held) && !self.followers.is_empty() {
+                for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
+                    let outcome = shared_fate(&entry, &fate, &follower);
+                    settled.push((follower, outcome, "duplicate"));
+                }
+            }
             match fate {
                 Fate::Held => held.push(entry),
                 Fate::Committed(place) => {
@@ -255,6 +290,8 @@ impl Writer {
         }
         // The rooms have their events before anybody has an ack: both are after the commit.
         self.delivery.flush();
+        // What has come meanwhile counts as queued, too.
+        self.take_inbox();
         for (room, sender) in written.failed_senders {
             for entry in self.queue.take_later(room, sender) {
                 settled.push((entry, Err(earlier_failed()), "earlier_failed"));
@@ -273,19 +310,44 @@ impl Writer {
     /// that may be gone for long.
     fn lose_link(&mut self, name: LaneName, ctx: &mut Context<Self>) {
         self.lane(name).link = None;
-        if name == LaneName::Main {
-            self.slot.up.store(false, Ordering::Relaxed);
-            for entry in self.queue.take_all() {
-                self.answer(entry, Err(unavailable()), "unavailable");
+        let refused = match name {
+            LaneName::Main => {
+                self.slot.up.store(false, Ordering::Relaxed);
+                self.queue.take_all()
             }
+            LaneName::Patient => self.queue.take_patient(),
+        };
+        for entry in refused {
+            for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
+                self.answer(follower, Err(unavailable()), "unavailable");
+            }
+            self.answer(entry, Err(unavailable()), "unavailable");
         }
         self.connect(name, ctx);
     }
 
-    fn answer(&self, entry: Entry, outcome: super::entry::Outcome, label: &str) {
+    /// Takes one work into the queue.
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
+            Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
+            Work::Flush(done) => self.flushes.push(done),
+        }
+    }
+
+    /// Takes what is in the inbox at this moment.
+    fn take_inbox(&mut self) {
+        let mut works = Vec::new();
+        while let Ok(work) = self.inbox.borrow_mut().try_recv() {
+            works.push(work);
+        }
+        for work in works {
+            self.take(work);
+        }
+    }
+
+    fn answer(&self, entry: Entry, outcome: Outcome, label: &str) {
         JOURNAL_OUTCOMES.with_label_values(&[label]).inc();
-        JOURNAL_QUEUE.dec();
-        self.slot.settled(1);
         entry.reply_to.send(outcome);
     }
 }
@@ -294,15 +356,14 @@ impl Actor for Writer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(mut inbox) = self.inbox.take() {
-            let batches = futures_util::stream::poll_fn(move |cx| {
-                let mut batch = Vec::new();
-                inbox
-                    .poll_recv_many(cx, &mut batch, INBOX_BATCH)
-                    .map(|received| (received > 0).then_some(batch))
-            });
-            ctx.add_stream(batches);
-        }
+        let inbox = Rc::clone(&self.inbox);
+        ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
+            let mut batch = Vec::new();
+            inbox
+                .borrow_mut()
+                .poll_recv_many(cx, &mut batch, INBOX_BATCH)
+                .map(|received| (received > 0).then_some(batch))
+        }));
         self.connect(LaneName::Main, ctx);
         self.connect(LaneName::Patient, ctx);
     }
@@ -314,9 +375,7 @@ impl Actor for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // What is left is answered `unknown` as it is dropped; the counts must not keep it.
-        let left = self.slot.queued.swap(0, Ordering::Relaxed);
-        JOURNAL_QUEUE.sub(i64::try_from(left).unwrap_or_default());
+        // What is left is answered `unknown` as it is dropped.
         self.slot.up.store(false, Ordering::Relaxed);
     }
 }
@@ -324,17 +383,13 @@ impl Drop for Writer {
 impl StreamHandler<Vec<Work>> for Writer {
     fn handle(&mut self, batch: Vec<Work>, ctx: &mut Self::Context) {
         for work in batch {
-            match work {
-                Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
-                Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
-                Work::Flush(done) => self.flushes.push(done),
-            }
+            self.take(work);
         }
         self.advance(ctx);
     }
 }
 
-async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, LinkError> {
+async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<(Link, Driver), LinkError> {
     let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
     let lock_timeout = Duration::from_millis(match name {
         LaneName::Main => settings.journal.lock_timeout_ms,
@@ -347,9 +402,8 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
             ..settings.connect.clone()
         };
         let (client, driver) = connect_single(&settings.database_url, &options).await?;
-        // It ends with the client.
-        drop(driver);
-        Ok(Link::prepare(client, lock_timeout, timeout).await?)
+        let link = Link::prepare(client, lock_timeout, timeout).await?;
+        Ok((link, driver))
     };
     tokio::time::timeout(timeout, opening)
         .await
@@ -365,6 +419,22 @@ enum LinkError {
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]
     TimedOut,
+}
+
+/// What a follower is told when the entry that it follows is settled.
+fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
+    match fate {
+        Fate::Committed(place) | Fate::Known(Some(place)) => {
+            if first.content.fingerprint() == follower.content.fingerprint() {
+                Ok(Some(committed(place)))
+            } else {
+                Err(client_id_reused())
+            }
+        }
+        Fate::Known(None) => Ok(None),
+        Fate::Failed(refusal) => Err(refusal.clone()),
+        Fate::Held => Err(unavailable()),
+    }
 }
 
 fn committed(place: &Place) -> Committed {
