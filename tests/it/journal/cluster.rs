@@ -67,8 +67,8 @@ impl Cluster {
         HeadLock(client)
     }
 
-    /// A metric of a node; 0 as long as it has none.
-    pub(super) async fn metric(&self, node: usize, name: &str) -> f64 {
+    /// A metric of a node that counts something; 0 as long as it has none.
+    pub(super) async fn metric(&self, node: usize, name: &str) -> u64 {
         let page = send(http().get(self.nodes[node].url("/metrics"))).await;
         assert_eq!(page.status, 200, "{page:?}");
         let value = page.text.lines().find_map(|line| {
@@ -79,12 +79,12 @@ impl Cluster {
     }
 
     /// Waits until a node's journal holds exactly so many entries.
-    pub(super) async fn queued(&self, node: usize, entries: u32) {
+    pub(super) async fn queued(&self, node: usize, entries: u64) {
         eventually(
             "the journal holds as many entries as were sent",
             async || {
                 let queued = self.metric(node, "journal_queue_events").await;
-                (queued == f64::from(entries)).then_some(())
+                (queued == entries).then_some(())
             },
         )
         .await;

@@ -100,6 +100,6 @@ pub(super) fn code(reply: &Value) -> Option<(String, bool)> {
 }
 
 /// What [`code`] gives for a refusal.
-pub(super) fn refused(code: &str, retry: bool) -> Option<(String, bool)> {
-    Some((code.to_owned(), retry))
+pub(super) fn refused(code: &str, retry: bool) -> (String, bool) {
+    (code.to_owned(), retry)
 }
