@@ -1,8 +1,8 @@
 //! The writer: an actor around the queue, with two lanes to Postgres.
 //!
 //! The *main* lane writes batch after batch. When a room's head is locked by somebody else, that
-//! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
-//! while the main lane goes on with the other rooms.
+//! room's entries go to the *patient* lane, which has a connection of its own and tries it again
+//! and again, while the main lane goes on with the other rooms.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use crate::hub::metrics::{
 };
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::event::{Event, EventBody};
-use crate::protocol::id::RoomId;
 use crate::store::{SessionOptions, StoreError, connect_single};
 
 /// How many works are taken from the inbox at once.
@@ -112,7 +111,7 @@ impl Writer {
             let longest = Duration::from_millis(settings.journal.reconnect_max_ms);
             let mut pause = first;
             loop {
-                match open_link(&settings, name).await {
+                match open_link(&settings).await {
                     Ok(link) => return link,
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
@@ -143,11 +142,12 @@ impl Writer {
         }
         if self.can_fly(LaneName::Main) {
             let batch = self.queue.next_batch();
-            self.launch(LaneName::Main, batch, ctx);
+            self.launch(LaneName::Main, batch, Instant::now(), ctx);
         }
-        if self.can_fly(LaneName::Patient) {
-            let batch = self.queue.next_patient_batch();
-            self.launch(LaneName::Patient, batch, ctx);
+        if self.can_fly(LaneName::Patient)
+            && let Some(held) = self.queue.next_patient()
+        {
+            self.launch(LaneName::Patient, held.entries, held.since, ctx);
         }
         if !self.flushes.is_empty()
             && self.queue.is_empty()
@@ -166,22 +166,30 @@ impl Writer {
         lane.link.is_some() && !lane.busy
     }
 
-    fn launch(&mut self, name: LaneName, batch: Vec<Entry>, ctx: &mut Context<Self>) {
+    /// Sends a batch whose heads may have been found locked at `since` for the first time.
+    fn launch(
+        &mut self,
+        name: LaneName,
+        batch: Vec<Entry>,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(link) = self.lane(name).link.clone() else {
             return;
         };
         if batch.is_empty() {
             return;
         }
-        JOURNAL_BATCH_EVENTS.observe(batch.len() as f64);
         self.lane(name).busy = true;
-        let rooms: Vec<RoomId> = batch.iter().map(|entry| entry.room_id).collect();
+        let tried_room = batch[0].room_id;
         let journal = &self.settings.journal;
         let stalled_after = Duration::from_millis(journal.stalled_after_ms);
         let timeout = Duration::from_millis(journal.flight_timeout_ms);
-        let patience = match name {
-            LaneName::Main => Patience::HandOver,
-            LaneName::Patient => Patience::GiveUp,
+        let patient_for = Duration::from_millis(journal.patient_lock_timeout_ms);
+        let patience = if name == LaneName::Patient && since.elapsed() >= patient_for {
+            Patience::GiveUp
+        } else {
+            Patience::HandOver
         };
         let slot = Arc::clone(&self.slot);
         let flight = async move {
@@ -204,22 +212,30 @@ impl Writer {
             } else {
                 written.await
             };
-            slot.stalled.store(false, Ordering::Relaxed);
+            if name == LaneName::Main {
+                slot.stalled.store(false, Ordering::Relaxed);
+            }
             JOURNAL_FLIGHT_SECONDS.observe(started.elapsed().as_secs_f64());
             written
         };
         ctx.spawn(flight.into_actor(self).map(move |written, this, ctx| {
             this.lane(name).busy = false;
-            this.settle(written, name, ctx);
+            this.settle(written, name, since, ctx);
             if name == LaneName::Patient {
-                this.queue.release(rooms);
+                this.queue.release(tried_room);
             }
             this.advance(ctx);
         }));
     }
 
     /// Tells everyone what became of a batch.
-    fn settle(&mut self, written: Written, name: LaneName, ctx: &mut Context<Self>) {
+    fn settle(
+        &mut self,
+        written: Written,
+        name: LaneName,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let mut held = Vec::new();
         let mut settled = Vec::with_capacity(written.settled.len());
         for (entry, fate) in written.settled {
@@ -239,6 +255,10 @@ impl Writer {
                 }
             }
         }
+        // What was held is not written yet.
+        if !settled.is_empty() {
+            JOURNAL_BATCH_EVENTS.observe(settled.len() as f64);
+        }
         // The rooms have their events before anybody has an ack: both are after the commit.
         self.delivery.flush();
         for (room, sender) in written.failed_senders {
@@ -246,7 +266,7 @@ impl Writer {
                 settled.push((entry, Err(earlier_failed()), "earlier_failed"));
             }
         }
-        self.queue.hold(held);
+        self.queue.hold(held, since);
         if written.link_lost {
             self.lose_link(name, ctx);
         }
@@ -320,12 +340,9 @@ impl StreamHandler<Vec<Work>> for Writer {
     }
 }
 
-async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, LinkError> {
+async fn open_link(settings: &WriterSettings) -> Result<Link, LinkError> {
     let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
-    let lock_timeout = Duration::from_millis(match name {
-        LaneName::Main => settings.journal.lock_timeout_ms,
-        LaneName::Patient => settings.journal.patient_lock_timeout_ms,
-    });
+    let lock_timeout = Duration::from_millis(settings.journal.lock_timeout_ms);
     let opening = async {
         let options = SessionOptions {
             application_name: "hubbub-journal",

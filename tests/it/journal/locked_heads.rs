@@ -101,16 +101,21 @@ async fn two_locked_rooms_do_not_wait_for_each_other() {
     // Heads are locked in the order of the ids, and ids grow: this is about the first.
     let first = cluster.room("first", &people).await;
     let second = cluster.room("second", &people).await;
+    let free = cluster.room("free", &people).await;
     for (short, long) in [(&first, &second), (&second, &first)] {
         let mut sockets = [
             cluster.socket(0, &people[0]).await,
             cluster.socket(0, &people[0]).await,
         ];
+        let mut free_socket = cluster.socket(0, &people[0]).await;
         let short_lock = cluster.lock_head(short).await;
         let long_lock = cluster.lock_head(long).await;
         let long_ids = send(&mut sockets[0], &Publish::numbered(long, &short.slug, 3)).await;
         let short_ids = send(&mut sockets[1], &Publish::numbered(short, &short.slug, 3)).await;
         cluster.queued(0, 6).await;
+        // When this is written, what came before has been found locked.
+        let prefix = format!("{}-", short.slug);
+        acknowledged(&mut free_socket, &free, &prefix, 1).await;
         short_lock.release().await;
 
         let started = Instant::now();
