@@ -60,13 +60,59 @@ async fn changes_on_several_nodes_among_messages_make_one_log() {
     }
 }
 
+/// Both may go as long as the other stays.
+#[tokio::test]
+async fn of_two_owners_who_leave_on_two_nodes_at_once_one_stays() {
+    let cluster = Cluster::start(2, &[]).await;
+    let people = cluster.users(["ada", "bob", "carol"]).await;
+    let [ada, bob, _] = &people;
+    let room = cluster.room("room", &people).await;
+    let bob_there = bob.at(&cluster.nodes[1]);
+    let leave = format!("/api/rooms/{}/leave", room.id);
+    let nothing = json!({});
+    for round in 0..10 {
+        // Whoever stayed is the owner who makes the other one.
+        for (one, other) in [(ada, bob), (bob, ada)] {
+            if add(one, &room, other, "owner").await.status < 300 {
+                break;
+            }
+        }
+        let (one, other) =
+            tokio::join!(ada.post(&leave, &nothing), bob_there.post(&leave, &nothing),);
+        let (gone, stayed) = if one.status == 204 {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        assert_eq!(gone.status, 204, "round {round}: {gone:?}");
+        stayed.problem(409, "last_owner");
+    }
+    verified(&cluster.sql, &room.id).await;
+}
+
+/// Who is alone may leave, and then nobody is left; but not stay as anything less than owner.
+#[tokio::test]
+async fn an_owner_who_is_alone_stays_owner() {
+    let cluster = Cluster::start(1, &[]).await;
+    let [ada] = cluster.users(["ada"]).await;
+    let room = ada.create_room("room").await;
+    let answer = add(&ada, &room, &ada, "member").await;
+    answer.problem(409, "last_owner");
+    assert!(verified(&cluster.sql, &room.id).await.is_empty());
+    let leave = format!("/api/rooms/{}/leave", room.id);
+    assert_eq!(ada.post(&leave, &json!({})).await.status, 204);
+    verified(&cluster.sql, &room.id).await;
+}
+
 /// Random changes by random people on random nodes; many are refused, none may fail.
 async fn change_memberships(people_at: Vec<[User; 5]>, rooms: [Room; 2], mut random: StdRng) {
     for _ in 0..40 {
         let people = &people_at[random.random_range(0..people_at.len())];
         // The first two are owners to begin with: it is mostly they who may change something.
-        let actor = &people[random.random_range(0..if random.random_bool(0.7) { 2 } else { 5 })];
-        let user = &people[random.random_range(0..5)];
+        let actors = if random.random_bool(0.7) { 2 } else { 5 };
+        let actor = &people[random.random_range(0..actors)];
+        // The room's maker stays, so that somebody can always change something.
+        let user = &people[random.random_range(1..5)];
         let room = &rooms[usize::from(random.random_bool(0.3))];
         let role = ["member", "moderator", "owner"][random.random_range(0..3)];
         let path = |what| format!("/api/rooms/{}/{what}", room.id);
