@@ -3,13 +3,15 @@
 //! The rules that keep a room's entries in the order in which they came:
 //! * an entry that cannot go into this batch keeps all later ones of its room out of it, too;
 //! * a room whose head somebody else has locked is *held*: its entries go on the patient lane,
-//!   later ones wait until that lane has let go of the room;
+//!   later ones wait until that lane has let go of the room. That lane tries one room at a time,
+//!   so that no free head is kept locked while a locked one is waited for;
 //! * in a batch a room has either messages and events, or one membership change: the statements
 //!   that write them run one after the other;
 //! * a key is in a batch once: what comes with it a second time *follows* the first and shares
 //!   its fate, without a place of its own.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
 
 use super::entry::Entry;
 use crate::protocol::id::{RoomId, UserId};
@@ -36,10 +38,19 @@ pub(super) struct Batch {
 pub(super) struct Queue {
     limits: BatchLimits,
     waiting: VecDeque<Entry>,
-    /// Entries whose rooms' heads were locked, for the patient lane.
-    patient: Vec<Entry>,
+    /// What the patient lane tries next, and after it.
+    patient: VecDeque<Held>,
     /// The rooms of the patient lane: of `patient` and of the batch that it is writing.
     held: HashSet<RoomId>,
+}
+
+/// A room's entries on the patient lane.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) room: RoomId,
+    /// When the head was found locked first.
+    pub(super) since: Instant,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Queue {
@@ -47,14 +58,15 @@ impl Queue {
         Self {
             limits,
             waiting: VecDeque::new(),
-            patient: Vec::new(),
+            patient: VecDeque::new(),
             held: HashSet::new(),
         }
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.patient.len()
+        let patient = self.patient.iter().map(|held| held.entries.len());
+        self.waiting.len() + patient.sum::<usize>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -110,20 +122,33 @@ impl Queue {
     }
 
     /// Puts entries whose heads were locked on the patient lane; their rooms are held from now.
-    pub(super) fn hold(&mut self, entries: Vec<Entry>) {
-        self.held.extend(entries.iter().map(|entry| entry.room_id));
-        self.patient.extend(entries);
+    /// `since` is when they were found locked first.
+    pub(super) fn hold(&mut self, entries: Vec<Entry>, since: Instant) {
+        let mut tried: Vec<Held> = Vec::new();
+        for entry in entries {
+            let room = entry.room_id;
+            match tried.iter_mut().find(|held| held.room == room) {
+                Some(held) => held.entries.push(entry),
+                None => tried.push(Held {
+                    room,
+                    since,
+                    entries: vec![entry],
+                }),
+            }
+        }
+        self.held.extend(tried.iter().map(|held| held.room));
+        self.patient.extend(tried);
     }
 
-    /// Takes what the patient lane writes next; empty if there is nothing. The batch keeps the
-    /// rules, because its entries were a batch, or several of different rooms.
-    pub(super) fn next_patient_batch(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.patient)
+    /// Takes the room that the patient lane tries next. It keeps the rules, because its entries
+    /// were in one batch.
+    pub(super) fn next_patient(&mut self) -> Option<Held> {
+        self.patient.pop_front()
     }
 
-    /// The patient lane is done with these rooms.
-    pub(super) fn release(&mut self, rooms: impl IntoIterator<Item = RoomId>) {
-        for room in rooms {
+    /// The patient lane has tried a room: unless it is on that lane again, it is free.
+    pub(super) fn release(&mut self, room: RoomId) {
+        if self.patient.iter().all(|held| held.room != room) {
             self.held.remove(&room);
         }
     }
@@ -140,17 +165,19 @@ impl Queue {
 
     /// Takes out what waits for the patient lane.
     pub(super) fn take_patient(&mut self) -> Vec<Entry> {
-        for entry in &self.patient {
-            self.held.remove(&entry.room_id);
+        let mut all = Vec::new();
+        for patient in self.patient.drain(..) {
+            self.held.remove(&patient.room);
+            all.extend(patient.entries);
         }
-        std::mem::take(&mut self.patient)
+        all
     }
 
     /// Takes out everything. What the patient lane is writing stays held: newcomers must not
     /// overtake it.
     pub(super) fn take_all(&mut self) -> Vec<Entry> {
         let mut all = self.take_patient();
-        all.extend(std::mem::take(&mut self.waiting));
+        all.extend(self.waiting.drain(..));
         all
     }
 }
@@ -197,8 +224,6 @@ enum Admission {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::hub::journal::entry::{Content, ReplyTo};
     use crate::protocol::event::MembershipChange;
@@ -319,15 +344,51 @@ mod tests {
     fn a_held_room_waits_and_the_others_go_on() {
         let (held, free, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
         let mut queue = queue(vec![message(held, user, "b"), message(free, user, "c")]);
-        queue.hold(vec![message(held, user, "a")]);
+        queue.hold(vec![message(held, user, "a")], Instant::now());
         assert_eq!(keys(&queue.next_batch().entries), ["c"]);
-        assert_eq!(keys(&queue.next_patient_batch()), ["a"]);
+        assert_eq!(keys(&queue.next_patient().unwrap().entries), ["a"]);
         assert!(
             queue.next_batch().entries.is_empty(),
             "still held by the lane"
         );
-        queue.release([held]);
+        queue.release(held);
         assert_eq!(keys(&queue.next_batch().entries), ["b"]);
+    }
+
+    #[test]
+    fn held_rooms_are_tried_one_after_the_other_until_they_are_free() {
+        let (one, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
+        let mut queue = queue(vec![message(one, user, "later")]);
+        let since = Instant::now();
+        let entries = ["a", "b", "c"].map(|key| {
+            let room = if key == "b" { other } else { one };
+            message(room, user, key)
+        });
+        queue.hold(entries.into(), since);
+        let first = queue.next_patient().unwrap();
+        assert_eq!(keys(&first.entries), ["a", "c"]);
+        queue.hold(first.entries, first.since);
+        queue.release(one);
+        assert!(
+            queue.next_batch().entries.is_empty(),
+            "locked again, so still held"
+        );
+        assert_eq!(keys(&queue.next_patient().unwrap().entries), ["b"]);
+        let again = queue.next_patient().unwrap();
+        assert_eq!((keys(&again.entries), again.since), (vec!["a", "c"], since));
+        queue.release(one);
+        assert_eq!(keys(&queue.next_batch().entries), ["later"]);
+    }
+
+    #[test]
+    fn everything_can_be_taken_out_of_both_lanes() {
+        let (room, user) = (RoomId::generate(), UserId::generate());
+        let mut queue = queue(vec![message(room, user, "b")]);
+        queue.hold(vec![message(room, user, "a")], Instant::now());
+        assert_eq!(queue.len(), 2);
+        assert_eq!(keys(&queue.take_all()), ["a", "b"]);
+        queue.push(message(room, user, "c"));
+        assert_eq!(keys(&queue.next_batch().entries), ["c"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The writer: an actor around the queue, with two lanes to Postgres.
 //!
 //! The *main* lane writes batch after batch. When a room's head is locked by somebody else, that
-//! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
-//! while the main lane goes on with the other rooms.
+//! room's entries go to the *patient* lane, which has a connection of its own and tries it again
+//! and again, while the main lane goes on with the other rooms.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -128,7 +128,7 @@ impl Writer {
             let longest = Duration::from_millis(settings.journal.reconnect_max_ms);
             let mut pause = first;
             loop {
-                match open_link(&settings, name).await {
+                match open_link(&settings).await {
                     Ok(opened) => return opened,
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
@@ -179,11 +179,12 @@ impl Writer {
                     .or_default()
                     .push(follower);
             }
-            self.launch(LaneName::Main, entries, ctx);
+            self.launch(LaneName::Main, entries, Instant::now(), ctx);
         }
-        if self.can_fly(LaneName::Patient) {
-            let batch = self.queue.next_patient_batch();
-            self.launch(LaneName::Patient, batch, ctx);
+        if self.can_fly(LaneName::Patient)
+            && let Some(held) = self.queue.next_patient()
+        {
+            self.launch(LaneName::Patient, held.entries, held.since, ctx);
         }
         if !self.flushes.is_empty()
             && self.queue.is_empty()
@@ -202,22 +203,30 @@ impl Writer {
         lane.link.is_some() && !lane.busy
     }
 
-    fn launch(&mut self, name: LaneName, batch: Vec<Entry>, ctx: &mut Context<Self>) {
+    /// Sends a batch whose heads may have been found locked at `since` for the first time.
+    fn launch(
+        &mut self,
+        name: LaneName,
+        batch: Vec<Entry>,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(link) = self.lane(name).link.clone() else {
             return;
         };
         if batch.is_empty() {
             return;
         }
-        JOURNAL_BATCH_EVENTS.observe(batch.len() as f64);
         self.lane(name).busy = true;
-        let rooms: Vec<RoomId> = batch.iter().map(|entry| entry.room_id).collect();
+        let tried_room = batch[0].room_id;
         let journal = &self.settings.journal;
         let stalled_after = Duration::from_millis(journal.stalled_after_ms);
         let timeout = Duration::from_millis(journal.flight_timeout_ms);
-        let patience = match name {
-            LaneName::Main => Patience::HandOver,
-            LaneName::Patient => Patience::GiveUp,
+        let patient_for = Duration::from_millis(journal.patient_lock_timeout_ms);
+        let patience = if name == LaneName::Patient && since.elapsed() >= patient_for {
+            Patience::GiveUp
+        } else {
+            Patience::HandOver
         };
         let slot = Arc::clone(&self.slot);
         let flight = async move {
@@ -247,16 +256,22 @@ impl Writer {
         };
         ctx.spawn(flight.into_actor(self).map(move |written, this, ctx| {
             this.lane(name).busy = false;
-            this.settle(written, name, ctx);
+            this.settle(written, name, since, ctx);
             if name == LaneName::Patient {
-                this.queue.release(rooms);
+                this.queue.release(tried_room);
             }
             this.advance(ctx);
         }));
     }
 
     /// Tells everyone what became of a batch.
-    fn settle(&mut self, written: Written, name: LaneName, ctx: &mut Context<Self>) {
+    fn settle(
+        &mut self,
+        written: Written,
+        name: LaneName,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let mut held = Vec::new();
         let mut settled = Vec::with_capacity(written.settled.len());
         for (entry, fate) in written.settled {
@@ -288,6 +303,10 @@ impl Writer {
                 }
             }
         }
+        // What was held is not written yet.
+        if !settled.is_empty() {
+            JOURNAL_BATCH_EVENTS.observe(settled.len() as f64);
+        }
         // The rooms have their events before anybody has an ack: both are after the commit.
         self.delivery.flush();
         // What has come meanwhile counts as queued, too.
@@ -297,7 +316,7 @@ impl Writer {
                 settled.push((entry, Err(earlier_failed()), "earlier_failed"));
             }
         }
-        self.queue.hold(held);
+        self.queue.hold(held, since);
         if written.link_lost {
             self.lose_link(name, ctx);
         }
@@ -389,12 +408,9 @@ impl StreamHandler<Vec<Work>> for Writer {
     }
 }
 
-async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<(Link, Driver), LinkError> {
+async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkError> {
     let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
-    let lock_timeout = Duration::from_millis(match name {
-        LaneName::Main => settings.journal.lock_timeout_ms,
-        LaneName::Patient => settings.journal.patient_lock_timeout_ms,
-    });
+    let lock_timeout = Duration::from_millis(settings.journal.lock_timeout_ms);
     let opening = async {
         let options = SessionOptions {
             application_name: "hubbub-journal",
