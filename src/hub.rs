@@ -56,6 +56,12 @@ const SLUGS_MAX: u64 = 10_000;
 /// A slug is looked up again after this.
 const SLUG_TTL: Duration = Duration::from_secs(60);
 
+/// Ended sessions that are remembered.
+const ENDED_MAX: u64 = 100_000;
+
+/// For longer than a handshake may take.
+const ENDED_TTL: Duration = Duration::from_secs(60);
+
 /// The settings that the hub works by.
 #[derive(Debug, Clone)]
 pub struct HubSettings {
@@ -101,6 +107,8 @@ struct Shared {
     workers: Workers,
     arbiters: Arc<Arbiters>,
     slugs: moka::sync::Cache<Slug, RoomId>,
+    /// Sessions that were ended a moment ago.
+    ended: moka::sync::Cache<SessionId, ()>,
     is_draining: AtomicBool,
 }
 
@@ -167,6 +175,10 @@ impl HubHandle {
                 slugs: moka::sync::Cache::builder()
                     .max_capacity(SLUGS_MAX)
                     .time_to_live(SLUG_TTL)
+                    .build(),
+                ended: moka::sync::Cache::builder()
+                    .max_capacity(ENDED_MAX)
+                    .time_to_live(ENDED_TTL)
                     .build(),
                 is_draining: AtomicBool::new(false),
             }),
@@ -240,16 +252,24 @@ impl HubHandle {
             content,
             received_at: Instant::now(),
             reply_to,
+            permit: None,
         });
         outcome.await.unwrap_or_else(|_| Err(unknown()))
     }
 
     /// Ends every socket of a session on this node.
     pub fn end_session(&self, session: SessionId) {
+        self.shared.ended.insert(session, ());
         let target = Target::Session(session);
         self.shared
             .workers
             .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
+    }
+
+    /// Whether a session was ended a moment ago: a handshake that found it valid may not have
+    /// been finished then.
+    fn has_ended(&self, session: SessionId) -> bool {
+        self.shared.ended.contains_key(&session)
     }
 
     /// Who is in a room now, on this node.

@@ -104,6 +104,15 @@ impl Sessions {
         }))
     }
 
+    /// Until when a session lasts now, by Postgres's clock; none if it was ended, has expired or
+    /// its user is not active. For a socket that is open when the end it knows of comes near:
+    /// being connected is a use, so this slides the session. It must be called before that end;
+    /// afterwards there is nothing left to slide unless another use has moved it.
+    pub async fn check(&self, id: SessionId) -> Result<Option<Timestamp>, StoreError> {
+        let conn = self.store.get().await?;
+        store::sessions::check(&conn, id, self.ttl_s).await
+    }
+
     /// Ends a session. Its sockets and tickets are the caller's to end.
     pub async fn end(&self, id: SessionId) -> Result<(), StoreError> {
         let conn = self.store.get().await?;

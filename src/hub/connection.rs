@@ -66,8 +66,15 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             .table
             .borrow_mut()
             .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    if let Some(identity) = opening.identity {
+        attachment.lasts_until(worker.second_of(identity.expires_at));
+    }
     worker.watch(&attachment);
     CONNECTIONS.inc();
+    // The handshake took its time: what was told meanwhile did not reach this connection.
+    if let Some(reason) = too_late(hub, opening.identity) {
+        worker.close(&attachment, reason);
+    }
     let connection = Connection {
         decoder: Decoder::new(config.max_message_bytes),
         session: Session::new(SessionLimits {
@@ -87,6 +94,16 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         }
         connection
     });
+}
+
+/// Whether a connection comes too late: its node is going, or its session has just been ended.
+fn too_late(hub: &HubHandle, identity: Option<Identity>) -> Option<Disconnect> {
+    if hub.is_draining() {
+        return Some(Disconnect::Drain);
+    }
+    identity
+        .filter(|identity| hub.has_ended(identity.session_id))
+        .map(|_| Disconnect::SessionEnded)
 }
 
 /// The actor.
@@ -126,10 +143,7 @@ impl Connection {
         match self.attachment.outbox.read(&mut scratch) {
             Ok(0) => ctx.stop(),
             Ok(length) => {
-                let mut life = self.attachment.life.get();
-                life.heard = worker.now();
-                life.pinged = None;
-                self.attachment.life.set(life);
+                self.attachment.heard(worker.now());
                 self.decode(Input::new(&mut scratch[..length]), ctx);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -162,6 +176,8 @@ impl Connection {
             }
         }
         self.attachment.outbox.flush();
+        // Its own replies may have been more than it reads.
+        self.worker.note_closing(&self.attachment);
     }
 
     /// Of a connection that the hub is closing only the client's own close frame matters.
@@ -216,14 +232,17 @@ impl Connection {
         let mut life = attachment.life.get();
         life.commanded = now;
         attachment.life.set(life);
-        COMMANDS.with_label_values(&[request.command.name()]).inc();
         let situation = Situation {
             is_authenticated: attachment.identity.borrow().is_some(),
-            is_draining: self.worker.is_draining(),
+            is_draining: self.worker.hub.is_draining(),
+            is_leaving: attachment.is_leaving.get(),
             inflight: attachment.inflight.get(),
         };
         match self.session.admit(&request.command, situation) {
-            Admission::Run => self.command(request, ctx),
+            Admission::Run => {
+                COMMANDS.with_label_values(&[request.command.name()]).inc();
+                self.command(request, ctx)
+            }
             Admission::Refuse(refusal) => {
                 self.refuse(request.id.as_ref(), refusal);
                 Flow::Continue
@@ -242,6 +261,8 @@ impl Connection {
 
     /// Goes on with what was kept while a command waited.
     fn resume(&mut self, ctx: &mut Context<Self>) {
+        // While the command waited, nothing was read: its silence was ours.
+        self.attachment.heard(self.worker.now());
         self.decode(Input::empty(), ctx);
     }
 

@@ -4,6 +4,7 @@
 //! takes what has come in batches, hands the shared frames to the connections' outboxes, and then
 //! writes each outbox once.
 
+mod drain;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -96,6 +97,10 @@ struct Shared {
 struct Overflow {
     rooms: HashSet<RoomId>,
     connections: HashSet<ConnectionKey>,
+    /// Sessions that have ended.
+    sessions: HashSet<SessionId>,
+    /// The node is going.
+    drain: Option<u64>,
 }
 
 impl FanoutHandle {
@@ -123,6 +128,14 @@ impl FanoutHandle {
     /// Sends. Never waits: what is ephemeral is dropped when the inbox is full, who misses
     /// something durable will be told to resume.
     pub(crate) fn send(&self, message: FanoutMessage) {
+        // Ephemeral things get half of the inbox, so that they cannot crowd out what is durable.
+        let inbox = &self.shared.inbox;
+        if matches!(message, FanoutMessage::Broadcast(..))
+            && inbox.capacity() < inbox.max_capacity() / 2
+        {
+            EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
+            return;
+        }
         let Err(mpsc::error::TrySendError::Full(message)) = self.shared.inbox.try_send(message)
         else {
             return;
@@ -140,22 +153,35 @@ impl FanoutHandle {
             FanoutMessage::Subscribed(subscribed) => {
                 self.overflow_connection(subscribed.connection);
             }
-            // Asked for by an operator or a session's end, who can ask again.
-            FanoutMessage::Disconnect(..) | FanoutMessage::Drain { .. } => {
-                OVERFLOWS.with_label_values(&["fanout"]).inc();
+            FanoutMessage::Disconnect(Target::Connection(connection), _) => {
+                self.overflow_connection(connection);
+            }
+            FanoutMessage::Disconnect(Target::Session(session), _) => {
+                self.overflow(|missed| {
+                    missed.sessions.insert(session);
+                });
+            }
+            FanoutMessage::Drain { spread_ms } => {
+                self.overflow(|missed| missed.drain = Some(spread_ms));
             }
         }
     }
 
     fn overflow_room(&self, room_id: RoomId) {
-        OVERFLOWS.with_label_values(&["fanout"]).inc();
-        self.shared.overflow.lock().rooms.insert(room_id);
-        self.shared.has_overflowed.store(true, Ordering::Release);
+        self.overflow(|missed| {
+            missed.rooms.insert(room_id);
+        });
     }
 
     fn overflow_connection(&self, connection: ConnectionKey) {
+        self.overflow(|missed| {
+            missed.connections.insert(connection);
+        });
+    }
+
+    fn overflow(&self, note: impl FnOnce(&mut Overflow)) {
         OVERFLOWS.with_label_values(&["fanout"]).inc();
-        self.shared.overflow.lock().connections.insert(connection);
+        note(&mut self.shared.overflow.lock());
         self.shared.has_overflowed.store(true, Ordering::Release);
     }
 

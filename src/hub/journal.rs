@@ -112,16 +112,15 @@ impl Slot {
         self.up.load(Ordering::Relaxed) && !self.stalled.load(Ordering::Relaxed)
     }
 
-    fn submit(&self, entry: Entry) -> Result<(), (Box<Entry>, Refusal)> {
-        let entry = Box::new(entry);
+    fn submit(self: &Arc<Self>, entry: Entry) -> Result<(), (Box<Entry>, Refusal)> {
+        let mut entry = Box::new(entry);
         if !self.is_up() {
             return Err((entry, unavailable()));
         }
-        if self.queued.fetch_add(1, Ordering::Relaxed) >= self.queue_max {
-            self.settled(1);
+        entry.permit = Some(Permit::take(self));
+        if self.queued.load(Ordering::Relaxed) > self.queue_max {
             return Err((entry, overloaded()));
         }
-        JOURNAL_QUEUE.inc();
         let work = Work::Write(entry);
         let sent = match &*self.inbox.read() {
             Some(inbox) => inbox.try_send(work).map_err(|error| match error {
@@ -130,18 +129,30 @@ impl Slot {
             }),
             None => Err((work, unavailable())),
         };
-        sent.map_err(|(work, refusal)| {
-            self.settled(1);
-            JOURNAL_QUEUE.dec();
-            match work {
-                Work::Write(entry) => (entry, refusal),
-                Work::Flush(_) => unreachable!("an entry was sent"),
-            }
+        sent.map_err(|(work, refusal)| match work {
+            Work::Write(entry) => (entry, refusal),
+            Work::Flush(_) => unreachable!("an entry was sent"),
         })
     }
+}
 
-    fn settled(&self, entries: usize) {
-        self.queued.fetch_sub(entries, Ordering::Relaxed);
+/// An entry's place in the count of those that are not settled, given back when the entry goes,
+/// however it goes.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Slot>);
+
+impl Permit {
+    fn take(slot: &Arc<Slot>) -> Self {
+        slot.queued.fetch_add(1, Ordering::Relaxed);
+        JOURNAL_QUEUE.inc();
+        Self(Arc::clone(slot))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+        JOURNAL_QUEUE.dec();
     }
 }
 

@@ -7,7 +7,7 @@
 pub(crate) mod log;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,7 +15,7 @@ use actix::prelude::*;
 use self::log::{MemoryLimits, Replay, RoomLog};
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Subscribed};
-use crate::hub::metrics::{GAPS, OVERFLOWS};
+use crate::hub::metrics::{EPHEMERAL_DROPPED, GAPS, OVERFLOWS};
 use crate::hub::supervision::Guard;
 use crate::hub::supervisor::{Retire, SupervisorHandle};
 use crate::protocol::event::{Epoch, Event, Seq};
@@ -30,6 +30,9 @@ pub(crate) struct RoomHandle {
     /// The last event that is known to be committed: a message lost on the way to the actor is
     /// noticed by it.
     committed: Arc<AtomicU64>,
+    /// Ephemeral pushes in the mailbox: they get half of it.
+    broadcasts: Arc<AtomicUsize>,
+    broadcasts_max: usize,
 }
 
 impl RoomHandle {
@@ -40,6 +43,11 @@ impl RoomHandle {
     /// Whether the actor lives.
     pub(crate) fn is_alive(&self) -> bool {
         self.addr.connected()
+    }
+
+    /// Whether both are the same actor, and not one that was recreated.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.addr == other.addr
     }
 
     /// Whether this is the actor at that address.
@@ -70,7 +78,17 @@ impl RoomHandle {
 
     /// Sends something ephemeral to everyone in the room but one connection of one thread.
     pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
-        self.try_send(Broadcast { push, except });
+        if self.broadcasts.fetch_add(1, Ordering::Relaxed) >= self.broadcasts_max {
+            self.broadcasts.fetch_sub(1, Ordering::Relaxed);
+            EPHEMERAL_DROPPED.with_label_values(&["room"]).inc();
+            return;
+        }
+        let count = Counted(Arc::clone(&self.broadcasts));
+        self.try_send(Broadcast {
+            push,
+            except,
+            _count: count,
+        });
     }
 
     /// Asks for a subscription; the answer goes to the connection's thread, also when the room is
@@ -124,6 +142,17 @@ struct LookAgain;
 struct Broadcast {
     push: Arc<SharedPush>,
     except: Option<(usize, ConnectionKey)>,
+    _count: Counted,
+}
+
+/// One of those that are counted, for as long as it waits.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection wants the room's events.
@@ -194,6 +223,7 @@ pub(crate) struct Room {
     supervisor: SupervisorHandle,
     guard: Guard,
     committed: Arc<AtomicU64>,
+    broadcasts: Arc<AtomicUsize>,
     /// None until the head has been read.
     log: Option<RoomLog>,
     /// The threads with connections here, and how many each has.
@@ -214,6 +244,8 @@ impl Room {
     ) -> RoomHandle {
         let committed = Arc::new(AtomicU64::new(0));
         let shared = Arc::clone(&committed);
+        let broadcasts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&broadcasts);
         let addr = Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(settings.mailbox);
             Self {
@@ -223,6 +255,7 @@ impl Room {
                 supervisor,
                 guard,
                 committed: shared,
+                broadcasts: counted,
                 log: None,
                 workers: Vec::new(),
                 is_filling: false,
@@ -233,6 +266,8 @@ impl Room {
             id,
             addr,
             committed,
+            broadcasts,
+            broadcasts_max: settings.mailbox.div_ceil(2),
         }
     }
 
@@ -451,6 +486,8 @@ impl Handler<Ask> for Room {
                     id: self.id,
                     addr: ctx.address(),
                     committed: Arc::clone(&self.committed),
+                    broadcasts: Arc::clone(&self.broadcasts),
+                    broadcasts_max: self.settings.mailbox.div_ceil(2),
                 },
                 epoch,
                 head,

@@ -164,9 +164,6 @@ impl Hub {
         if let ActorId::Room(room_id) = down.id {
             self.parts.registry.remove(room_id, |room| !room.is_alive());
         }
-        if !down.panicked {
-            return;
-        }
         let kind = down.id.kind();
         ACTORS_DOWN.with_label_values(&[kind]).inc();
         tracing::error!(actor = ?down.id, "an actor ended unasked");

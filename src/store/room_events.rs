@@ -23,7 +23,12 @@ pub async fn head(store: &Store, room: RoomId) -> Result<Option<(Epoch, Seq)>, S
     )))
 }
 
-/// The events just after `seq`, ascending, at most `limit`.
+/// A page holds no more than the event that reaches so many bytes of data: a thousand long
+/// messages must not be in memory at once for one client.
+const PAGE_BYTES: i64 = 512 * 1024;
+
+/// The events just after `seq`, ascending, at most `limit` and about 512 KiB; at least one if
+/// there is one.
 pub async fn after(
     store: &Store,
     room: RoomId,
@@ -33,7 +38,7 @@ pub async fn after(
     let conn = store.get().await?;
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
     let rows = conn
-        .query(&AFTER, &[&room.0, &seq, &i64::from(limit)])
+        .query(&AFTER, &[&room.0, &seq, &i64::from(limit), &PAGE_BYTES])
         .await?;
     rows.iter().map(|row| read(room, row)).collect()
 }

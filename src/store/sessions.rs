@@ -9,6 +9,7 @@ use crate::protocol::id::{SessionId, UserId};
 const INSERT: Statement = statement!("sessions/insert");
 const BY_TOKEN: Statement = statement!("sessions/by_token");
 const TOUCH: Statement = statement!("sessions/touch");
+const CHECK: Statement = statement!("sessions/check");
 const DELETE: Statement = statement!("sessions/delete");
 const DELETE_BY_TOKEN: Statement = statement!("sessions/delete_by_token");
 const DELETE_EXPIRED: Statement = statement!("sessions/delete_expired");
@@ -68,6 +69,17 @@ pub async fn touch(
     ttl_s: u64,
 ) -> Result<Option<Timestamp>, StoreError> {
     let row = conn.query_opt(&TOUCH, &[&id.0, &(ttl_s as f64)]).await?;
+    Ok(row.map(|row| row.try_get("expires_at")).transpose()?)
+}
+
+/// Until when a session lasts that is in use now, which moves its end. None if it was ended, has
+/// expired or its user is not active.
+pub async fn check(
+    conn: &Conn,
+    id: SessionId,
+    ttl_s: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row = conn.query_opt(&CHECK, &[&id.0, &(ttl_s as f64)]).await?;
     Ok(row.map(|row| row.try_get("expires_at")).transpose()?)
 }
 

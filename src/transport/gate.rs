@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::auth::{Authenticator, Bucket, Limits, Subject};
-use crate::hub::connection::identity::{Authenticating, Demand, Gate, Identity};
+use crate::auth::{AuthError, Authenticator, Bucket, Limits, Subject};
+use crate::hub::connection::identity::{Authenticating, Checking, Demand, Gate, Identity};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::id::UserId;
+use crate::protocol::id::{SessionId, UserId};
 
 /// The hub's gate.
 pub struct AuthGate {
@@ -22,6 +22,13 @@ impl Gate for AuthGate {
             found
                 .map(|identity| known(&identity))
                 .map_err(|error| error.refusal())
+        })
+    }
+
+    fn check(&self, session: SessionId) -> Checking<'_> {
+        Box::pin(async move {
+            let checked = self.authenticator.sessions().check(session).await;
+            checked.map_err(|error| AuthError::from(error).refusal())
         })
     }
 

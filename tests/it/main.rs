@@ -19,6 +19,7 @@ mod embedded;
 mod foreign_client;
 mod harness;
 mod harness_itself;
+mod journal;
 mod layers;
 mod licences;
 mod migrations;

@@ -30,10 +30,10 @@ seen AS MATERIALIZED (
             AND NOT EXISTS (
                 SELECT FROM room_members AS o
                 WHERE o.room_id = i.room_id AND o.role = 'owner' AND o.user_id <> i.member_id
-            )
-            AND EXISTS (
-                SELECT FROM room_members AS o WHERE o.room_id = i.room_id AND o.user_id <> i.member_id
-            ) AS is_last_owner
+            ) AS is_last_owner,
+        NOT EXISTS (
+            SELECT FROM room_members AS o WHERE o.room_id = i.room_id AND o.user_id <> i.member_id
+        ) AS is_alone
     FROM input AS i
     LEFT JOIN locked AS l ON l.room_id = i.room_id
     LEFT JOIN room_heads AS h ON h.room_id = i.room_id
@@ -53,7 +53,7 @@ judged AS MATERIALIZED (
             WHEN change = 'joined' THEN CASE WHEN member_rank IS NULL THEN 'accepted' ELSE 'unchanged' END
             WHEN change = 'left' THEN CASE
                 WHEN member_rank IS NULL THEN 'unchanged'
-                WHEN is_last_owner THEN 'last_owner'
+                WHEN is_last_owner AND NOT is_alone THEN 'last_owner'
                 ELSE 'accepted'
             END
             WHEN actor_rank IS NULL THEN 'not_a_member'

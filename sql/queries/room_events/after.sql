@@ -1,8 +1,20 @@
--- A page of a room's log; the epoch comes with each row, because a log that was reset in between
--- must not be mixed with the one before.
-SELECT h.epoch, e.seq, e.kind, e.msg_no, e.id, e.user_id, e.data, e.created_at
+-- A page of a room's log: at most $3 events, and no more than the one that reaches $4 bytes of
+-- data. The epoch comes with each row, because a log that was reset in between must not be mixed
+-- with the one before.
+SELECT h.epoch, page.seq, page.kind, page.msg_no, page.id, page.user_id, page.data, page.created_at
 FROM room_heads AS h
-JOIN room_events AS e ON e.room_id = h.room_id
-WHERE h.room_id = $1 AND e.seq > $2
-ORDER BY e.seq
-LIMIT $3
+JOIN LATERAL (
+    SELECT
+        e.*,
+        sum(octet_length(e.data)) OVER (ORDER BY e.seq ROWS UNBOUNDED PRECEDING)
+            - octet_length(e.data) AS bytes_before
+    FROM (
+        SELECT seq, kind, msg_no, id, user_id, data, created_at
+        FROM room_events
+        WHERE room_id = h.room_id AND seq > $2
+        ORDER BY seq
+        LIMIT $3
+    ) AS e
+) AS page ON page.bytes_before < $4
+WHERE h.room_id = $1
+ORDER BY page.seq

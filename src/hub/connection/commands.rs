@@ -11,6 +11,7 @@ use crate::hub::encoded::Ephemeral;
 use crate::hub::fanout::ReplyAddress;
 use crate::hub::journal::entry::{Content, Entry, ReplyTo};
 use crate::hub::room_not_found;
+use crate::protocol::close::Disconnect;
 use crate::protocol::command::Command;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -227,6 +228,12 @@ impl Connection {
                 let mut life = this.attachment.life.get();
                 life.is_authenticated = true;
                 this.attachment.life.set(life);
+                let lasts_until = this.worker.second_of(identity.expires_at);
+                this.attachment.lasts_until(lasts_until);
+                if this.worker.hub.has_ended(identity.session_id) {
+                    let reason = Disconnect::SessionEnded;
+                    this.worker.close(&this.attachment, reason);
+                }
                 Ok(Reply::Authenticated {
                     user_id: identity.user_id,
                     expires_at: identity.expires_at,
@@ -259,6 +266,7 @@ impl Connection {
                 connection: self.attachment.key,
                 request: id,
             }),
+            permit: None,
         });
     }
 

@@ -32,11 +32,17 @@ pub enum Demand {
     Read,
 }
 
+/// What a look at a session answers, later: until when it lasts, none if it has ended.
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<Option<Timestamp>, Refusal>> + 'a>>;
+
 /// Who may come in and how much they may do. The hub asks; those who know passwords and limits
 /// answer.
 pub trait Gate: Send + Sync + 'static {
     /// Whose session a token is.
     fn authenticate(&self, token: String) -> Authenticating<'_>;
+
+    /// Whether a session whose end has come was prolonged.
+    fn check(&self, session: SessionId) -> Checking<'_>;
 
     /// Whether this user, at this address, may do this now.
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal>;

@@ -6,6 +6,7 @@
 //! first reads the log page by page and asks again from there, until memory does.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -116,7 +117,11 @@ impl Join {
             }
             match self.subscribe().await? {
                 JoinProgress::Live => return Ok(()),
-                JoinProgress::Behind { epoch, head } => self.replay_page(epoch, head).await?,
+                JoinProgress::Behind { epoch, head } => {
+                    attempts = 0;
+                    self.replay_page(epoch, head).await?;
+                    self.check_again().await?;
+                }
                 JoinProgress::Unavailable => {
                     attempts += 1;
                     if attempts >= ATTEMPTS {
@@ -125,20 +130,32 @@ impl Join {
                             "the room cannot be joined now; try again",
                         ));
                     }
-                    // The room may know of more than when the membership was checked.
-                    let room = RoomRef::Id(self.room_id);
-                    let access = self.worker.hub.member_access(&room, self.user_id).await?;
-                    self.checked_at = access.last_seq;
+                    self.check_again().await?;
                 }
             }
         }
     }
 
+    /// Checks the membership again: the room knows only the last departures, and the check must
+    /// not be older than those.
+    async fn check_again(&mut self) -> Result<(), Refusal> {
+        let room = RoomRef::Id(self.room_id);
+        let checking = self.worker.hub.member_access(&room, self.user_id);
+        let access = tokio::time::timeout(self.patience(), checking)
+            .await
+            .map_err(|_| timed_out())??;
+        self.checked_at = access.last_seq;
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.worker.hub.settings().websocket.command_timeout_ms)
+    }
+
     /// Asks the room.
     async fn subscribe(&self) -> Result<JoinProgress, Refusal> {
         let hub = &self.worker.hub;
-        let patience =
-            std::time::Duration::from_millis(hub.settings().websocket.command_timeout_ms);
+        let patience = self.patience();
         let room = tokio::time::timeout(patience, hub.room(self.room_id))
             .await
             .map_err(|_| timed_out())??;
@@ -180,7 +197,9 @@ impl Join {
     async fn replay_page(&mut self, epoch: Epoch, head: Seq) -> Result<(), Refusal> {
         let hub = self.worker.hub.clone();
         let since = self.position.unwrap_or(head);
-        let page = hub.events_after(self.room_id, since).await?;
+        let page = tokio::time::timeout(self.patience(), hub.events_after(self.room_id, since))
+            .await
+            .map_err(|_| timed_out())??;
         if !self.is_replied {
             let first = page.first().map_or(head + 1, |event| event.seq);
             let gap = (first > since + 1).then_some(Gap {
@@ -207,16 +226,24 @@ impl Join {
         };
         for event in page {
             let frame = SharedEvent::new(event, None).frame(self.attachment.format);
+            // A replay is paced by its reader: what does not fit waits for what is before it.
+            if !self.attachment.outbox.has_room(frame.len()) {
+                self.taken().await;
+            }
             self.attachment.outbox.push(frame, Class::Durable);
         }
         self.position = Some(last);
         // The next page is read when this one has been taken, so that a slow reader of a long
         // replay costs no memory.
+        self.taken().await;
+        Ok(())
+    }
+
+    /// Waits until the client has taken what it was sent. That counts as being heard of: while a
+    /// join is under way nothing is read.
+    async fn taken(&self) {
         self.attachment.outbox.flush();
         self.attachment.outbox.drained().await;
-        let mut life = self.attachment.life.get();
-        life.heard = self.worker.now();
-        self.attachment.life.set(life);
-        Ok(())
+        self.attachment.heard(self.worker.now());
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Liveness {
     pub(crate) closing: Option<Second>,
     /// It has shown credentials.
     pub(crate) is_authenticated: bool,
+    /// When its session ends, as far as is known.
+    pub(crate) expires: Option<Second>,
 }
 
 /// What to do about a connection now.
@@ -58,6 +60,8 @@ pub(crate) enum Care {
     LookAgain(Second),
     /// Send a ping.
     Ping,
+    /// Its session may have ended.
+    CheckSession,
     /// Begin to close it.
     Close(Disconnect),
     /// End the socket.
@@ -74,6 +78,7 @@ impl Liveness {
             pinged: None,
             closing: None,
             is_authenticated,
+            expires: None,
         }
     }
 
@@ -101,6 +106,9 @@ impl Liveness {
             && due(self.commanded.saturating_add(timeouts.idle))
         {
             return Care::Close(Disconnect::Idle);
+        }
+        if self.expires.is_some_and(&mut due) {
+            return Care::CheckSession;
         }
         match self.pinged {
             Some(pinged) => {
@@ -154,6 +162,16 @@ mod tests {
         life.closing = Some(45);
         assert_eq!(life.care(46, true, &TIMEOUTS), Care::LookAgain(47));
         assert_eq!(life.care(47, true, &TIMEOUTS), Care::Shut);
+    }
+
+    #[test]
+    fn a_session_is_looked_at_when_its_end_has_come() {
+        let mut life = Liveness::new(0, true);
+        life.expires = Some(20);
+        assert_eq!(life.care(19, true, &TIMEOUTS), Care::LookAgain(20));
+        assert_eq!(life.care(20, true, &TIMEOUTS), Care::CheckSession);
+        life.expires = Some(500);
+        assert_eq!(life.care(21, true, &TIMEOUTS), Care::LookAgain(25));
     }
 
     #[test]

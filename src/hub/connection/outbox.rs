@@ -109,6 +109,12 @@ impl Outbox {
         Pushed::Queued
     }
 
+    /// Whether a durable frame of this many bytes would be taken now.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let queue = self.queue.borrow();
+        queue.frames.is_empty() || queue.bytes + bytes <= self.limits.max_bytes
+    }
+
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
     /// what waits: it has to resume anyway.
     pub(crate) fn close(&self, reason: Disconnect) {

@@ -35,6 +35,8 @@ pub(crate) struct Situation {
     pub(crate) is_authenticated: bool,
     /// The node is telling its clients to move.
     pub(crate) is_draining: bool,
+    /// It is this connection's turn to move.
+    pub(crate) is_leaving: bool,
     /// Publishes on their way.
     pub(crate) inflight: usize,
 }
@@ -74,11 +76,11 @@ impl Session {
                 "send auth.refresh with a session's token first",
             ));
         }
+        if now.is_leaving {
+            return Admission::Refuse(going());
+        }
         match command {
-            Command::Join { .. } if now.is_draining => Admission::Refuse(Refusal::new(
-                ErrorCode::Unavailable,
-                "this node is shutting down; reconnect to another",
-            )),
+            Command::Join { .. } if now.is_draining => Admission::Refuse(going()),
             Command::Publish { .. } | Command::Emit { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
@@ -87,6 +89,13 @@ impl Session {
             _ => Admission::Run,
         }
     }
+}
+
+fn going() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unavailable,
+        "this node is shutting down; reconnect to another",
+    )
 }
 
 /// Whether a connection that is in `rooms` rooms may join one more.
@@ -108,6 +117,7 @@ mod tests {
     const CALM: Situation = Situation {
         is_authenticated: true,
         is_draining: false,
+        is_leaving: false,
         inflight: 0,
     };
 
@@ -187,6 +197,11 @@ mod tests {
         };
         assert_eq!(code(&join(), draining), Some(ErrorCode::Unavailable));
         assert_eq!(admit(&publish(), draining), Admission::Run);
+        let leaving = Situation {
+            is_leaving: true,
+            ..draining
+        };
+        assert_eq!(code(&publish(), leaving), Some(ErrorCode::Unavailable));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use crate::hub::connection::identity::Identity;
-use crate::hub::connection::liveness::Liveness;
+use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
 use crate::hub::encoded::WireFormat;
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED};
@@ -17,7 +17,7 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, UserId};
+use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
@@ -44,6 +44,8 @@ pub(crate) struct Attachment {
     answered: RefCell<Option<oneshot::Sender<()>>>,
     /// The join that is under way.
     pub(crate) joining: RefCell<Option<Joining>>,
+    /// The node is going, and so is this connection: it gives no new commands.
+    pub(crate) is_leaving: Cell<bool>,
     rooms: RefCell<Vec<Joined>>,
     is_dirty: Cell<bool>,
 }
@@ -132,6 +134,7 @@ impl Table {
             inflight: Cell::new(0),
             answered: RefCell::new(None),
             joining: RefCell::new(None),
+            is_leaving: Cell::new(false),
             rooms: RefCell::default(),
             is_dirty: Cell::new(false),
         });
@@ -326,6 +329,18 @@ impl Attachment {
         self.identity.borrow().as_ref().map(|one| one.user_id)
     }
 
+    /// In which session, once it has said so.
+    pub(crate) fn session_id(&self) -> Option<SessionId> {
+        self.identity.borrow().as_ref().map(|one| one.session_id)
+    }
+
+    /// Its session is known to last until then.
+    pub(crate) fn lasts_until(&self, expires: Second) {
+        let mut life = self.life.get();
+        life.expires = Some(expires);
+        self.life.set(life);
+    }
+
     /// Whether it is in a room.
     pub(crate) fn is_in(&self, room_id: RoomId) -> bool {
         self.rooms.borrow().iter().any(|one| one.room_id == room_id)
@@ -341,6 +356,14 @@ impl Attachment {
         if let Some(frame) = self.format.reply(request, result) {
             self.outbox.push(frame, Class::Durable);
         }
+    }
+
+    /// Something came from the connection, or was taken by it.
+    pub(crate) fn heard(&self, now: Second) {
+        let mut life = self.life.get();
+        life.heard = now;
+        life.pinged = None;
+        self.life.set(life);
     }
 
     /// One of the publishes on their way is answered.

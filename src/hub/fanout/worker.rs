@@ -1,12 +1,13 @@
 //! What a worker thread has for its connections, and the actor that serves them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use super::drain;
 use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
 use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
@@ -28,6 +29,9 @@ const INBOX_BATCH: usize = 256;
 /// How many connections are written to before the thread does something else.
 const FLUSH_CHUNK: usize = 256;
 
+/// A session whose end cannot be looked up is tried again after this, seconds.
+const SESSION_CHECK: Second = 30;
+
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -40,7 +44,6 @@ pub(crate) struct Worker {
     wheel: RefCell<Wheel<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
-    is_draining: Cell<bool>,
 }
 
 thread_local! {
@@ -71,7 +74,6 @@ impl Worker {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             wheel: RefCell::new(Wheel::new()),
             started: Instant::now(),
-            is_draining: Cell::new(false),
         });
         Fanout {
             worker: Rc::clone(&worker),
@@ -85,11 +87,6 @@ impl Worker {
     /// The worker's clock.
     pub(crate) fn now(&self) -> Second {
         Second::try_from(self.started.elapsed().as_secs()).unwrap_or(Second::MAX)
-    }
-
-    /// Whether connections are being told to move.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.get()
     }
 
     /// Looks after a connection from now on.
@@ -111,7 +108,7 @@ impl Worker {
     }
 
     /// Counts a connection that is closing and limits the time that this may take.
-    fn note_closing(&self, attachment: &Attachment) {
+    pub(crate) fn note_closing(&self, attachment: &Attachment) {
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -184,6 +181,17 @@ impl Worker {
             return;
         };
         let room_id = room.id();
+        let is_recreated = {
+            let table = self.table.borrow();
+            table
+                .room(room_id)
+                .is_some_and(|known| !known.is_same(&room))
+        };
+        if is_recreated {
+            // Those who are here belong to an actor that was lost, and what it had not delivered
+            // to them is lost with it.
+            self.resync(room_id);
+        }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
@@ -228,6 +236,8 @@ impl Worker {
     fn resync(&self, room_id: RoomId) {
         let connections = self.table.borrow().in_room(room_id);
         for attachment in connections {
+            // Out of the room at once: it may be joined anew before they have gone.
+            self.unsubscribe(&attachment, room_id);
             self.close(&attachment, Disconnect::Resync);
         }
     }
@@ -249,8 +259,36 @@ impl Worker {
         }
     }
 
+    /// Finds out whether a session lasts longer than its connection knows, and closes the
+    /// connection if it does not.
+    fn check_session(self: &Rc<Self>, attachment: &Rc<Attachment>) {
+        let Some(session) = attachment.session_id() else {
+            return;
+        };
+        let (worker, key) = (Rc::clone(self), attachment.key);
+        actix_rt::spawn(async move {
+            let checked = worker.hub.gate().check(session).await;
+            let Some(attachment) = worker.table.borrow().get(key) else {
+                return;
+            };
+            match checked {
+                Ok(Some(expires_at)) => attachment.lasts_until(worker.second_of(expires_at)),
+                Ok(None) => worker.close(&attachment, Disconnect::SessionEnded),
+                // It is looked at again soon.
+                Err(refusal) => tracing::debug!(%refusal, "a session cannot be checked"),
+            }
+        });
+    }
+
+    /// A time as the worker's clock will show it.
+    pub(crate) fn second_of(&self, time: jiff::Timestamp) -> Second {
+        let ahead_s = time.as_second() - jiff::Timestamp::now().as_second();
+        let ahead = Second::try_from(ahead_s.max(0)).unwrap_or(Second::MAX);
+        self.now().saturating_add(ahead)
+    }
+
     /// What is due for a connection.
-    fn care(&self, key: ConnectionKey) {
+    fn care(self: &Rc<Self>, key: ConnectionKey) {
         let Some(attachment) = self.table.borrow().get(key) else {
             return;
         };
@@ -266,6 +304,10 @@ impl Worker {
                     .push(websocket::encode::ping(&[]), Class::Durable);
                 attachment.outbox.flush();
                 now.saturating_add(self.timeouts.ping_timeout)
+            }
+            Care::CheckSession => {
+                self.check_session(&attachment);
+                now.saturating_add(SESSION_CHECK)
             }
             Care::Close(reason) => return self.close(&attachment, reason),
             Care::Shut => return attachment.outbox.shut(),
@@ -313,7 +355,7 @@ impl Fanout {
             }
             FanoutMessage::Resync(room_id) => worker.resync(room_id),
             FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
-            FanoutMessage::Drain { spread_ms } => drain(worker, spread_ms),
+            FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
     }
 
@@ -349,36 +391,6 @@ fn deliver(worker: &Worker, event: &SharedEvent) {
             attachment.user_id() == Some(*user_id)
         });
     }
-}
-
-/// Tells every connection to move, and closes them one after the other over the time given, so
-/// that they do not all come to the next node at once.
-fn drain(worker: &Rc<Worker>, spread_ms: u64) {
-    worker.is_draining.set(true);
-    let connections: Vec<_> = worker.table.borrow().all().cloned().collect();
-    let count = connections.len() as u64;
-    for (place, attachment) in connections.iter().enumerate() {
-        let cursor = worker
-            .table
-            .borrow()
-            .cursor(attachment, None)
-            .unwrap_or_default();
-        attachment.push(&Push::Drain {
-            after_ms: spread_ms * place as u64 / count.max(1),
-            cursor: &cursor,
-        });
-        attachment.outbox.flush();
-    }
-    let worker = Rc::clone(worker);
-    let moving = async move {
-        let begun = Instant::now();
-        for (place, attachment) in connections.iter().enumerate() {
-            let at = Duration::from_millis(spread_ms * place as u64 / count.max(1));
-            tokio::time::sleep(at.saturating_sub(begun.elapsed())).await;
-            worker.close(attachment, Disconnect::Drain);
-        }
-    };
-    actix_rt::spawn(moving);
 }
 
 impl Actor for Fanout {
@@ -427,6 +439,13 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
         if let Some(overflow) = self.worker.fanout.take_overflow() {
             for room_id in overflow.rooms {
                 self.worker.resync(room_id);
+            }
+            for session in overflow.sessions {
+                self.worker
+                    .disconnect(Target::Session(session), Disconnect::SessionEnded);
+            }
+            if let Some(spread_ms) = overflow.drain {
+                drain::start(&self.worker, spread_ms);
             }
             for connection in overflow.connections {
                 self.worker

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use super::Permit;
 use crate::hub::fanout::ReplyAddress;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) received_at: Instant,
     /// Whom to tell.
     pub(crate) reply_to: ReplyTo,
+    /// Its place in a writer's count, once it has one.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// What is done.

@@ -1,10 +1,11 @@
 //! The writer: an actor around the queue, with two lanes to Postgres.
 //!
 //! The *main* lane writes batch after batch. When a room's head is locked by somebody else, that
-//! room's entries go to the *patient* lane, which has a connection of its own and waits longer,
-//! while the main lane goes on with the other rooms.
+//! room's entries go to the *patient* lane, which has a connection of its own and tries it again
+//! and again, while the main lane goes on with the other rooms.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,21 +14,19 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use super::entry::{Committed, Content, Entry, unavailable};
+use super::entry::{Committed, Content, Entry, Outcome, unavailable};
 use super::flight::{Link, Place};
-use super::queue::{BatchLimits, Queue};
-use super::write::{Fate, Patience, Written, earlier_failed, write};
+use super::queue::{Batch, BatchLimits, Queue};
+use super::write::{Fate, Patience, Written, client_id_reused, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
 use crate::hub::delivery::Delivery;
-use crate::hub::metrics::{
-    JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES, JOURNAL_QUEUE,
-};
+use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES};
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::event::{Event, EventBody};
-use crate::protocol::id::RoomId;
-use crate::store::{SessionOptions, StoreError, connect_single};
+use crate::protocol::id::{RoomId, UserId};
+use crate::store::{Driver, SessionOptions, StoreError, connect_single};
 
 /// How many works are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -48,15 +47,25 @@ pub(crate) struct Writer {
     slot: Arc<Slot>,
     settings: WriterSettings,
     delivery: Delivery,
-    inbox: Option<mpsc::Receiver<Work>>,
+    inbox: Rc<RefCell<mpsc::Receiver<Work>>>,
     queue: Queue,
     main: Lane,
     patient: Lane,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Entries that share the fate of one with the same key that is on its way.
+    followers: HashMap<Key, Vec<Entry>>,
     /// Rooms with entries whose fate is unknown: when there is a connection again, they are to
     /// look whether their logs have them.
     unknown: HashSet<RoomId>,
     guard: Guard,
+}
+
+/// What tells a publish from others: room, sender and the sender's own key.
+type Key = (RoomId, UserId, Option<Box<str>>);
+
+fn key(entry: &Entry) -> Key {
+    let client_id = entry.content.client_id().map(Into::into);
+    (entry.room_id, entry.user_id, client_id)
 }
 
 /// One connection and what it is doing.
@@ -93,11 +102,12 @@ impl Writer {
             slot,
             settings,
             delivery,
-            inbox: Some(receiver),
+            inbox: Rc::new(RefCell::new(receiver)),
             queue: Queue::new(limits),
             main: Lane::default(),
             patient: Lane::default(),
             flushes: Vec::new(),
+            followers: HashMap::new(),
             unknown: HashSet::new(),
         }
     }
@@ -118,8 +128,8 @@ impl Writer {
             let longest = Duration::from_millis(settings.journal.reconnect_max_ms);
             let mut pause = first;
             loop {
-                match open_link(&settings, name).await {
-                    Ok(link) => return link,
+                match open_link(&settings).await {
+                    Ok(opened) => return opened,
                     Err(error) if pause == first => {
                         tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
                     }
@@ -131,30 +141,50 @@ impl Writer {
                 pause = (pause * 2).min(longest);
             }
         };
-        ctx.spawn(connecting.into_actor(self).map(move |link, this, ctx| {
-            tracing::debug!(writer = number, lane = ?name, "the journal is connected");
-            this.lane(name).link = Some(Rc::new(link));
-            if name == LaneName::Main {
-                this.slot.stalled.store(false, Ordering::Relaxed);
-                this.slot.up.store(true, Ordering::Relaxed);
-            }
-            this.delivery.look_again(this.unknown.drain());
-            this.advance(ctx);
-        }));
+        ctx.spawn(
+            connecting
+                .into_actor(self)
+                .map(move |(link, driver), this, ctx| {
+                    // A connection that ends while nothing is on its way is noticed at once.
+                    ctx.spawn(
+                        driver
+                            .into_actor(this)
+                            .map(|_, this, ctx| this.advance(ctx)),
+                    );
+                    tracing::debug!(writer = number, lane = ?name, "the journal is connected");
+                    this.lane(name).link = Some(Rc::new(link));
+                    if name == LaneName::Main {
+                        this.slot.stalled.store(false, Ordering::Relaxed);
+                        this.slot.up.store(true, Ordering::Relaxed);
+                    }
+                    this.delivery.look_again(this.unknown.drain());
+                    this.advance(ctx);
+                }),
+        );
     }
 
     /// Sends what can be sent.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        if self.main.link.as_ref().is_some_and(|link| link.is_closed()) && !self.main.busy {
-            self.lose_link(LaneName::Main, ctx);
+        for name in [LaneName::Main, LaneName::Patient] {
+            let lane = self.lane(name);
+            if !lane.busy && lane.link.as_ref().is_some_and(|link| link.is_closed()) {
+                self.lose_link(name, ctx);
+            }
         }
         if self.can_fly(LaneName::Main) {
-            let batch = self.queue.next_batch();
-            self.launch(LaneName::Main, batch, ctx);
+            let Batch { entries, followers } = self.queue.next_batch();
+            for follower in followers {
+                self.followers
+                    .entry(key(&follower))
+                    .or_default()
+                    .push(follower);
+            }
+            self.launch(LaneName::Main, entries, Instant::now(), ctx);
         }
-        if self.can_fly(LaneName::Patient) {
-            let batch = self.queue.next_patient_batch();
-            self.launch(LaneName::Patient, batch, ctx);
+        if self.can_fly(LaneName::Patient)
+            && let Some(held) = self.queue.next_patient()
+        {
+            self.launch(LaneName::Patient, held.entries, held.since, ctx);
         }
         if !self.flushes.is_empty()
             && self.queue.is_empty()
@@ -173,22 +203,30 @@ impl Writer {
         lane.link.is_some() && !lane.busy
     }
 
-    fn launch(&mut self, name: LaneName, batch: Vec<Entry>, ctx: &mut Context<Self>) {
+    /// Sends a batch whose heads may have been found locked at `since` for the first time.
+    fn launch(
+        &mut self,
+        name: LaneName,
+        batch: Vec<Entry>,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(link) = self.lane(name).link.clone() else {
             return;
         };
         if batch.is_empty() {
             return;
         }
-        JOURNAL_BATCH_EVENTS.observe(batch.len() as f64);
         self.lane(name).busy = true;
-        let rooms: Vec<RoomId> = batch.iter().map(|entry| entry.room_id).collect();
+        let tried_room = batch[0].room_id;
         let journal = &self.settings.journal;
         let stalled_after = Duration::from_millis(journal.stalled_after_ms);
         let timeout = Duration::from_millis(journal.flight_timeout_ms);
-        let patience = match name {
-            LaneName::Main => Patience::HandOver,
-            LaneName::Patient => Patience::GiveUp,
+        let patient_for = Duration::from_millis(journal.patient_lock_timeout_ms);
+        let patience = if name == LaneName::Patient && since.elapsed() >= patient_for {
+            Patience::GiveUp
+        } else {
+            Patience::HandOver
         };
         let slot = Arc::clone(&self.slot);
         let flight = async move {
@@ -218,19 +256,31 @@ impl Writer {
         };
         ctx.spawn(flight.into_actor(self).map(move |written, this, ctx| {
             this.lane(name).busy = false;
-            this.settle(written, name, ctx);
+            this.settle(written, name, since, ctx);
             if name == LaneName::Patient {
-                this.queue.release(rooms);
+                this.queue.release(tried_room);
             }
             this.advance(ctx);
         }));
     }
 
     /// Tells everyone what became of a batch.
-    fn settle(&mut self, written: Written, name: LaneName, ctx: &mut Context<Self>) {
+    fn settle(
+        &mut self,
+        written: Written,
+        name: LaneName,
+        since: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let mut held = Vec::new();
         let mut settled = Vec::with_capacity(written.settled.len());
         for (entry, fate) in written.settled {
+            if !matches!(fate, Fate::Held) && !self.followers.is_empty() {
+                for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
+                    let outcome = shared_fate(&entry, &fate, &follower);
+                    settled.push((follower, outcome, "duplicate"));
+                }
+            }
             match fate {
                 Fate::Held => held.push(entry),
                 Fate::Committed(place) => {
@@ -253,14 +303,20 @@ impl Writer {
                 }
             }
         }
+        // What was held is not written yet.
+        if !settled.is_empty() {
+            JOURNAL_BATCH_EVENTS.observe(settled.len() as f64);
+        }
         // The rooms have their events before anybody has an ack: both are after the commit.
         self.delivery.flush();
+        // What has come meanwhile counts as queued, too.
+        self.take_inbox();
         for (room, sender) in written.failed_senders {
             for entry in self.queue.take_later(room, sender) {
                 settled.push((entry, Err(earlier_failed()), "earlier_failed"));
             }
         }
-        self.queue.hold(held);
+        self.queue.hold(held, since);
         if written.link_lost {
             self.lose_link(name, ctx);
         }
@@ -273,19 +329,44 @@ impl Writer {
     /// that may be gone for long.
     fn lose_link(&mut self, name: LaneName, ctx: &mut Context<Self>) {
         self.lane(name).link = None;
-        if name == LaneName::Main {
-            self.slot.up.store(false, Ordering::Relaxed);
-            for entry in self.queue.take_all() {
-                self.answer(entry, Err(unavailable()), "unavailable");
+        let refused = match name {
+            LaneName::Main => {
+                self.slot.up.store(false, Ordering::Relaxed);
+                self.queue.take_all()
             }
+            LaneName::Patient => self.queue.take_patient(),
+        };
+        for entry in refused {
+            for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
+                self.answer(follower, Err(unavailable()), "unavailable");
+            }
+            self.answer(entry, Err(unavailable()), "unavailable");
         }
         self.connect(name, ctx);
     }
 
-    fn answer(&self, entry: Entry, outcome: super::entry::Outcome, label: &str) {
+    /// Takes one work into the queue.
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
+            Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
+            Work::Flush(done) => self.flushes.push(done),
+        }
+    }
+
+    /// Takes what is in the inbox at this moment.
+    fn take_inbox(&mut self) {
+        let mut works = Vec::new();
+        while let Ok(work) = self.inbox.borrow_mut().try_recv() {
+            works.push(work);
+        }
+        for work in works {
+            self.take(work);
+        }
+    }
+
+    fn answer(&self, entry: Entry, outcome: Outcome, label: &str) {
         JOURNAL_OUTCOMES.with_label_values(&[label]).inc();
-        JOURNAL_QUEUE.dec();
-        self.slot.settled(1);
         entry.reply_to.send(outcome);
     }
 }
@@ -294,15 +375,14 @@ impl Actor for Writer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(mut inbox) = self.inbox.take() {
-            let batches = futures_util::stream::poll_fn(move |cx| {
-                let mut batch = Vec::new();
-                inbox
-                    .poll_recv_many(cx, &mut batch, INBOX_BATCH)
-                    .map(|received| (received > 0).then_some(batch))
-            });
-            ctx.add_stream(batches);
-        }
+        let inbox = Rc::clone(&self.inbox);
+        ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
+            let mut batch = Vec::new();
+            inbox
+                .borrow_mut()
+                .poll_recv_many(cx, &mut batch, INBOX_BATCH)
+                .map(|received| (received > 0).then_some(batch))
+        }));
         self.connect(LaneName::Main, ctx);
         self.connect(LaneName::Patient, ctx);
     }
@@ -314,9 +394,7 @@ impl Actor for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // What is left is answered `unknown` as it is dropped; the counts must not keep it.
-        let left = self.slot.queued.swap(0, Ordering::Relaxed);
-        JOURNAL_QUEUE.sub(i64::try_from(left).unwrap_or_default());
+        // What is left is answered `unknown` as it is dropped.
         self.slot.up.store(false, Ordering::Relaxed);
     }
 }
@@ -324,22 +402,15 @@ impl Drop for Writer {
 impl StreamHandler<Vec<Work>> for Writer {
     fn handle(&mut self, batch: Vec<Work>, ctx: &mut Self::Context) {
         for work in batch {
-            match work {
-                Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
-                Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
-                Work::Flush(done) => self.flushes.push(done),
-            }
+            self.take(work);
         }
         self.advance(ctx);
     }
 }
 
-async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, LinkError> {
+async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkError> {
     let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
-    let lock_timeout = Duration::from_millis(match name {
-        LaneName::Main => settings.journal.lock_timeout_ms,
-        LaneName::Patient => settings.journal.patient_lock_timeout_ms,
-    });
+    let lock_timeout = Duration::from_millis(settings.journal.lock_timeout_ms);
     let opening = async {
         let options = SessionOptions {
             application_name: "hubbub-journal",
@@ -347,9 +418,8 @@ async fn open_link(settings: &WriterSettings, name: LaneName) -> Result<Link, Li
             ..settings.connect.clone()
         };
         let (client, driver) = connect_single(&settings.database_url, &options).await?;
-        // It ends with the client.
-        drop(driver);
-        Ok(Link::prepare(client, lock_timeout, timeout).await?)
+        let link = Link::prepare(client, lock_timeout, timeout).await?;
+        Ok((link, driver))
     };
     tokio::time::timeout(timeout, opening)
         .await
@@ -365,6 +435,22 @@ enum LinkError {
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]
     TimedOut,
+}
+
+/// What a follower is told when the entry that it follows is settled.
+fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
+    match fate {
+        Fate::Committed(place) | Fate::Known(Some(place)) => {
+            if first.content.fingerprint() == follower.content.fingerprint() {
+                Ok(Some(committed(place)))
+            } else {
+                Err(client_id_reused())
+            }
+        }
+        Fate::Known(None) => Ok(None),
+        Fate::Failed(refusal) => Err(refusal.clone()),
+        Fate::Held => Err(unavailable()),
+    }
 }
 
 fn committed(place: &Place) -> Committed {

@@ -19,7 +19,9 @@ pub(crate) struct Diff {
 /// The state of a presence shard.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    rooms: HashMap<RoomId, HashMap<UserId, usize>>,
+    /// For each user the connections in the room. A departure may overtake its arrival when a
+    /// mailbox is full: the count is then below zero for a moment.
+    rooms: HashMap<RoomId, HashMap<UserId, isize>>,
     /// For each room the users that came or went since the last diff, and whether they were here
     /// then: who comes and goes in between is not in the diff.
     changed: HashMap<RoomId, HashMap<UserId, bool>>,
@@ -28,28 +30,28 @@ pub(crate) struct Tracker {
 impl Tracker {
     /// A connection of a user has come into a room.
     pub(crate) fn arrive(&mut self, room: RoomId, user: UserId) {
-        let connections = self.rooms.entry(room).or_default().entry(user).or_default();
-        *connections += 1;
-        if *connections == 1 {
-            self.note(room, user, false);
-        }
+        self.count(room, user, 1);
     }
 
     /// A connection of a user has gone from a room.
     pub(crate) fn depart(&mut self, room: RoomId, user: UserId) {
-        let Some(users) = self.rooms.get_mut(&room) else {
-            return;
-        };
-        let Some(connections) = users.get_mut(&user) else {
-            return;
-        };
-        *connections -= 1;
+        self.count(room, user, -1);
+    }
+
+    fn count(&mut self, room: RoomId, user: UserId, change: isize) {
+        let users = self.rooms.entry(room).or_default();
+        let connections = users.entry(user).or_default();
+        let was_here = *connections > 0;
+        *connections += change;
+        let is_here = *connections > 0;
         if *connections == 0 {
             users.remove(&user);
-            if users.is_empty() {
-                self.rooms.remove(&room);
-            }
-            self.note(room, user, true);
+        }
+        if users.is_empty() {
+            self.rooms.remove(&room);
+        }
+        if was_here != is_here {
+            self.note(room, user, was_here);
         }
     }
 
@@ -70,7 +72,7 @@ impl Tracker {
             .into_iter()
             .filter_map(|(room_id, users)| {
                 let here = self.rooms.get(&room_id);
-                let is_here = |user: &UserId| here.is_some_and(|here| here.contains_key(user));
+                let is_here = |user: &UserId| here.is_some_and(|here| here.get(user) > Some(&0));
                 let (mut joins, mut leaves) = (Vec::new(), Vec::new());
                 for (user, was_here) in users {
                     match (was_here, is_here(&user)) {
@@ -79,7 +81,7 @@ impl Tracker {
                         _ => {}
                     }
                 }
-                let count = here.map_or(0, HashMap::len) as u64;
+                let count = here.map_or(0, present);
                 let is_empty = joins.is_empty() && leaves.is_empty();
                 (!is_empty).then_some(Diff {
                     room_id,
@@ -96,10 +98,19 @@ impl Tracker {
         let Some(users) = self.rooms.get(&room) else {
             return (0, Vec::new());
         };
-        let mut some: Vec<_> = users.keys().copied().take(max).collect();
+        let here = users.iter().filter(|(_, connections)| **connections > 0);
+        let mut some: Vec<_> = here.map(|(user, _)| *user).take(max).collect();
         some.sort_unstable();
-        (users.len() as u64, some)
+        (present(users), some)
     }
+}
+
+/// How many are here.
+fn present(users: &HashMap<UserId, isize>) -> u64 {
+    users
+        .values()
+        .filter(|connections| **connections > 0)
+        .count() as u64
 }
 
 #[cfg(test)]
@@ -140,8 +151,17 @@ mod tests {
         tracker.arrive(room, user);
         tracker.depart(room, user);
         assert!(tracker.take_diffs().is_empty());
+    }
+
+    #[test]
+    fn a_departure_that_overtakes_its_arrival_leaves_nothing() {
+        let (room, user) = (RoomId::generate(), UserId::generate());
+        let mut tracker = Tracker::default();
         tracker.depart(room, user);
-        assert!(!tracker.has_changes(), "a stranger's departure is nothing");
+        assert_eq!(tracker.who(room, 10), (0, vec![]));
+        tracker.arrive(room, user);
+        assert!(tracker.rooms.is_empty());
+        assert!(!tracker.has_changes());
     }
 
     proptest! {
