@@ -30,10 +30,10 @@ seen AS MATERIALIZED (
             AND NOT EXISTS (
                 SELECT FROM room_members AS o
                 WHERE o.room_id = i.room_id AND o.role = 'owner' AND o.user_id <> i.member_id
-            )
-            AND EXISTS (
-                SELECT FROM room_members AS o WHERE o.room_id = i.room_id AND o.user_id <> i.member_id
-            ) AS is_last_owner
+            ) AS is_last_owner,
+        EXISTS (
+            SELECT FROM room_members AS o WHERE o.room_id = i.room_id AND o.user_id <> i.member_id
+        ) AS has_others
     FROM input AS i
     LEFT JOIN locked AS l ON l.room_id = i.room_id
     LEFT JOIN room_heads AS h ON h.room_id = i.room_id
@@ -53,7 +53,8 @@ judged AS MATERIALIZED (
             WHEN change = 'joined' THEN CASE WHEN member_rank IS NULL THEN 'accepted' ELSE 'unchanged' END
             WHEN change = 'left' THEN CASE
                 WHEN member_rank IS NULL THEN 'unchanged'
-                WHEN is_last_owner THEN 'last_owner'
+                -- Who is alone may go: nobody is left who would want an owner.
+                WHEN is_last_owner AND has_others THEN 'last_owner'
                 ELSE 'accepted'
             END
             WHEN actor_rank IS NULL THEN 'not_a_member'
@@ -71,6 +72,7 @@ judged AS MATERIALIZED (
                 WHEN actor_rank < 3 THEN 'forbidden'
                 WHEN member_rank IS NULL THEN 'user_not_found'
                 WHEN member_rank = wanted_rank THEN 'unchanged'
+                -- Even alone: nobody could ever make an owner again.
                 WHEN is_last_owner THEN 'last_owner'
                 ELSE 'accepted'
             END
