@@ -1,18 +1,22 @@
 //! Listening: one port for REST and for upgrades.
 
+mod ending;
+
 use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_http::{HttpService, Request};
 use actix_server::Server;
-use actix_service::{ServiceFactory, fn_service, map_config};
+use actix_service::{Service as _, ServiceFactory, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 
 use super::Transport;
 use super::upgrade::upgrade;
+
+pub use ending::Ending;
 
 /// Listens on the configured address.
 pub fn bind(http: &crate::config::Http) -> io::Result<TcpListener> {
@@ -27,8 +31,13 @@ pub fn bind(http: &crate::config::Http) -> io::Result<TcpListener> {
 }
 
 /// Serves `app` and upgrades on a listener, on worker threads of its own. What `HttpServer` does
-/// inside, and the hook for upgrades.
-pub fn serve<F, T, B>(listener: TcpListener, transport: Transport, app: F) -> io::Result<Server>
+/// inside, and the hook for upgrades. Before the server is stopped its connections should be told
+/// to finish, and waited for, by the [`Ending`].
+pub fn serve<F, T, B>(
+    listener: TcpListener,
+    transport: Transport,
+    app: F,
+) -> io::Result<(Server, Ending)>
 where
     F: Fn() -> App<T> + Clone + Send + 'static,
     T: ServiceFactory<
@@ -48,18 +57,36 @@ where
     } else {
         http.workers
     };
-    // The server is stopped when the connections have been drained: what it still waits for are
-    // requests in the middle of their answers.
+    let ending = Ending::new();
+    let ended_by = ending.clone();
     let server = Server::build()
         .workers(workers)
         .backlog(http.backlog)
         .max_concurrent_connections(usize::MAX >> 1)
-        .shutdown_timeout(2)
+        // The waiting was done before, see `Ending`: this is for who comes at the last moment.
+        .shutdown_timeout(1)
         .disable_signals()
         .listen("http", listener, move || {
             let transport = transport.clone();
             let config = AppConfig::default();
+            let (told, opened, asked) = (ending.clone(), ending.clone(), ending.clone());
+            let app = apply_fn_factory(
+                map_config(app(), move |()| config.clone()),
+                move |request: Request, app| {
+                    let counted = asked.request();
+                    let answer = app.call(request);
+                    async move {
+                        let answer = answer.await;
+                        drop(counted);
+                        answer
+                    }
+                },
+            );
             HttpService::build()
+                .graceful_shutdown_signal(move || told.told())
+                .on_connect_ext(move |_, connection| {
+                    connection.insert(opened.connection());
+                })
                 .keep_alive(Duration::from_secs(http.keep_alive_s))
                 .client_request_timeout(Duration::from_millis(http.request_head_timeout_ms))
                 .client_disconnect_timeout(Duration::from_secs(1))
@@ -71,9 +98,9 @@ where
                         Ok::<(), actix_web::Error>(())
                     }
                 }))
-                .finish(map_config(app(), move |()| config.clone()))
+                .finish(app)
                 .tcp_auto_h2c()
         })?
         .run();
-    Ok(server)
+    Ok((server, ended_by))
 }
