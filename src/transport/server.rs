@@ -3,18 +3,21 @@
 mod ending;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
-
-use actix_http::{HttpService, Request};
-use actix_server::Server;
-use actix_service::{Service as _, ServiceFactory, apply_fn_factory, fn_service, map_config};
-use actix_web::App;
-use actix_web::body::MessageBody;
-use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 
 use super::Transport;
 use super::upgrade::upgrade;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request};
+use actix_rt::net::TcpStream;
+use actix_server::Server;
+use actix_service::{
+    Service as _, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::App;
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 
 pub use ending::Ending;
 
@@ -69,7 +72,9 @@ where
         .listen("http", listener, move || {
             let transport = transport.clone();
             let config = AppConfig::default();
-            let (told, opened, asked) = (ending.clone(), ending.clone(), ending.clone());
+            let (opening, told) = (ending.clone(), ending.clone());
+            let (opened, asked) = (ending.clone(), ending.clone());
+            let head_timeout = Duration::from_millis(http.request_head_timeout_ms);
             let app = apply_fn_factory(
                 map_config(app(), move |()| config.clone()),
                 move |request: Request, app| {
@@ -82,13 +87,13 @@ where
                     }
                 },
             );
-            HttpService::build()
+            let http_service = HttpService::build()
                 .graceful_shutdown_signal(move || told.told())
                 .on_connect_ext(move |_, connection| {
                     connection.insert(opened.connection());
                 })
                 .keep_alive(Duration::from_secs(http.keep_alive_s))
-                .client_request_timeout(Duration::from_millis(http.request_head_timeout_ms))
+                .client_request_timeout(head_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .local_addr(local)
                 .upgrade(fn_service(move |(request, framed): (Request, _)| {
@@ -98,9 +103,34 @@ where
                         Ok::<(), actix_web::Error>(())
                     }
                 }))
-                .finish(app)
-                .tcp_auto_h2c()
+                .finish(app);
+            fn_service(move |io| begin(io, opening.clone(), head_timeout)).and_then(http_service)
         })?
         .run();
     Ok((server, ended_by))
+}
+
+/// Finds out what a connection speaks. actix-http could do that by itself, but would wait for the
+/// first byte for ever, also when the connection is to finish.
+async fn begin(
+    io: TcpStream,
+    ending: Ending,
+    head_timeout: Duration,
+) -> Result<(TcpStream, Protocol, Option<SocketAddr>), DispatchError> {
+    // The beginning of the preface, RFC 9113 section 3.4.
+    const HTTP2: &[u8; 12] = b"PRI * HTTP/2";
+    let _counted = ending.connection();
+    let mut first = [0; HTTP2.len()];
+    tokio::select! {
+        peeked = io.peek(&mut first) => peeked?,
+        () = ending.told() => return Err(DispatchError::DisconnectTimeout),
+        () = tokio::time::sleep(head_timeout) => return Err(DispatchError::SlowRequestTimeout),
+    };
+    let protocol = if &first == HTTP2 {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
+    let peer = io.peer_addr().ok();
+    Ok((io, protocol, peer))
 }

@@ -2,7 +2,10 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
+use crate::harness::DEADLINE;
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
 use crate::harness::raw::RawPeer;
@@ -178,4 +181,17 @@ async fn a_body_in_chunks_is_limited_too() {
     let head = peer.read_head().await;
     assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
     ada.create_room("others-go-on").await;
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_is_cut_off() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__REQUEST_HEAD_TIMEOUT_MS", "200")
+        .set("HUBBUB__HTTP__KEEP_ALIVE_S", "3600");
+    let node = Node::start(options).await;
+    let peer = TcpStream::connect(&node.address).await;
+    let mut peer = peer.expect("a connection");
+    let read = tokio::time::timeout(DEADLINE, peer.read_u8()).await;
+    read.expect("the end").expect_err("no answer");
 }
