@@ -23,13 +23,17 @@ use crate::ops;
 use crate::ops::health::HealthState;
 use crate::store::embedded::{Cluster, FolderLock};
 use crate::store::{self, Store};
-use crate::transport::{self, AuthGate, Transport, server};
+use crate::transport::server::{self, Ending};
+use crate::transport::{self, AuthGate, Transport};
 
 /// Sessions that have expired are removed this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// And at most so many at a time.
 const SWEEP_MAX: u32 = 1000;
+
+/// Answers that are ready may take this long to be written, and idle connections to close.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// A running node.
 pub struct Node {
@@ -42,6 +46,7 @@ pub struct Node {
     store: Store,
     hub: HubHandle,
     server: ServerHandle,
+    ending: Ending,
     sweeper: JoinHandle<()>,
 }
 
@@ -124,7 +129,7 @@ impl Node {
             limits,
             config: Arc::clone(&config),
         });
-        let server = serve(listener, transport, state, health)?;
+        let (server, ending) = serve(listener, transport, state, health)?;
         tracing::info!(
             node = id,
             incarnation,
@@ -139,6 +144,7 @@ impl Node {
             store,
             hub,
             server,
+            ending,
             sweeper,
         })
     }
@@ -167,11 +173,16 @@ impl Node {
                 "the grace time is over; the rest is cut off"
             );
         }
-        self.server.stop(true).await;
-        let left = grace
-            .saturating_sub(begun.elapsed())
-            .max(Duration::from_secs(1));
-        if tokio::time::timeout(left, self.hub.flush()).await.is_err() {
+        let left = || {
+            grace
+                .saturating_sub(begun.elapsed())
+                .max(Duration::from_secs(1))
+        };
+        self.stop_server(left()).await;
+        if tokio::time::timeout(left(), self.hub.flush())
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 "the journal was not flushed in time; what it held was not acknowledged"
             );
@@ -185,6 +196,23 @@ impl Node {
         tracing::info!(ms = begun.elapsed().as_millis(), "stopped");
         Ok(())
     }
+
+    /// Stops the HTTP side. Requests that have come are answered, within the limit: who is
+    /// cut off does not know whether it was done.
+    async fn stop_server(&self, limit: Duration) {
+        let ending = &self.ending;
+        ending.finish();
+        let idle = || ending.requests() == 0 || ending.connections() == 0;
+        if !until(limit, idle).await {
+            tracing::warn!(
+                requests = ending.requests(),
+                "requests were not answered in time"
+            );
+        }
+        // Those of HTTP/2 stay open whatever they are told.
+        let closed = until(limit.min(LAST_ANSWERS), || ending.connections() == 0).await;
+        self.server.stop(closed).await;
+    }
 }
 
 /// Starts the server's threads.
@@ -193,7 +221,7 @@ fn serve(
     transport: Transport,
     state: Data<ApiState>,
     health: Data<HealthState>,
-) -> Result<ServerHandle, StartError> {
+) -> Result<(ServerHandle, Ending), StartError> {
     let app = move || {
         App::new()
             .app_data(health.clone())
@@ -209,10 +237,11 @@ fn serve(
             })
             .wrap(from_fn(api::edge))
     };
-    let server = transport::server::serve(listener, transport, app).map_err(StartError::Serve)?;
+    let (server, ending) =
+        transport::server::serve(listener, transport, app).map_err(StartError::Serve)?;
     let handle = server.handle();
     actix_rt::spawn(server);
-    Ok(handle)
+    Ok((handle, ending))
 }
 
 fn sweep_sessions(authenticator: Authenticator) -> JoinHandle<()> {

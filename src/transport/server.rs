@@ -1,18 +1,25 @@
 //! Listening: one port for REST and for upgrades.
 
+mod ending;
+
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_http::{HttpService, Request};
+use super::Transport;
+use super::upgrade::upgrade;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request};
+use actix_rt::net::TcpStream;
 use actix_server::Server;
-use actix_service::{ServiceFactory, fn_service, map_config};
+use actix_service::{
+    Service as _, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::App;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 
-use super::Transport;
-use super::upgrade::upgrade;
+pub use ending::Ending;
 
 /// Listens on the configured address.
 pub fn bind(http: &crate::config::Http) -> io::Result<TcpListener> {
@@ -27,8 +34,13 @@ pub fn bind(http: &crate::config::Http) -> io::Result<TcpListener> {
 }
 
 /// Serves `app` and upgrades on a listener, on worker threads of its own. What `HttpServer` does
-/// inside, and the hook for upgrades.
-pub fn serve<F, T, B>(listener: TcpListener, transport: Transport, app: F) -> io::Result<Server>
+/// inside, and the hook for upgrades. Before the server is stopped its connections should be told
+/// to finish, and waited for, by the [`Ending`].
+pub fn serve<F, T, B>(
+    listener: TcpListener,
+    transport: Transport,
+    app: F,
+) -> io::Result<(Server, Ending)>
 where
     F: Fn() -> App<T> + Clone + Send + 'static,
     T: ServiceFactory<
@@ -48,20 +60,40 @@ where
     } else {
         http.workers
     };
-    // The server is stopped when the connections have been drained: what it still waits for are
-    // requests in the middle of their answers.
+    let ending = Ending::new();
+    let ended_by = ending.clone();
     let server = Server::build()
         .workers(workers)
         .backlog(http.backlog)
         .max_concurrent_connections(usize::MAX >> 1)
-        .shutdown_timeout(2)
+        // The waiting was done before, see `Ending`: this is for who comes at the last moment.
+        .shutdown_timeout(1)
         .disable_signals()
         .listen("http", listener, move || {
             let transport = transport.clone();
             let config = AppConfig::default();
-            HttpService::build()
+            let (opening, told) = (ending.clone(), ending.clone());
+            let (opened, asked) = (ending.clone(), ending.clone());
+            let head_timeout = Duration::from_millis(http.request_head_timeout_ms);
+            let app = apply_fn_factory(
+                map_config(app(), move |()| config.clone()),
+                move |request: Request, app| {
+                    let counted = asked.request();
+                    let answer = app.call(request);
+                    async move {
+                        let answer = answer.await;
+                        drop(counted);
+                        answer
+                    }
+                },
+            );
+            let http_service = HttpService::build()
+                .graceful_shutdown_signal(move || told.told())
+                .on_connect_ext(move |_, connection| {
+                    connection.insert(opened.connection());
+                })
                 .keep_alive(Duration::from_secs(http.keep_alive_s))
-                .client_request_timeout(Duration::from_millis(http.request_head_timeout_ms))
+                .client_request_timeout(head_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .local_addr(local)
                 .upgrade(fn_service(move |(request, framed): (Request, _)| {
@@ -71,9 +103,34 @@ where
                         Ok::<(), actix_web::Error>(())
                     }
                 }))
-                .finish(map_config(app(), move |()| config.clone()))
-                .tcp_auto_h2c()
+                .finish(app);
+            fn_service(move |io| begin(io, opening.clone(), head_timeout)).and_then(http_service)
         })?
         .run();
-    Ok(server)
+    Ok((server, ended_by))
+}
+
+/// Finds out what a connection speaks. actix-http could do that by itself, but would wait for the
+/// first byte for ever, also when the connection is to finish.
+async fn begin(
+    io: TcpStream,
+    ending: Ending,
+    head_timeout: Duration,
+) -> Result<(TcpStream, Protocol, Option<SocketAddr>), DispatchError> {
+    // The beginning of the preface, RFC 9113 section 3.4.
+    const HTTP2: &[u8; 12] = b"PRI * HTTP/2";
+    let _counted = ending.connection();
+    let mut first = [0; HTTP2.len()];
+    tokio::select! {
+        peeked = io.peek(&mut first) => peeked?,
+        () = ending.told() => return Err(DispatchError::DisconnectTimeout),
+        () = tokio::time::sleep(head_timeout) => return Err(DispatchError::SlowRequestTimeout),
+    };
+    let protocol = if &first == HTTP2 {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
+    let peer = io.peer_addr().ok();
+    Ok((io, protocol, peer))
 }

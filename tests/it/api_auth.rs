@@ -2,6 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hubbub::auth::sessions::Sessions;
+use hubbub::config::Config;
+use hubbub::protocol::id::SessionId;
+use hubbub::store::Store;
 use serde_json::{Value, json};
 
 use crate::harness::node::{Node, NodeOptions};
@@ -389,4 +393,38 @@ async fn a_rush_of_logins_is_refused_beyond_the_queue() {
         "{answers:?}"
     );
     login(&node, "ada").await;
+}
+
+#[tokio::test]
+async fn a_session_in_use_lasts_until_it_is_ended_expires_or_its_user_goes() {
+    let (node, database) = Node::on_fresh_database().await;
+    register(&node, "ada").await;
+    let always = [("HUBBUB__DATABASE__REQUIRE_FSYNC", "false")];
+    let always = always.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_sources(None, always.into_iter()).expect("the settings are valid");
+    let store = Store::connect(&config.database, &database.url).await;
+    let sessions = Sessions::new(store.expect("a pool"), &config.auth);
+    let client = database.connect().await;
+    let execute = async |sql: &str| client.execute(sql, &[]).await.expect("it is done");
+    let row = client.query_one("SELECT id FROM sessions", &[]).await;
+    let id = SessionId(row.expect("a session").get(0));
+    let check = async || sessions.check(id).await.expect("an answer");
+
+    // Before its end it is moved, by the whole time to live.
+    execute("UPDATE sessions SET expires_at = now() + interval '30 s'").await;
+    let until = check().await.expect("it lasts");
+    let sql = "SELECT expires_at = last_seen_at + interval '1 day' AND expires_at = $1
+        FROM sessions";
+    let row = client.query_one(sql, &[&until]).await.expect("a session");
+    assert!(row.get::<_, bool>(0), "{until}");
+
+    execute("UPDATE users SET is_active = false").await;
+    assert_eq!(check().await, None);
+    execute("UPDATE users SET is_active = true").await;
+    assert!(check().await.is_some());
+    execute("UPDATE sessions SET expires_at = now()").await;
+    assert_eq!(check().await, None);
+    execute("UPDATE sessions SET expires_at = now() + interval '30 s'").await;
+    sessions.end(id).await.expect("it is ended");
+    assert_eq!(check().await, None);
 }

@@ -2,7 +2,10 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
+use crate::harness::DEADLINE;
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
 use crate::harness::raw::RawPeer;
@@ -178,4 +181,30 @@ async fn a_body_in_chunks_is_limited_too() {
     let head = peer.read_head().await;
     assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
     ada.create_room("others-go-on").await;
+}
+
+#[tokio::test]
+async fn who_does_not_ask_in_time_is_cut_off() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__REQUEST_HEAD_TIMEOUT_MS", "1000")
+        .set("HUBBUB__HTTP__KEEP_ALIVE_S", "3600");
+    let node = Node::start(options).await;
+    for said in ["", "G", "GET /health/live HTTP/1.1\r\nhost: x"] {
+        let peer = TcpStream::connect(&node.address).await;
+        let mut peer = peer.expect("a connection");
+        peer.write_all(said.as_bytes()).await.expect("it is read");
+        let mut answer = String::new();
+        let reading = peer.read_to_string(&mut answer);
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        read.expect("the end").expect("a text");
+        // Who has said nothing has asked nothing.
+        let status = answer.split("\r\n").next();
+        let expected = if said.is_empty() {
+            ""
+        } else {
+            "HTTP/1.1 408 Request Timeout"
+        };
+        assert_eq!(status, Some(expected), "{said:?}");
+    }
 }

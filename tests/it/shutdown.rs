@@ -1,6 +1,10 @@
 //! SIGTERM: clients are told, what was acknowledged is stored, the node ends by itself.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
@@ -167,4 +171,74 @@ async fn a_node_without_postgres_stops_as_well() {
     node.terminate();
     assert_eq!(socket.close_code().await.0, 4000);
     assert_eq!(node.wait_exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_in_flight_gets_its_answer() {
+    let (mut node, database) = draining_node("0").await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("general").await.id;
+    let mut holder = database.connect().await;
+    let transaction = holder.transaction().await.expect("a transaction");
+    transaction
+        .query_one("SELECT FROM room_heads FOR UPDATE", &[])
+        .await
+        .expect("the lock");
+    let posting = tokio::spawn({
+        let ada = ada.clone();
+        async move { ada.say(&room, "last words", "1").await }
+    });
+    let watcher = database.connect().await;
+    eventually("the commit waits for the room", async || {
+        let waiting = "SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let rows = watcher.query(waiting, &[]).await.expect("activity");
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    node.terminate();
+    // Longer than the server waits for answers that are ready.
+    let ended = node.wait_exit_within(Duration::from_secs(3)).await;
+    assert!(ended.is_none(), "it did not wait: {ended:?}");
+    transaction.rollback().await.expect("the lock is given up");
+    let answer = posting.await.expect("an answer");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(node.wait_exit().await.code(), Some(0));
+    let row = watcher.query_one("SELECT seq FROM messages", &[]).await;
+    let seq: i64 = row.expect("the message").get(0);
+    assert_eq!(answer.json()["seq"], seq);
+}
+
+#[tokio::test]
+async fn connections_without_a_request_hold_nothing_up() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__DRAIN_MS", "0")
+        .set("HUBBUB__HTTP__KEEP_ALIVE_S", "3600")
+        .set("HUBBUB__HTTP__REQUEST_HEAD_TIMEOUT_MS", "600000")
+        .set("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", "60000");
+    let mut node = Node::start(options).await;
+    // One that has asked something, one that has not yet, one that is in the middle, one of
+    // HTTP/2 (its preface, and an empty SETTINGS frame).
+    let asked = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut peers = Vec::new();
+    for (said, answers) in [
+        (asked, true),
+        ("", false),
+        ("GET /health/li", false),
+        (http2, true),
+    ] {
+        let peer = TcpStream::connect(&node.address).await;
+        let mut peer = peer.expect("a connection");
+        peer.write_all(said.as_bytes()).await.expect("it is read");
+        if answers {
+            let mut first = [0; 9];
+            peer.read_exact(&mut first).await.expect("an answer");
+        }
+        peers.push(peer);
+    }
+    node.terminate();
+    let status = node.wait_exit_within(DEADLINE).await;
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
 }
