@@ -42,7 +42,7 @@ struct ListMessages {
     before: Option<Seq>,
     /// The oldest messages after this `seq`.
     after: Option<Seq>,
-    /// At most this many.
+    /// At most this many. A page may be shorter than `limit`; go on while `next` is there.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
 }

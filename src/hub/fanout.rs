@@ -146,14 +146,12 @@ impl FanoutHandle {
             }
             FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
             FanoutMessage::Resync(room_id) => self.overflow_room(room_id),
-            FanoutMessage::Reply(connection, ..)
-            | FanoutMessage::NotSubscribed { connection, .. } => {
-                self.overflow_connection(connection);
-            }
             FanoutMessage::Subscribed(subscribed) => {
                 self.overflow_connection(subscribed.connection);
             }
-            FanoutMessage::Disconnect(Target::Connection(connection), _) => {
+            FanoutMessage::Reply(connection, ..)
+            | FanoutMessage::NotSubscribed { connection, .. }
+            | FanoutMessage::Disconnect(Target::Connection(connection), _) => {
                 self.overflow_connection(connection);
             }
             FanoutMessage::Disconnect(Target::Session(session), _) => {

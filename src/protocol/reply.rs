@@ -109,7 +109,7 @@ pub struct Emitted {
     pub created_at: Timestamp,
 }
 
-/// A page of messages, ascending.
+/// A page of messages, ascending. It may be shorter than `limit`: go on while `next` is there.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MessagePage {
     /// The messages.

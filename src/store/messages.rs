@@ -13,6 +13,11 @@ const NEWEST: Statement = statement!("messages/newest");
 const BEFORE: Statement = statement!("messages/before");
 const AFTER: Statement = statement!("messages/after");
 
+/// A page holds at most so many bytes of bodies, unless its only message is larger. A hundred
+/// messages of 64 KiB would be 39 MB of JSON if each character had to be escaped as six, held
+/// whole in memory for every reader; this is 3 MB, and 5 KiB for each of a hundred messages.
+const PAGE_BODY_BYTES: i64 = 512 * 1024;
+
 /// A page of a room's messages, with the room's head at the same moment. None if there is no
 /// such room. Whether the reader may read it is the caller's to check.
 pub async fn page(
@@ -21,16 +26,18 @@ pub async fn page(
     request: PageRequest,
 ) -> Result<Option<MessagePage>, StoreError> {
     let conn = store.get().await?;
-    // One more than asked for tells whether there is a next page.
-    let limit = i64::from(request.limit) + 1;
+    let limit = i64::from(request.limit);
+    let bytes = PAGE_BODY_BYTES;
     let rows = match request.anchor {
-        PageAnchor::Newest => conn.query(&NEWEST, &[&room.0, &limit]).await?,
+        PageAnchor::Newest => conn.query(&NEWEST, &[&room.0, &limit, &bytes]).await?,
         PageAnchor::Before(before) => {
-            conn.query(&BEFORE, &[&room.0, &limit, &seq::to_db(before)])
+            let before = seq::to_db(before);
+            conn.query(&BEFORE, &[&room.0, &limit, &bytes, &before])
                 .await?
         }
         PageAnchor::After(after) => {
-            conn.query(&AFTER, &[&room.0, &limit, &seq::to_db(after)])
+            let after = seq::to_db(after);
+            conn.query(&AFTER, &[&room.0, &limit, &bytes, &after])
                 .await?
         }
     };
@@ -41,28 +48,20 @@ pub async fn page(
     for row in &rows {
         messages.extend(message(row)?);
     }
-    let next = cut(&mut messages, request);
+    // None on a page without messages.
+    let found: Option<i64> = head.try_get("found")?;
+    let edge = match request.anchor {
+        PageAnchor::After(_) => messages.last(),
+        PageAnchor::Newest | PageAnchor::Before(_) => messages.first(),
+    };
+    let more = usize::try_from(found.unwrap_or(0)).is_ok_and(|found| found > messages.len());
+    let next = edge.filter(|_| more).map(|message| message.seq);
     Ok(Some(MessagePage {
         messages,
         epoch: Epoch(head.try_get("epoch")?),
         last_seq: seq::from_db(head.try_get("last_seq")?)?,
         next,
     }))
-}
-
-/// Takes off the message too many, if it is there, and says where the next page begins.
-fn cut(messages: &mut Vec<MessageView>, request: PageRequest) -> Option<u64> {
-    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    if messages.len() <= limit {
-        return None;
-    }
-    if let PageAnchor::After(_) = request.anchor {
-        messages.truncate(limit);
-        messages.last().map(|message| message.seq)
-    } else {
-        messages.drain(..messages.len() - limit);
-        messages.first().map(|message| message.seq)
-    }
 }
 
 /// A row of nulls is a page without messages.

@@ -177,6 +177,13 @@ async fn the_last_owner_stays_while_others_are_there() {
     assert_eq!(scene.roles().await.len(), 3);
     assert_eq!(leave(moderator, room).await.status, 204);
     assert_eq!(remove(owner, room, member).await.status, 204);
+    // Alone they may go, but not stay as a member: nobody could make an owner again.
+    for role in ["member", "moderator"] {
+        add(owner, room, owner, role)
+            .await
+            .problem(409, "last_owner");
+    }
+    assert_eq!(scene.roles().await, [("owner".into(), "owner".into())]);
     assert_eq!(leave(owner, room).await.status, 204);
     owner
         .get(&format!("/api/rooms/{}", room.id))

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
 use crate::harness::rest::{register, text};
+use crate::harness::socket::Socket;
 
 fn seqs(page: &Value) -> Vec<u64> {
     let messages = page["messages"].as_array().expect("messages");
@@ -83,6 +84,76 @@ async fn the_default_page_is_fifty_and_the_largest_a_hundred() {
         let path = format!("/api/rooms/general/messages?limit={limit}");
         let problem = ada.get(&path).await.problem(400, "invalid_request");
         assert_eq!(problem["errors"][0]["field"], "limit");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_large_messages_are_short_and_lose_none() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("general").await;
+    let body = "x".repeat(65_536);
+    for n in 1..=40 {
+        ada.say("general", &body, &format!("k{n}")).await.ok();
+    }
+    // 512 KiB are eight of them, and the limit counts if it is less.
+    assert_eq!(
+        seqs(&ada.page("general", "?limit=100").await),
+        [33, 34, 35, 36, 37, 38, 39, 40]
+    );
+    assert_eq!(seqs(&ada.page("general", "?limit=2").await), [39, 40]);
+    let mut socket = Socket::connect(&node, &ada).await;
+    socket.join(&room.id).await;
+    // Backwards from the newest page and from a position, and forwards.
+    for (start, onwards) in [(None, "before"), (Some(41), "before"), (Some(0), "after")] {
+        let (mut rest, mut ws) = (Vec::new(), Vec::new());
+        let mut position: Option<u64> = start;
+        loop {
+            let mut fields = json!({ "room": room.id, "limit": 100 });
+            let mut query = "?limit=100".to_owned();
+            if let Some(position) = position {
+                fields[onwards] = json!(position);
+                query = format!("?{onwards}={position}&limit=100");
+            }
+            let page = ada.page("general", &query).await;
+            let reply = socket.ok("history", fields).await;
+            assert_eq!(seqs(&reply), seqs(&page));
+            assert_eq!(reply["next"], page["next"]);
+            rest.extend(seqs(&page));
+            ws.push(seqs(&reply).len());
+            position = page["next"].as_u64();
+            if position.is_none() {
+                break;
+            }
+        }
+        rest.sort_unstable();
+        assert_eq!(rest, (1..=40).collect::<Vec<_>>(), "{start:?} {onwards}");
+        assert_eq!(ws, [8; 5], "{start:?} {onwards}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_larger_than_a_page_is_a_page() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url).set("HUBBUB__LIMITS__MESSAGE_BYTES", "786432");
+    let node = Node::start(options).await;
+    let ada = register(&node, "ada").await;
+    ada.create_room("general").await;
+    let large = "x".repeat(786_432);
+    for (n, body) in ["small", large.as_str(), "small"].iter().enumerate() {
+        ada.say("general", body, &format!("k{n}")).await.ok();
+    }
+    for (query, expected, next) in [
+        ("", 3, Some(3)),
+        ("?before=3", 2, Some(2)),
+        ("?before=2", 1, None),
+        ("?after=0", 1, Some(1)),
+        ("?after=1", 2, Some(2)),
+        ("?after=2", 3, None),
+    ] {
+        let page = ada.page("general", query).await;
+        assert_eq!(seqs(&page), [expected], "{query}");
+        assert_eq!(page["next"].as_u64(), next, "{query}");
     }
 }
 

@@ -1,7 +1,22 @@
-SELECT h.epoch, h.last_seq, m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at
+-- See newest.sql.
+SELECT
+    h.epoch, h.last_seq,
+    m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at, m.found
 FROM room_heads h
 LEFT JOIN LATERAL (
-    SELECT * FROM messages WHERE room_id = h.room_id AND seq > $3 ORDER BY seq LIMIT $2
+    SELECT *
+    FROM (
+        SELECT
+            *,
+            count(*) OVER () AS found,
+            row_number() OVER nearer AS place,
+            sum(octet_length(body)) OVER nearer AS bytes
+        FROM (
+            SELECT * FROM messages WHERE room_id = h.room_id AND seq > $4 ORDER BY seq LIMIT $2::bigint + 1
+        ) AS nearest
+        WINDOW nearer AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)
+    ) AS summed
+    WHERE place = 1 OR (place <= $2::bigint AND bytes <= $3::bigint)
 ) m ON true
 WHERE h.room_id = $1
 ORDER BY m.seq

@@ -1,8 +1,24 @@
--- The head and the page in one snapshot; a page without messages is one row of nulls.
-SELECT h.epoch, h.last_seq, m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at
+-- The head and the page in one snapshot; a page without messages is one row of nulls. The page ends
+-- at $2 messages or $3 bytes of bodies, but has at least one message. `found` is how many of the
+-- nearest $2 + 1 there are: more than the page holds if there is a next one.
+SELECT
+    h.epoch, h.last_seq,
+    m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at, m.found
 FROM room_heads h
 LEFT JOIN LATERAL (
-    SELECT * FROM messages WHERE room_id = h.room_id ORDER BY seq DESC LIMIT $2
+    SELECT *
+    FROM (
+        SELECT
+            *,
+            count(*) OVER () AS found,
+            row_number() OVER nearer AS place,
+            sum(octet_length(body)) OVER nearer AS bytes
+        FROM (
+            SELECT * FROM messages WHERE room_id = h.room_id ORDER BY seq DESC LIMIT $2::bigint + 1
+        ) AS nearest
+        WINDOW nearer AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING)
+    ) AS summed
+    WHERE place = 1 OR (place <= $2::bigint AND bytes <= $3::bigint)
 ) m ON true
 WHERE h.room_id = $1
 ORDER BY m.seq

@@ -52,16 +52,16 @@ pub(super) enum FlightError {
     #[error("a head is locked")]
     Locked,
     /// The database refuses something in the batch.
-    #[error("the database refuses the batch: {0}")]
+    #[error("the database refuses the batch")]
     Refused(#[source] tokio_postgres::Error),
     /// The batch cannot be written down.
     #[error("the batch cannot be encoded: {0}")]
     Encode(#[from] DataError),
     /// The database cannot do it now: shutting down, disk full, serialization failure.
-    #[error("the database cannot take the batch now: {0}")]
+    #[error("the database cannot take the batch now")]
     Unavailable(#[source] tokio_postgres::Error),
     /// The connection was lost: the commit may have happened.
-    #[error("the connection was lost: {0}")]
+    #[error("the connection was lost")]
     Lost(#[source] tokio_postgres::Error),
     /// No answer in time: the commit may have happened or may happen yet.
     #[error("no answer within the time-out")]

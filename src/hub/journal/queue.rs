@@ -195,9 +195,11 @@ impl RoomsOfBatch {
     fn admit(&mut self, entry: &Entry) -> Admission {
         let room = entry.room_id;
         if entry.content.is_membership() {
-            return match !self.appended.contains(&room) && self.changed.insert(room) {
-                true => Admission::Join,
-                false => Admission::Wait,
+            let is_alone = !self.appended.contains(&room) && self.changed.insert(room);
+            return if is_alone {
+                Admission::Join
+            } else {
+                Admission::Wait
             };
         }
         if self.changed.contains(&room) {

@@ -64,7 +64,10 @@ pub(super) async fn write(
                 parts.push((part, Locking::SkipLocked));
             }
             Err(FlightError::Refused(error)) if part.len() == 1 => {
-                tracing::warn!(%error, state = ?error.code(), "the database refuses an event");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the database refuses an event"
+                );
                 written.fail(part, &rejected());
             }
             Err(FlightError::Encode(error)) if part.len() == 1 => {
@@ -78,11 +81,19 @@ pub(super) async fn write(
                 parts.push((head, Locking::Wait));
             }
             Err(error @ (FlightError::Unavailable(_) | FlightError::Locked)) => {
-                tracing::warn!(%error, events = part.len(), "a batch was not stored");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    events = part.len(),
+                    "a batch was not stored"
+                );
                 written.fail(part, &unavailable());
             }
             Err(error @ (FlightError::Lost(_) | FlightError::TimedOut)) => {
-                tracing::warn!(%error, events = part.len(), "the fate of a batch is unknown");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    events = part.len(),
+                    "the fate of a batch is unknown"
+                );
                 written.fail(part, &unknown());
                 written.link_lost = true;
                 for (rest, _) in parts.drain(..).rev() {

@@ -131,7 +131,7 @@ impl Writer {
                 match open_link(&settings).await {
                     Ok(opened) => return opened,
                     Err(error) if pause == first => {
-                        tracing::warn!(writer = number, lane = ?name, %error, "the journal cannot connect, trying again");
+                        tracing::warn!(writer = number, lane = ?name, error = &error as &dyn std::error::Error, "the journal cannot connect, trying again");
                     }
                     Err(error) => {
                         tracing::debug!(writer = number, lane = ?name, %error, "still no connection");
@@ -321,7 +321,7 @@ impl Writer {
             self.lose_link(name, ctx);
         }
         for (entry, outcome, label) in settled {
-            self.answer(entry, outcome, label);
+            answer(entry, outcome, label);
         }
     }
 
@@ -338,9 +338,9 @@ impl Writer {
         };
         for entry in refused {
             for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
-                self.answer(follower, Err(unavailable()), "unavailable");
+                answer(follower, Err(unavailable()), "unavailable");
             }
-            self.answer(entry, Err(unavailable()), "unavailable");
+            answer(entry, Err(unavailable()), "unavailable");
         }
         self.connect(name, ctx);
     }
@@ -349,7 +349,7 @@ impl Writer {
     fn take(&mut self, work: Work) {
         match work {
             Work::Write(entry) if self.main.link.is_some() => self.queue.push(*entry),
-            Work::Write(entry) => self.answer(*entry, Err(unavailable()), "unavailable"),
+            Work::Write(entry) => answer(*entry, Err(unavailable()), "unavailable"),
             Work::Flush(done) => self.flushes.push(done),
         }
     }
@@ -364,11 +364,12 @@ impl Writer {
             self.take(work);
         }
     }
+}
 
-    fn answer(&self, entry: Entry, outcome: Outcome, label: &str) {
-        JOURNAL_OUTCOMES.with_label_values(&[label]).inc();
-        entry.reply_to.send(outcome);
-    }
+/// Tells what became of an entry.
+fn answer(entry: Entry, outcome: Outcome, label: &str) {
+    JOURNAL_OUTCOMES.with_label_values(&[label]).inc();
+    entry.reply_to.send(outcome);
 }
 
 impl Actor for Writer {
@@ -431,7 +432,7 @@ async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkErro
 enum LinkError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("preparing the journal's statements: {0}")]
+    #[error("preparing the journal's statements")]
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]
     TimedOut,
