@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use error::LoadError;
 
@@ -57,7 +58,7 @@ async fn main() -> ExitCode {
     // When interrupted, the measurement is dropped, and its processes and folders with it.
     let outcome = tokio::select! {
         outcome = publish::run(&options) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(LoadError::Interrupted),
+        error = interrupted() => Err(error),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,5 +66,16 @@ async fn main() -> ExitCode {
             eprintln!("{}", error.with_causes());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() -> LoadError {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            _ = terminated.recv() => LoadError::Interrupted,
+            _ = tokio::signal::ctrl_c() => LoadError::Interrupted,
+        },
+        Err(error) => LoadError::io("listening for SIGTERM")(error),
     }
 }

@@ -20,6 +20,7 @@ use std::task::Poll;
 
 use actix::prelude::*;
 use actix_rt::net::TcpStream;
+use bytes::Bytes;
 
 use self::identity::Identity;
 use self::liveness::Liveness;
@@ -36,11 +37,14 @@ use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
 
-/// A socket after its handshake, and what is known of who is at its other end.
+/// A socket whose handshake was accepted, and what is known of who is at its other end.
 #[derive(Debug)]
 pub struct Opening {
     /// The socket, without anything between it and the peer.
     pub socket: TcpStream,
+    /// The answer to the handshake. It is sent when the connection is registered: whoever has
+    /// read it is counted, and told when the node stops.
+    pub greeting: Bytes,
     /// What had been read from it beyond the handshake.
     pub read_ahead: Vec<u8>,
     /// The client's address.
@@ -71,6 +75,8 @@ pub fn open(hub: &HubHandle, opening: Opening) {
     }
     worker.watch(&attachment);
     CONNECTIONS.inc();
+    attachment.outbox.push(opening.greeting, Class::Durable);
+    attachment.outbox.flush();
     // The handshake took its time: what was told meanwhile did not reach this connection.
     if let Some(reason) = too_late(hub, opening.identity) {
         worker.close(&attachment, reason);

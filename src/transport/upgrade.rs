@@ -12,6 +12,7 @@ use actix_codec::Framed;
 use actix_http::header::{self, HeaderMap, HeaderName};
 use actix_http::{HttpMessage as _, Request, Version, h1};
 use actix_rt::net::TcpStream;
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Transport;
@@ -30,7 +31,7 @@ const PATH: &str = "/ws";
 /// Subprotocols that are spoken. A client that offers none speaks JSON.
 const SUBPROTOCOLS: &[&str] = &["hubbub.json.v1"];
 
-/// Writing the answer to a handshake may take this long.
+/// Writing the refusal of a handshake may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes the socket of a request for an upgrade.
@@ -43,19 +44,15 @@ pub(super) async fn upgrade(
     let judged = judge(&transport, &request, address).await;
     let parts = framed.into_parts();
     let mut socket = parts.io;
-    let answer = match &judged {
-        Ok((accepted, _)) => switching_protocols(accepted),
+    let (accepted, identity) = match judged {
+        Ok(judged) => judged,
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
-            error.answer()
+            // Whether the refusal arrives is the peer's matter.
+            let answer = error.answer();
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, socket.write_all(&answer)).await;
+            return;
         }
-    };
-    let answering = tokio::time::timeout(ANSWER_TIMEOUT, socket.write_all(&answer));
-    let answered = answering
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let (Ok(()), Ok((_, identity))) = (answered, judged) else {
-        return;
     };
     if let Err(error) = prepare(&socket, transport.websocket.send_buffer_bytes) {
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
@@ -64,6 +61,7 @@ pub(super) async fn upgrade(
     tracing::debug!(%address, user = ?identity.map(|it| it.user_id), "a WebSocket was opened");
     let opening = Opening {
         socket,
+        greeting: switching_protocols(&accepted),
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
@@ -157,7 +155,7 @@ fn ticket(query: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn switching_protocols(accepted: &Accepted) -> Vec<u8> {
+fn switching_protocols(accepted: &Accepted) -> Bytes {
     let mut answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n",
@@ -169,7 +167,7 @@ fn switching_protocols(accepted: &Accepted) -> Vec<u8> {
         answer.push_str("\r\n");
     }
     answer.push_str("\r\n");
-    answer.into_bytes()
+    answer.into()
 }
 
 /// Small frames leave at once, and the kernel holds no more for a peer that does not read than
