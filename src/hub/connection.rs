@@ -71,7 +71,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             .borrow_mut()
             .attach(outbox, WireFormat::NativeJson, opening.identity, life);
     if let Some(identity) = opening.identity {
-        attachment.lasts_until(worker.second_of(identity.expires_at));
+        attachment.check_session_at(worker.look_before(identity.expires_at));
     }
     worker.watch(&attachment);
     CONNECTIONS.inc();

@@ -228,8 +228,8 @@ impl Connection {
                 let mut life = this.attachment.life.get();
                 life.is_authenticated = true;
                 this.attachment.life.set(life);
-                let lasts_until = this.worker.second_of(identity.expires_at);
-                this.attachment.lasts_until(lasts_until);
+                let look_at = this.worker.look_before(identity.expires_at);
+                this.attachment.check_session_at(look_at);
                 if this.worker.hub.has_ended(identity.session_id) {
                     let reason = Disconnect::SessionEnded;
                     this.worker.close(&this.attachment, reason);

@@ -49,7 +49,7 @@ pub(crate) struct Liveness {
     pub(crate) closing: Option<Second>,
     /// It has shown credentials.
     pub(crate) is_authenticated: bool,
-    /// When its session ends, as far as is known.
+    /// When to look whether its session still lasts.
     pub(crate) expires: Option<Second>,
 }
 

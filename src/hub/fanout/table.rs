@@ -334,8 +334,8 @@ impl Attachment {
         self.identity.borrow().as_ref().map(|one| one.session_id)
     }
 
-    /// Its session is known to last until then.
-    pub(crate) fn lasts_until(&self, expires: Second) {
+    /// Its session is to be looked at then.
+    pub(crate) fn check_session_at(&self, expires: Second) {
         let mut life = self.life.get();
         life.expires = Some(expires);
         self.life.set(life);

@@ -32,6 +32,9 @@ const FLUSH_CHUNK: usize = 256;
 /// A session whose end cannot be looked up is tried again after this, seconds.
 const SESSION_CHECK: Second = 30;
 
+/// How long before its end a session is looked at, seconds: more than clocks differ.
+const SESSION_MARGIN: Second = 120;
+
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -272,7 +275,7 @@ impl Worker {
                 return;
             };
             match checked {
-                Ok(Some(expires_at)) => attachment.lasts_until(worker.second_of(expires_at)),
+                Ok(Some(expires_at)) => attachment.check_session_at(worker.look_before(expires_at)),
                 Ok(None) => worker.close(&attachment, Disconnect::SessionEnded),
                 // It is looked at again soon.
                 Err(refusal) => tracing::debug!(%refusal, "a session cannot be checked"),
@@ -280,11 +283,13 @@ impl Worker {
         });
     }
 
-    /// A time as the worker's clock will show it.
-    pub(crate) fn second_of(&self, time: jiff::Timestamp) -> Second {
-        let ahead_s = time.as_second() - jiff::Timestamp::now().as_second();
+    /// When to look at a session that ends at this time, by the worker's clock: a little before,
+    /// because being connected prolongs a session, and one that has ended cannot be prolonged.
+    pub(crate) fn look_before(&self, end: jiff::Timestamp) -> Second {
+        let ahead_s = end.as_second() - jiff::Timestamp::now().as_second();
         let ahead = Second::try_from(ahead_s.max(0)).unwrap_or(Second::MAX);
-        self.now().saturating_add(ahead)
+        let margin = (ahead / 2).min(SESSION_MARGIN);
+        self.now().saturating_add(ahead - margin)
     }
 
     /// What is due for a connection.
