@@ -311,8 +311,10 @@ impl Worker {
                 now.saturating_add(self.timeouts.ping_timeout)
             }
             Care::CheckSession => {
+                // Pings go on while the answer is waited for.
+                attachment.check_session_at(now.saturating_add(SESSION_CHECK));
                 self.check_session(&attachment);
-                now.saturating_add(SESSION_CHECK)
+                now
             }
             Care::Close(reason) => return self.close(&attachment, reason),
             Care::Shut => return attachment.outbox.shut(),
