@@ -10,6 +10,7 @@
 pub(crate) mod entry;
 mod flight;
 mod queue;
+mod settled;
 mod write;
 mod writer;
 

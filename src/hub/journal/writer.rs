@@ -14,17 +14,17 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use super::entry::{Committed, Content, Entry, Outcome, unavailable};
-use super::flight::{Link, Place};
+use super::entry::{Entry, Outcome, unavailable};
+use super::flight::Link;
 use super::queue::{Batch, BatchLimits, Queue};
-use super::write::{Fate, Patience, Written, client_id_reused, earlier_failed, write};
+use super::settled::{committed, event, shared_fate};
+use super::write::{Fate, Patience, Written, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
 use crate::hub::delivery::Delivery;
 use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES};
 use crate::hub::supervision::{ActorId, Guard};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::{RoomId, UserId};
 use crate::store::{Driver, SessionOptions, StoreError, connect_single};
 
@@ -436,66 +436,4 @@ enum LinkError {
     Prepare(#[from] tokio_postgres::Error),
     #[error("no connection within the time-out")]
     TimedOut,
-}
-
-/// What a follower is told when the entry that it follows is settled.
-fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
-    match fate {
-        Fate::Committed(place) | Fate::Known(Some(place)) => {
-            if first.content.fingerprint() == follower.content.fingerprint() {
-                Ok(Some(committed(place)))
-            } else {
-                Err(client_id_reused())
-            }
-        }
-        Fate::Known(None) => Ok(None),
-        Fate::Failed(refusal) => Err(refusal.clone()),
-        Fate::Held => Err(unavailable()),
-    }
-}
-
-fn committed(place: &Place) -> Committed {
-    Committed {
-        seq: place.seq,
-        msg_no: place.msg_no,
-        id: place.id,
-        created_at: place.created_at,
-    }
-}
-
-fn event(entry: &Entry, place: &Place) -> Event {
-    let body = match &entry.content {
-        Content::Message { body, client_id } => EventBody::Message {
-            msg_no: place.msg_no.unwrap_or_default(),
-            body: body.clone(),
-            client_id: client_id.clone(),
-        },
-        Content::Custom {
-            name,
-            data,
-            client_id,
-        } => EventBody::Custom {
-            name: name.clone(),
-            data: data.clone(),
-            client_id: client_id.clone(),
-        },
-        Content::Membership {
-            member_id,
-            change,
-            role,
-        } => EventBody::Membership {
-            user_id: *member_id,
-            change: *change,
-            role: *role,
-        },
-    };
-    Event {
-        room_id: entry.room_id,
-        epoch: place.epoch,
-        seq: place.seq,
-        id: place.id,
-        user_id: entry.user_id,
-        created_at: place.created_at,
-        body,
-    }
 }

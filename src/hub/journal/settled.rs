@@ -1,0 +1,68 @@
+//! What is told of an entry that is settled: to its sender, and to its room.
+
+use super::entry::{Committed, Content, Entry, Outcome, unavailable};
+use super::flight::Place;
+use super::write::{Fate, client_id_reused};
+use crate::protocol::event::{Event, EventBody};
+
+/// What a follower is told when the entry that it follows is settled.
+pub(super) fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
+    match fate {
+        Fate::Committed(place) | Fate::Known(Some(place)) => {
+            if first.content.fingerprint() == follower.content.fingerprint() {
+                Ok(Some(committed(place)))
+            } else {
+                Err(client_id_reused())
+            }
+        }
+        Fate::Known(None) => Ok(None),
+        Fate::Failed(refusal) => Err(refusal.clone()),
+        Fate::Held => Err(unavailable()),
+    }
+}
+
+pub(super) fn committed(place: &Place) -> Committed {
+    Committed {
+        seq: place.seq,
+        msg_no: place.msg_no,
+        id: place.id,
+        created_at: place.created_at,
+    }
+}
+
+pub(super) fn event(entry: &Entry, place: &Place) -> Event {
+    let body = match &entry.content {
+        Content::Message { body, client_id } => EventBody::Message {
+            msg_no: place.msg_no.unwrap_or_default(),
+            body: body.clone(),
+            client_id: client_id.clone(),
+        },
+        Content::Custom {
+            name,
+            data,
+            client_id,
+        } => EventBody::Custom {
+            name: name.clone(),
+            data: data.clone(),
+            client_id: client_id.clone(),
+        },
+        Content::Membership {
+            member_id,
+            change,
+            role,
+        } => EventBody::Membership {
+            user_id: *member_id,
+            change: *change,
+            role: *role,
+        },
+    };
+    Event {
+        room_id: entry.room_id,
+        epoch: place.epoch,
+        seq: place.seq,
+        id: place.id,
+        user_id: entry.user_id,
+        created_at: place.created_at,
+        body,
+    }
+}
