@@ -1,8 +1,9 @@
 //! Presence: who is in which room now, on this node. Rooms are spread over a few actors.
 //!
 //! What changes is told in diffs, gathered for a moment: a join costs its room one entry of a
-//! diff, whatever the room's size. When a shard is recreated after a panic it knows nobody until
-//! connections come and go again; nothing durable depends on it.
+//! diff, whatever the room's size. When a shard is recreated after a panic it
+//! does not know who was here, and counts them wrongly until the node restarts; nothing durable
+//! depends on it.
 
 mod tracker;
 
