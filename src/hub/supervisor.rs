@@ -167,16 +167,14 @@ impl Hub {
         let kind = down.id.kind();
         ACTORS_DOWN.with_label_values(&[kind]).inc();
         tracing::error!(actor = ?down.id, "an actor ended unasked");
-        if let ActorId::Room(room_id) = down.id {
-            // Its connections reconnect and resume, which starts it again from the log.
-            return self.parts.workers.send(|| FanoutMessage::Resync(room_id));
-        }
         let limits = self.parts.restarts;
         let intensity = self
             .intensities
             .entry(kind)
             .or_insert_with(|| Intensity::new(limits.max, limits.window));
-        if intensity.allow(Instant::now()) {
+        // A room costs nothing until somebody joins it again, and its connections must not wait.
+        let is_room = matches!(down.id, ActorId::Room(_));
+        if is_room || intensity.allow(Instant::now()) {
             self.restart(down.id);
         } else {
             tracing::error!(actor = ?down.id, "too many restarts; the next one waits");
@@ -186,8 +184,8 @@ impl Hub {
 
     fn restart(&self, id: ActorId) {
         match id {
-            // Started again by whoever joins it.
-            ActorId::Room(_) => {}
+            // Its connections reconnect and resume, which starts it again from the log.
+            ActorId::Room(room_id) => self.parts.workers.send(|| FanoutMessage::Resync(room_id)),
             ActorId::Presence(number) => self.start_presence(number),
             ActorId::Writer(number) => self.start_writer(number),
             ActorId::Bridge => self.start_bridge(),

@@ -17,6 +17,14 @@ use std::time::Duration;
 /// Far longer than anything waited for should take on a slow machine: only failures take it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How many rounds a test makes: `rounds`, and twenty times as many for `make test-long`.
+pub(crate) fn rounds(rounds: usize) -> usize {
+    if std::env::var_os("HUBBUB_TEST_LONG").is_some() {
+        return 20 * rounds;
+    }
+    rounds
+}
+
 /// Waits until `attempt` gives something. The clock of the machine is not the test's matter: the
 /// condition is, so the deadline is generous and `what` says what never happened.
 pub(crate) async fn eventually<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T

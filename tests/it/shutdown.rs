@@ -210,6 +210,36 @@ async fn a_request_in_flight_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn a_publish_in_flight_is_acknowledged_before_its_connection_is_closed() {
+    let (mut node, database) = draining_node("0").await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("general").await.id;
+    let mut socket = Socket::connect(&node, &ada).await;
+    socket.join(&room).await;
+    let mut holder = database.connect().await;
+    let transaction = holder.transaction().await.expect("a transaction");
+    transaction
+        .query_one("SELECT FROM room_heads FOR UPDATE", &[])
+        .await
+        .expect("the lock");
+    let fields = json!({ "room": room, "body": "last words", "client_id": "1" });
+    let id = socket.send_command("publish", fields.clone()).await;
+    // Answered in their order: the publish has been handed in.
+    let ping = socket.send_command("ping", json!({})).await;
+    socket.reply_to(ping).await.expect("a pong");
+    node.terminate();
+    socket.push("drain").await;
+    let refused = socket.send_command("publish", fields).await;
+    let reply = socket.reply_to(refused).await.expect("a refusal");
+    assert_eq!(reply["err"]["code"], "unavailable", "{reply}");
+    transaction.rollback().await.expect("the lock is given up");
+    let ack = socket.reply_to(id).await.expect("an ack");
+    assert_eq!(ack["ok"]["seq"], 1, "{ack}");
+    assert_eq!(socket.close_code().await.0, 4000);
+    assert_eq!(node.wait_exit().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn connections_without_a_request_hold_nothing_up() {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)

@@ -302,6 +302,33 @@ async fn a_volatile_event_passes_by_and_a_durable_one_stays() {
     assert_eq!(scene.ada.history(room).await, Vec::<Value>::new());
 }
 
+/// More than the room remembers, more than one page of the log, more than the outbox holds.
+#[tokio::test]
+async fn a_long_replay_is_paced_by_its_reader() {
+    const MESSAGES: u64 = 150;
+    let database = crate::harness::postgres::database().await;
+    let options = crate::harness::node::NodeOptions::on(&database.url)
+        .set("HUBBUB__HUB__ROOM_MEMORY_EVENTS", "2")
+        .set("HUBBUB__WEBSOCKET__MAX_MESSAGE_BYTES", "65536")
+        .set("HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES", "65536")
+        .set("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", "65536");
+    let node = Node::start(options).await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("general").await.id;
+    let mut writer = Socket::connect(&node, &ada).await;
+    let body = "x".repeat(6000);
+    for n in 1..=MESSAGES {
+        writer.publish(&room, &body, &n.to_string()).await;
+    }
+    let mut late = Socket::connect(&node, &ada).await;
+    let joined = late.ok("join", json!({ "room": room, "since": 0 })).await;
+    assert_eq!(joined["replayed"], MESSAGES);
+    writer.publish(&room, "live", "live").await;
+    for seq in 1..=MESSAGES + 1 {
+        assert_eq!(late.push("message").await["seq"], seq);
+    }
+}
+
 #[tokio::test]
 async fn who_left_hears_nothing_and_gets_it_all_on_coming_back() {
     let scene = scene().await;

@@ -39,7 +39,11 @@ pub(super) fn start(worker: &Rc<Worker>, spread_ms: u64) {
         let mut leaving = VecDeque::new();
         for (place, key) in keys.into_iter().enumerate() {
             let at = Duration::from_millis(after_ms(place));
-            tokio::time::sleep(at.saturating_sub(begun.elapsed())).await;
+            let wait = at.saturating_sub(begun.elapsed());
+            // Even a sleep of nothing takes until the timer's next tick.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             if let Some(attachment) = worker.table.borrow().get(key) {
                 attachment.is_leaving.set(true);
             }

@@ -10,6 +10,7 @@ use super::cluster::{Cluster, add, remove};
 use super::log::{verified, verify_history};
 use super::pipeline::{Publish, ack, burst, code};
 use crate::harness::rest::{Room, User};
+use crate::harness::rounds;
 use crate::harness::socket::Socket;
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn an_owner_who_is_alone_stays_owner() {
 
 /// Random changes by random people on random nodes; many are refused, none may fail.
 async fn change_memberships(people_at: Vec<[User; 5]>, rooms: [Room; 2], mut random: StdRng) {
-    for _ in 0..40 {
+    for _ in 0..rounds(40) {
         let people = &people_at[random.random_range(0..people_at.len())];
         // The first two are owners to begin with: it is mostly they who may change something.
         let actors = if random.random_bool(0.7) { 2 } else { 5 };

@@ -9,6 +9,7 @@ use super::cluster::{Cluster, add, remove};
 use super::log::verified;
 use super::pipeline::{Publish, code, send, seq};
 use crate::harness::rest::Room;
+use crate::harness::rounds;
 use crate::harness::socket::Socket;
 
 /// Removals, each under way while the member publishes.
@@ -35,7 +36,7 @@ async fn removed_while_publishing(is_private: bool, stranger: &str, status: u16)
     let owner_there = owner.at(&cluster.nodes[1]);
     let mut socket = cluster.socket(0, &member).await;
     let mut last_acks = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         let added = add(&owner_there, &room, &member, "member").await;
         assert_eq!(added.status, 201, "{added:?}");
         let (warm, is_warm) = oneshot::channel();
@@ -66,7 +67,7 @@ async fn removed_while_publishing(is_private: bool, stranger: &str, status: u16)
         })
         .map(|event| event.seq)
         .collect();
-    assert_eq!(removals.len(), ROUNDS);
+    assert_eq!(removals.len(), rounds(ROUNDS));
     for (last_ack, removal) in last_acks.iter().zip(&removals) {
         assert!(last_ack < removal, "acknowledged after the removal");
     }
