@@ -21,11 +21,11 @@ build: ## build target/release/hubbub
 
 test: ## install what the tests need, run all of them at a bounded size
 	@scripts/setup test
-	cargo test --workspace $(ARGS)
+	cargo test --workspace --features hubbub/failpoints $(ARGS)
 
 test-long: ## the same tests, those of random inputs and of races with many more rounds
 	@scripts/setup test
-	HUBBUB_TEST_LONG=1 PROPTEST_CASES=10000 cargo test --workspace $(ARGS)
+	HUBBUB_TEST_LONG=1 PROPTEST_CASES=10000 cargo test --workspace --features hubbub/failpoints $(ARGS)
 
 bench: ## measure publishing beside plain INSERTs of the same Postgres
 	@scripts/setup run

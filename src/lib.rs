@@ -17,6 +17,7 @@ pub mod auth;
 pub mod bus;
 pub mod cli;
 pub mod config;
+mod fault;
 pub mod hub;
 mod metric;
 pub mod ops;

@@ -226,6 +226,8 @@ fn serve(
         App::new()
             .app_data(health.clone())
             .configure(|config| {
+                #[cfg(feature = "failpoints")]
+                config.service(ops::faults::set_fault);
                 api::configure(config, &state, |routes| {
                     routes
                         .service(ops::health::health)

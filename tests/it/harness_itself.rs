@@ -1,6 +1,9 @@
 //! The harness holds what it promises.
 
+use crate::harness::node::Node;
 use crate::harness::postgres::{self, Options, TestServer};
+use crate::harness::rest;
+use crate::harness::socket::{End, Socket};
 
 #[tokio::test]
 async fn every_test_has_a_migrated_database_of_its_own() {
@@ -46,4 +49,17 @@ async fn a_frozen_postgres_answers_when_it_is_thawed() {
     assert!(early.is_err(), "it answered while frozen");
     server.thaw();
     assert_eq!(answer.await.unwrap().get::<_, i32>(0), 1);
+}
+
+#[tokio::test]
+async fn a_fault_is_carried_out_where_it_was_put() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let alice = rest::register(&node, "alice").await;
+    let room = alice.create_room("Tea").await;
+    let mut socket = Socket::connect(&node, &alice).await;
+    socket.join(&room.id).await;
+    node.fault("hub.fanout.deliver", "1*panic").await;
+    assert_eq!(alice.say(&room.id, "boom", "c1").await.status, 201);
+    // The fan-out's end ends its sockets.
+    assert!(matches!(socket.closed().await, End::Broken(_)));
 }

@@ -10,29 +10,38 @@ use std::path::{Path, PathBuf};
 use paths::{Reference, Source};
 
 /// Each layer and the others that it may know.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("protocol", &[]),
     ("config", &[]),
     // How metrics are made; each layer defines its own with it.
     ("metric", &[]),
-    ("store", &["protocol", "config", "metric"]),
-    ("bus", &["protocol", "config", "metric"]),
-    ("hub", &["protocol", "bus", "store", "config", "metric"]),
-    ("auth", &["protocol", "store", "config", "metric"]),
+    // Where tests can break the node; bears on nothing else.
+    ("fault", &[]),
+    ("store", &["protocol", "config", "metric", "fault"]),
+    ("bus", &["protocol", "config", "metric", "fault"]),
+    (
+        "hub",
+        &["protocol", "bus", "store", "config", "metric", "fault"],
+    ),
+    ("auth", &["protocol", "store", "config", "metric", "fault"]),
     (
         "transport",
-        &["hub", "auth", "protocol", "config", "metric", "ops"],
+        &[
+            "hub", "auth", "protocol", "config", "metric", "fault", "ops",
+        ],
     ),
     (
         "api",
         &[
-            "store", "auth", "hub", "protocol", "config", "metric", "ops",
+            "store", "auth", "hub", "protocol", "config", "metric", "fault", "ops",
         ],
     ),
     // Telemetry is set up from the settings, health asks the layers below.
     (
         "ops",
-        &["protocol", "config", "store", "bus", "hub", "metric"],
+        &[
+            "protocol", "config", "store", "bus", "hub", "metric", "fault",
+        ],
     ),
     ("app", EVERYTHING),
     ("cli", EVERYTHING),
@@ -50,6 +59,7 @@ const EVERYTHING: &[&str] = &[
     "ops",
     "app",
     "metric",
+    "fault",
 ];
 
 /// Crates that a layer must not use: the hub never sees HTTP, and the wire contracts and the

@@ -11,6 +11,7 @@ use super::drain;
 use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
 use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
+use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
@@ -382,6 +383,7 @@ impl Fanout {
 }
 
 fn deliver(worker: &Worker, event: &SharedEvent) {
+    fault::point!("hub.fanout.deliver", ());
     worker.table.borrow_mut().broadcast(
         event.event.room_id,
         Some(event.event.seq),

@@ -204,6 +204,14 @@ impl Node {
         &self.options.folder
     }
 
+    /// Breaks it from within: gives a place of `src/fault.rs` its action.
+    pub(crate) async fn fault(&self, point: &str, actions: &str) {
+        let request = reqwest::Client::new().put(self.url(&format!("/_fault/{point}")));
+        let answer = request.body(actions.to_owned()).send().await;
+        let answer = answer.expect("the node answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     /// An address of its HTTP side.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)

@@ -1,0 +1,19 @@
+//! Places where a test can break the node from within. Without the feature `failpoints`, which is
+//! for tests only, nothing of this is in the binary.
+//!
+//! A point has a name, `layer.part.what`. A test gives it actions by `PUT /_fault/{name}`, in the
+//! language of the crate `fail`: `panic`, `1*panic`, `5%return`, `off`.
+
+/// Marks a place. With an expression, the action `return` leaves the function with its value.
+macro_rules! point {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!($name);
+    };
+    ($name:literal, $value:expr) => {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!($name, |_| $value);
+    };
+}
+
+pub(crate) use point;
