@@ -55,7 +55,7 @@ async fn a_frozen_postgres_answers_when_it_is_thawed() {
 async fn a_fault_is_carried_out_where_it_was_put() {
     let (node, _database) = Node::on_fresh_database().await;
     let alice = rest::register(&node, "alice").await;
-    let room = alice.create_room("Tea").await;
+    let room = alice.create_room("tea").await;
     let mut socket = Socket::connect(&node, &alice).await;
     socket.join(&room.id).await;
     node.fault("hub.fanout.deliver", "1*panic").await;
