@@ -8,10 +8,11 @@
 
 mod commands;
 pub mod identity;
-mod join;
+pub(crate) mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
 mod session;
+pub mod stream;
 
 use std::io;
 use std::net::IpAddr;
@@ -65,11 +66,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        WireFormat::NativeJson,
+        opening.identity,
+        life,
+        None,
+    );
     if let Some(identity) = opening.identity {
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }
@@ -88,7 +91,6 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             max_inflight: config.max_inflight,
         }),
         address: opening.address,
-        joins: 0,
         worker,
         attachment,
     };
@@ -119,8 +121,6 @@ struct Connection {
     decoder: Decoder,
     session: Session,
     address: IpAddr,
-    /// Numbers the joins.
-    joins: u32,
 }
 
 /// Whether decoding may go on.

@@ -5,6 +5,8 @@
 //! writes each outbox once.
 
 mod drain;
+mod replay;
+mod session_check;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub(crate) use self::table::{Attachment, ConnectionKey, JoinProgress, Joining};
+pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
@@ -24,7 +26,7 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, SessionId};
+use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::reply::{Gap, Reply};
 
@@ -48,6 +50,8 @@ pub(crate) enum FanoutMessage {
     Resync(RoomId),
     /// Close connections.
     Disconnect(Target, Disconnect),
+    /// A user has become a member of a room: streams of all their rooms get this one, too.
+    JoinRoom(UserId, RoomId),
     /// Tell every connection to move, and close them over this time, milliseconds.
     Drain { spread_ms: u64 },
 }
@@ -99,6 +103,8 @@ struct Overflow {
     connections: HashSet<ConnectionKey>,
     /// Sessions that have ended.
     sessions: HashSet<SessionId>,
+    /// Users whose streams may lack a room.
+    joiners: HashSet<UserId>,
     /// The node is going.
     drain: Option<u64>,
 }
@@ -157,6 +163,11 @@ impl FanoutHandle {
             FanoutMessage::Disconnect(Target::Session(session), _) => {
                 self.overflow(|missed| {
                     missed.sessions.insert(session);
+                });
+            }
+            FanoutMessage::JoinRoom(user_id, _) => {
+                self.overflow(|missed| {
+                    missed.joiners.insert(user_id);
                 });
             }
             FanoutMessage::Drain { spread_ms } => {

@@ -29,6 +29,7 @@ mod origin;
 mod pool;
 mod protocol_doc;
 mod shutdown;
+mod sse;
 mod statements;
 mod talk;
 mod ws_limits;

@@ -6,33 +6,49 @@
 //! first reads the log page by page and asks again from there, until memory does.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
-use super::outbox::Class;
 use super::session::admit_room;
 use super::{Connection, Flow};
 use crate::hub::encoded::SharedEvent;
-use crate::hub::fanout::{Attachment, JoinProgress, Joining, Worker};
+use crate::hub::fanout::{Announcement, Attachment, JoinProgress, Joining, Worker};
 use crate::hub::room::Subscribe;
+use crate::hub::room_not_found;
+use crate::protocol::close::Disconnect;
 use crate::protocol::cursor::Position;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::RequestId;
-use crate::protocol::reply::{Gap, GapReason, Joined, Reply};
+use crate::protocol::reply::{Gap, GapReason, Joined};
+use crate::store::rooms::RoomAccess;
 
 /// How often a room that was lost in the middle of a join is asked again.
 const ATTEMPTS: u32 = 3;
+
+/// A room that a connection is to join.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// The room, and that the user is a member of it.
+    pub(crate) access: RoomAccess,
+    /// The last event that the client has, if it said so.
+    pub(crate) since: Option<Seq>,
+    /// The log's life in which that was, if it said so.
+    pub(crate) epoch: Option<Epoch>,
+    /// How it is told.
+    pub(crate) announcement: Announcement,
+}
 
 /// A join under way.
 struct Join {
     worker: Rc<Worker>,
     attachment: Rc<Attachment>,
-    request: Option<RequestId>,
+    announcement: Announcement,
     number: u32,
     room_id: RoomId,
     user_id: UserId,
@@ -41,7 +57,85 @@ struct Join {
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
-    is_replied: bool,
+}
+
+/// Joins a room: tells so, replays what was missed at the reader's pace, and passes into the live
+/// events. One join of a connection at a time. An error means that nothing was told; what fails
+/// later closes the connection with [`Disconnect::Resync`].
+pub(crate) async fn join_room(
+    worker: &Rc<Worker>,
+    attachment: &Rc<Attachment>,
+    entrance: Entrance,
+) -> Result<(), Refusal> {
+    let Some(user_id) = attachment.user_id() else {
+        return Ok(());
+    };
+    let Entrance {
+        access,
+        since,
+        epoch,
+        announcement,
+    } = entrance;
+    let mut join = Join {
+        worker: Rc::clone(worker),
+        attachment: Rc::clone(attachment),
+        announcement,
+        number: worker.next_join(),
+        room_id: access.room_id,
+        user_id,
+        checked_at: access.last_seq,
+        position: since,
+        epoch,
+    };
+    // A second join of a room starts it afresh.
+    worker.unsubscribe(attachment, access.room_id);
+    let joined = join.run().await;
+    attachment.joining.take();
+    if let Err(refusal) = &joined
+        && matches!(join.announcement, Announcement::Made)
+    {
+        // It is too late for a refusal: part of the replay is on its way.
+        tracing::debug!(%refusal, "a replay broke off");
+        worker.close(attachment, Disconnect::Resync);
+        return Ok(());
+    }
+    joined
+}
+
+/// Joins a room as a part of a resume, from a position or, without one, from now on: the push
+/// `resumed` is told before what was missed. An error means that nothing was told.
+pub(crate) async fn resume_room(
+    worker: &Rc<Worker>,
+    attachment: &Rc<Attachment>,
+    access: RoomAccess,
+    position: Option<Position>,
+) -> Result<(), Refusal> {
+    let entrance = Entrance {
+        access,
+        since: position.map(|it| it.seq),
+        epoch: position.map(|it| it.epoch),
+        announcement: Announcement::Resumed,
+    };
+    join_room(worker, attachment, entrance).await
+}
+
+/// The room, if the connection's user is a member of it, within the time that a command may take.
+pub(crate) async fn check_access(
+    worker: &Worker,
+    attachment: &Attachment,
+    room: &RoomRef,
+) -> Result<RoomAccess, Refusal> {
+    let Some(user_id) = attachment.user_id() else {
+        return Err(room_not_found());
+    };
+    let checking = worker.hub.member_access(room, user_id);
+    tokio::time::timeout(patience(worker), checking)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+fn patience(worker: &Worker) -> Duration {
+    Duration::from_millis(worker.hub.settings().websocket.command_timeout_ms)
 }
 
 impl Connection {
@@ -53,52 +147,24 @@ impl Connection {
         epoch: Option<Epoch>,
         ctx: &mut Context<Self>,
     ) -> Flow {
-        let Some(user_id) = self.attachment.user_id() else {
-            return Flow::Continue;
-        };
-        self.joins = self.joins.wrapping_add(1);
-        let number = self.joins;
         let worker = Rc::clone(&self.worker);
         let attachment = Rc::clone(&self.attachment);
-        let patience = self.patience();
-        let request = id.clone();
+        let announcement = Announcement::Reply(id.clone());
         let limits = self.session.limits();
         let joining = async move {
-            let checking = worker.hub.member_access(&room, user_id);
-            let access = tokio::time::timeout(patience, checking)
-                .await
-                .map_err(|_| timed_out())??;
+            let access = check_access(&worker, &attachment, &room).await?;
             if !attachment.is_in(access.room_id) {
                 admit_room(attachment.room_count(), limits)?;
             }
-            let mut join = Join {
-                worker,
-                attachment,
-                request,
-                number,
-                room_id: access.room_id,
-                user_id,
-                checked_at: access.last_seq,
-                position: since,
+            let entrance = Entrance {
+                access,
+                since,
                 epoch,
-                is_replied: false,
+                announcement,
             };
-            // A second join of a room starts it afresh.
-            join.worker.unsubscribe(&join.attachment, join.room_id);
-            let joined = join.run().await;
-            if let Err(refusal) = &joined
-                && join.is_replied
-            {
-                // It is too late for a refusal: part of the replay is on its way.
-                tracing::debug!(%refusal, "a replay broke off");
-                join.worker
-                    .close(&join.attachment, crate::protocol::close::Disconnect::Resync);
-                return Ok(());
-            }
-            joined
+            join_room(&worker, &attachment, entrance).await
         };
         ctx.wait(joining.into_actor(self).map(move |joined, this, ctx| {
-            this.attachment.joining.take();
             if let Err(refusal) = joined {
                 this.refuse(id.as_ref(), refusal);
             }
@@ -122,6 +188,15 @@ impl Join {
                     self.replay_page(epoch, head).await?;
                     self.check_again().await?;
                 }
+                JoinProgress::TooMuch {
+                    epoch,
+                    head,
+                    events,
+                } => {
+                    attempts = 0;
+                    self.replay(epoch, head, &events).await?;
+                    self.check_again().await?;
+                }
                 JoinProgress::Unavailable => {
                     attempts += 1;
                     if attempts >= ATTEMPTS {
@@ -140,16 +215,13 @@ impl Join {
     /// not be older than those.
     async fn check_again(&mut self) -> Result<(), Refusal> {
         let room = RoomRef::Id(self.room_id);
-        let checking = self.worker.hub.member_access(&room, self.user_id);
-        let access = tokio::time::timeout(self.patience(), checking)
-            .await
-            .map_err(|_| timed_out())??;
+        let access = check_access(&self.worker, &self.attachment, &room).await?;
         self.checked_at = access.last_seq;
         Ok(())
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_millis(self.worker.hub.settings().websocket.command_timeout_ms)
+        patience(&self.worker)
     }
 
     /// Asks the room.
@@ -162,8 +234,7 @@ impl Join {
         let (progress, answer) = oneshot::channel();
         self.attachment.joining.replace(Some(Joining {
             number: self.number,
-            request: self.request.clone(),
-            is_replied: self.is_replied,
+            announcement: self.announcement.clone(),
             progress,
         }));
         room.subscribe(Subscribe {
@@ -200,40 +271,71 @@ impl Join {
         let page = tokio::time::timeout(self.patience(), hub.events_after(self.room_id, since))
             .await
             .map_err(|_| timed_out())??;
-        if !self.is_replied {
-            let first = page.first().map_or(head + 1, |event| event.seq);
-            let gap = (first > since + 1).then_some(Gap {
-                from: since + 1,
-                to: first - 1,
-                reason: GapReason::Retention,
-            });
-            let reply = Reply::Joined(Joined {
+        let shared = |event| SharedEvent::new(event, None);
+        let events: Vec<_> = page.into_iter().map(shared).collect();
+        self.replay(epoch, head, &events).await
+    }
+
+    /// Sends a part of what was missed, at the pace at which the client takes it. The first one
+    /// goes behind the announcement.
+    async fn replay(
+        &mut self,
+        epoch: Epoch,
+        head: Seq,
+        events: &[Arc<SharedEvent>],
+    ) -> Result<(), Refusal> {
+        let since = self.position.unwrap_or(head);
+        let first = events.first().map_or(head + 1, |event| event.event.seq);
+        let gap = (first > since + 1).then_some(Gap {
+            from: since + 1,
+            to: first - 1,
+            reason: GapReason::Retention,
+        });
+        if matches!(self.announcement, Announcement::Made) {
+            if gap.is_some() {
+                // It can be told at the beginning of a replay only.
+                return Err(Refusal::new(
+                    ErrorCode::Unavailable,
+                    "a part of the log was removed during its replay",
+                ));
+            }
+        } else {
+            let joined = Joined {
                 room: self.room_id,
                 epoch,
                 last_seq: head,
                 replayed: (head + 1).saturating_sub(first),
                 gap,
                 cursor: self.cursor(epoch, head),
-            });
-            self.attachment
-                .push_reply(self.request.as_ref(), &Ok(reply));
-            self.is_replied = true;
+            };
+            let announcement = std::mem::replace(&mut self.announcement, Announcement::Made);
+            let table = self.worker.table.borrow();
+            self.attachment.announce(&table, &announcement, joined);
         }
-        let Some(last) = page.last().map(|event| event.seq) else {
+        // What is replayed from here on is of this life of the log; a position in another is
+        // judged when the room is asked again.
+        self.epoch = Some(epoch);
+        let Some(last) = events.last().map(|event| event.event.seq) else {
             // The log has nothing more: what the room's memory lacks is not there.
             self.position = Some(head);
             return Ok(());
         };
-        for event in page {
-            let frame = SharedEvent::new(event, None).frame(self.attachment.format);
+        for event in events {
             // A replay is paced by its reader: what does not fit waits for what is before it.
-            if !self.attachment.outbox.has_room(frame.len()) {
+            let bytes = self.attachment.replay_bytes([event]);
+            if !self.attachment.outbox.has_room(bytes) {
                 self.taken().await;
             }
-            self.attachment.outbox.push(frame, Class::Durable);
+            let table = self.worker.table.borrow();
+            self.attachment.push_event(&table, event);
+            self.attachment.stands_at(Position {
+                room_id: self.room_id,
+                epoch,
+                seq: event.event.seq,
+            });
         }
         self.position = Some(last);
-        // The next page is read when this one has been taken, so that a slow reader of a long
+        // The next part is read when this one has been taken, so that a slow reader of a long
         // replay costs no memory.
         self.taken().await;
         Ok(())

@@ -1,6 +1,6 @@
 //! What a worker thread has for its connections, and the actor that serves them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,33 +8,28 @@ use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use super::drain;
-use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
+use super::session_check::SESSION_CHECK;
+use super::table::{Announcement, Attachment, ConnectionKey, Departure, JoinProgress, Table};
 use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
 use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
-use crate::hub::encoded::SharedEvent;
+use crate::hub::connection::stream;
+use crate::hub::encoded::{SharedEvent, WireFormat};
 use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::EventBody;
 use crate::protocol::id::RoomId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::{Joined, Reply};
-use crate::protocol::websocket;
+use crate::protocol::reply::Joined;
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
 
 /// How many connections are written to before the thread does something else.
 const FLUSH_CHUNK: usize = 256;
-
-/// A session whose end cannot be looked up is tried again after this, seconds.
-const SESSION_CHECK: Second = 30;
-
-/// How long before its end a session is looked at, seconds: more than clocks differ.
-const SESSION_MARGIN: Second = 120;
 
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -45,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) fanout: FanoutHandle,
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Numbers the joins.
+    joins: Cell<u32>,
     wheel: RefCell<Wheel<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
@@ -76,6 +73,7 @@ impl Worker {
             hub,
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            joins: Cell::new(0),
             wheel: RefCell::new(Wheel::new()),
             started: Instant::now(),
         });
@@ -91,6 +89,13 @@ impl Worker {
     /// The worker's clock.
     pub(crate) fn now(&self) -> Second {
         Second::try_from(self.started.elapsed().as_secs()).unwrap_or(Second::MAX)
+    }
+
+    /// A number that tells a join from those before it.
+    pub(crate) fn next_join(&self) -> u32 {
+        let number = self.joins.get().wrapping_add(1);
+        self.joins.set(number);
+        number
     }
 
     /// Looks after a connection from now on.
@@ -184,6 +189,22 @@ impl Worker {
                 .ok();
             return;
         };
+        if gap.is_some() && matches!(joining.announcement, Announcement::Made) {
+            // The log has begun a new life in the middle of a replay: too late to tell.
+            room.unsubscribe(self.fanout.id());
+            joining.progress.send(JoinProgress::Unavailable).ok();
+            return;
+        }
+        if !attachment.outbox.fits(attachment.replay_bytes(&replay)) {
+            room.unsubscribe(self.fanout.id());
+            let too_much = JoinProgress::TooMuch {
+                epoch,
+                head,
+                events: replay,
+            };
+            joining.progress.send(too_much).ok();
+            return;
+        }
         let room_id = room.id();
         let is_recreated = {
             let table = self.table.borrow();
@@ -203,21 +224,17 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
-        if !joining.is_replied {
-            let reply = Reply::Joined(Joined {
-                room: room_id,
-                epoch,
-                last_seq: head,
-                replayed: replay.len() as u64,
-                gap,
-                cursor: table.cursor(&attachment, None).ok(),
-            });
-            attachment.push_reply(joining.request.as_ref(), &Ok(reply));
-        }
+        let joined = Joined {
+            room: room_id,
+            epoch,
+            last_seq: head,
+            replayed: replay.len() as u64,
+            gap,
+            cursor: table.cursor(&attachment, None).ok(),
+        };
+        attachment.announce(&table, &joining.announcement, joined);
         for event in &replay {
-            attachment
-                .outbox
-                .push(event.frame(attachment.format), Class::Durable);
+            attachment.push_event(&table, event);
         }
         table.mark(&attachment);
         drop(table);
@@ -233,6 +250,10 @@ impl Worker {
             if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
                 attachment.push(&Push::Removed { room: room_id });
                 self.table.borrow_mut().mark(&attachment);
+                if attachment.format == WireFormat::SseRoom {
+                    // It was the stream's only one.
+                    self.close(&attachment, Disconnect::Normal);
+                }
             }
         }
     }
@@ -263,53 +284,32 @@ impl Worker {
         }
     }
 
-    /// Finds out whether a session lasts longer than its connection knows, and closes the
-    /// connection if it does not.
-    fn check_session(self: &Rc<Self>, attachment: &Rc<Attachment>) {
-        let Some(session) = attachment.session_id() else {
-            return;
-        };
-        let (worker, key) = (Rc::clone(self), attachment.key);
-        actix_rt::spawn(async move {
-            let checked = worker.hub.gate().check(session).await;
-            let Some(attachment) = worker.table.borrow().get(key) else {
-                return;
-            };
-            match checked {
-                Ok(Some(expires_at)) => attachment.check_session_at(worker.look_before(expires_at)),
-                Ok(None) => worker.close(&attachment, Disconnect::SessionEnded),
-                // It is looked at again soon.
-                Err(refusal) => tracing::debug!(%refusal, "a session cannot be checked"),
-            }
-        });
-    }
-
-    /// When to look at a session that ends at this time, by the worker's clock: a little before,
-    /// because being connected prolongs a session, and one that has ended cannot be prolonged.
-    pub(crate) fn look_before(&self, end: jiff::Timestamp) -> Second {
-        let ahead_s = end.as_second() - jiff::Timestamp::now().as_second();
-        let ahead = Second::try_from(ahead_s.max(0)).unwrap_or(Second::MAX);
-        let margin = (ahead / 2).min(SESSION_MARGIN);
-        self.now().saturating_add(ahead - margin)
-    }
-
     /// What is due for a connection.
     fn care(self: &Rc<Self>, key: ConnectionKey) {
         let Some(attachment) = self.table.borrow().get(key) else {
             return;
         };
         let now = self.now();
+        if attachment.outbox.has_taken() {
+            attachment.ping_was_taken();
+        }
         let mut life = attachment.life.get();
         let next = match life.care(now, attachment.room_count() > 0, &self.timeouts) {
             Care::LookAgain(at) => at,
             Care::Ping => {
                 life.pinged = Some(now);
                 attachment.life.set(life);
+                let is_marked = attachment.outbox.mark();
                 attachment
                     .outbox
-                    .push(websocket::encode::ping(&[]), Class::Durable);
+                    .push(attachment.format.ping(), Class::Durable);
                 attachment.outbox.flush();
-                now.saturating_add(self.timeouts.ping_timeout)
+                if is_marked {
+                    // Nobody tells when it has been taken.
+                    now.saturating_add(1)
+                } else {
+                    now.saturating_add(self.timeouts.ping_timeout)
+                }
             }
             Care::CheckSession => {
                 // Pings go on while the answer is waited for.
@@ -363,6 +363,9 @@ impl Fanout {
             }
             FanoutMessage::Resync(room_id) => worker.resync(room_id),
             FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
+            FanoutMessage::JoinRoom(user_id, room_id) => {
+                stream::join_room(worker, user_id, room_id);
+            }
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
     }
@@ -452,6 +455,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
             for session in overflow.sessions {
                 self.worker
                     .disconnect(Target::Session(session), Disconnect::SessionEnded);
+            }
+            for user_id in overflow.joiners {
+                stream::resync(&self.worker, user_id);
             }
             if let Some(spread_ms) = overflow.drain {
                 drain::start(&self.worker, spread_ms);

@@ -2,6 +2,7 @@
 
 use hubbub::protocol::command::{Command, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
+use hubbub::protocol::error::Refusal;
 use hubbub::protocol::event::{Epoch, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
@@ -146,7 +147,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
 }
 
 /// Each push with the least, then with the most that it has.
-pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
+pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> {
     let event = |seq, id, client_id, created_at| Push::Event {
         room: ROOM,
         seq,
@@ -194,6 +195,21 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             count: 0,
         },
         Push::Removed { room: ROOM },
+        Push::NotResumed {
+            room: ROOM,
+            err: refusal,
+        },
+        Push::Resumed {
+            room: ROOM,
+            epoch: Epoch(1),
+            last_seq: 1,
+            replayed: 0,
+            gap: Some(Gap {
+                from: 1,
+                to: 2,
+                reason: GapReason::Epoch,
+            }),
+        },
         Push::Drain {
             after_ms: 0,
             cursor: "",
@@ -207,6 +223,8 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             | Push::Typing { .. }
             | Push::Presence { .. }
             | Push::Removed { .. }
+            | Push::NotResumed { .. }
+            | Push::Resumed { .. }
             | Push::Drain { .. } => {}
         }
     }

@@ -1,0 +1,3 @@
+//! Event streams, by a real HTTP client.
+
+mod live;
