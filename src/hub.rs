@@ -235,6 +235,9 @@ impl HubHandle {
             role,
         };
         let committed = self.commit(room, actor, content).await?;
+        if committed.is_some() && change.begins_membership() {
+            self.join_streams(member, room);
+        }
         Ok(committed.map(|it| it.seq))
     }
 

@@ -25,6 +25,8 @@ struct Held {
     socket: RefCell<TcpStream>,
     written_bytes: Cell<u64>,
     has_ended: Cell<bool>,
+    /// What may still be read, if that is bounded, bytes.
+    readable_bytes: Cell<Option<usize>>,
 }
 
 /// The hold on it, for as long as it is there.
@@ -37,6 +39,7 @@ impl HeldStream {
             socket: RefCell::new(socket),
             written_bytes: Cell::new(0),
             has_ended: Cell::new(false),
+            readable_bytes: Cell::new(None),
         }))
     }
 
@@ -67,6 +70,14 @@ impl SocketHold {
         let socket = held.socket.borrow();
         prepare(&socket, send_buffer_bytes)?;
         socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(patience))
+    }
+
+    /// Bounds what is read from now on, or lifts that. An HTTP/1 dispatcher whose read buffer is
+    /// full while an answer goes on asks again and again, for ever if the answer has no end.
+    pub(super) fn bound_reading(&self, bytes: Option<usize>) {
+        if let Some(held) = self.0.upgrade() {
+            held.readable_bytes.set(bytes);
+        }
     }
 
     /// Whether the peer has said that it sends no more. A client of a stream says so by going.
@@ -100,10 +111,17 @@ impl AsyncRead for HeldStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = &read
-            && buffer.filled().len() == before
-        {
-            self.0.has_ended.set(true);
+        if let Poll::Ready(Ok(())) = &read {
+            let bytes = buffer.filled().len() - before;
+            if bytes == 0 {
+                self.0.has_ended.set(true);
+            }
+            if let Some(readable) = self.0.readable_bytes.get() {
+                let Some(left) = readable.checked_sub(bytes) else {
+                    return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+                };
+                self.0.readable_bytes.set(Some(left));
+            }
         }
         read
     }

@@ -7,7 +7,10 @@
 mod body;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Duration;
 
+use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -24,6 +27,10 @@ use crate::hub::connection::stream::{self, Feed};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::RoomRef;
 use crate::protocol::sse::{CONTENT_TYPE, LastEventId};
+
+/// What a client may send while its stream goes on: requests that it does not get an answer to
+/// before the end.
+const READ_AHEAD_MAX: usize = 16 * 1024;
 
 /// Only for the description.
 #[derive(IntoParams)]
@@ -121,7 +128,7 @@ pub(crate) async fn user_events(
     let only = query.rooms()?;
     let asking = transport
         .hub
-        .user_feed(identity.user_id, only.as_deref(), cursor.as_deref());
+        .user_feed(identity.user_id, only.as_ref(), cursor.as_deref());
     let feed = tokio::time::timeout(patience(&transport), asking)
         .await
         .map_err(|_| timed_out())??;
@@ -157,11 +164,15 @@ fn answer(
     let hold = req.conn_data::<SocketHold>().cloned();
     let hold = hold.ok_or_else(|| Refusal::new(ErrorCode::Internal, "an internal error"))?;
     let websocket = &transport.websocket;
-    let patience_s = websocket.ping_interval_s + websocket.ping_timeout_s;
-    let patience = std::time::Duration::from_secs(patience_s);
+    // Longer than the hub's own patience, so that the reason is told wherever it can be.
+    let patience = Duration::from_secs(websocket.ping_interval_s + websocket.ping_timeout_s)
+        + Duration::from_millis(websocket.close_timeout_ms);
     if let Err(error) = hold.prepare(websocket.send_buffer_bytes, patience) {
         // The dispatcher finds out, too.
         tracing::debug!(%error, "a socket was lost before its stream began");
+    }
+    if req.version() < Version::HTTP_2 {
+        hold.bound_reading(Some(READ_AHEAD_MAX));
     }
     tracing::debug!(user = %identity.user_id, "an event stream was opened");
     let stream = stream::open(&transport.hub, identity, Box::new(hold.clone()), feed);
@@ -219,7 +230,7 @@ impl Query {
     }
 
     /// The rooms that are named, if any are.
-    fn rooms(&self) -> Result<Option<Vec<RoomRef>>, Refusal> {
+    fn rooms(&self) -> Result<Option<HashSet<RoomRef>>, Refusal> {
         let not_found = |_| Refusal::new(ErrorCode::RoomNotFound, "no such room");
         self.get("rooms")
             .map(|names| {

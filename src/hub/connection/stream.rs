@@ -5,7 +5,7 @@
 //! and a task joins the rooms one after the other.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -106,7 +106,7 @@ impl HubHandle {
     pub async fn user_feed(
         &self,
         user: UserId,
-        only: Option<&[RoomRef]>,
+        only: Option<&HashSet<RoomRef>>,
         cursor: Option<&[Position]>,
     ) -> Result<Feed, Refusal> {
         let max = self.stream_rooms_max();
@@ -114,13 +114,13 @@ impl HubHandle {
             let message = format!("a stream has at most {max} rooms; name some by `rooms`");
             Refusal::new(ErrorCode::TooManyRooms, message)
         };
-        if only.is_some_and(|only| only.len() > max) {
-            return Err(too_many());
-        }
         let accesses = match only {
             Some(only) => {
-                let mut accesses: Vec<RoomAccess> = Vec::with_capacity(only.len());
+                let mut accesses: Vec<RoomAccess> = Vec::new();
                 for room in only {
+                    if accesses.len() > max {
+                        return Err(too_many());
+                    }
                     let access = self.member_access(room, user).await?;
                     if accesses.iter().all(|it| it.room_id != access.room_id) {
                         accesses.push(access);

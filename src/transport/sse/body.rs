@@ -84,6 +84,13 @@ impl Stream for Source {
     }
 }
 
+impl Drop for Source {
+    fn drop(&mut self) {
+        // The connection may be used for other requests.
+        self.hold.bound_reading(None);
+    }
+}
+
 /// The context's stream, which notes when a part has gone to the dispatcher.
 struct Paced {
     context: LocalBoxStream<'static, Result<Bytes, Error>>,

@@ -195,6 +195,11 @@ impl Node {
         self.process.wait_within(within).await
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid().as_raw_nonzero().get()
+    }
+
     pub(crate) fn log(&self) -> &ProcessLog {
         self.process.log()
     }

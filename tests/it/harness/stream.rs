@@ -2,7 +2,6 @@
 //! event stream" says, line by line.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -218,6 +217,10 @@ impl EventStream {
         &self.interpreter.last_event_id
     }
 
+    pub(crate) fn version(&self) -> reqwest::Version {
+        self.response.version()
+    }
+
     pub(crate) fn retry_ms(&self) -> Option<u64> {
         self.interpreter.retry_ms
     }
@@ -230,12 +233,6 @@ impl EventStream {
             }
         };
         timeout(DEADLINE, reading).await.expect("comments come");
-    }
-
-    /// Reads for so long, and keeps what comes.
-    pub(crate) async fn read_for(&mut self, time: Duration) {
-        let reading = async { while self.read().await {} };
-        let _ = timeout(time, reading).await;
     }
 
     /// Reads a chunk; false at the end.
