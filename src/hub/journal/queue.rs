@@ -5,16 +5,18 @@
 //! * a room whose head somebody else has locked is *held*: its entries go on the patient lane,
 //!   later ones wait until that lane has let go of the room. That lane tries one room at a time,
 //!   so that no free head is kept locked while a locked one is waited for;
-//! * in a batch a room has either messages and events, or one membership change: the statements
-//!   that write them run one after the other;
+//! * in a batch a room has either messages and events, or changes of messages that do not touch each
+//!   other, or one membership change: the statements that write them run one after the other, and
+//!   each sees only what was before it;
 //! * a key is in a batch once: what comes with it a second time *follows* the first and shares
 //!   its fate, without a place of its own.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use super::entry::Entry;
-use crate::protocol::id::{RoomId, UserId};
+use super::entry::{Content, Entry};
+use crate::protocol::command::MessageChange;
+use crate::protocol::id::{EventId, RoomId, UserId};
 
 /// Bounds of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -185,33 +187,73 @@ impl Queue {
 /// What a batch has of each room so far.
 #[derive(Default)]
 struct RoomsOfBatch {
-    appended: HashSet<RoomId>,
-    changed: HashSet<RoomId>,
+    rooms: HashMap<RoomId, Part>,
+    touched: Touched,
     keys: HashSet<(RoomId, UserId, Box<str>)>,
+}
+
+/// Which statement writes a room's part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Appends,
+    MessageChanges,
+    Membership,
 }
 
 impl RoomsOfBatch {
     /// What becomes of the entry in this batch; if it joins, it counts as in it.
     fn admit(&mut self, entry: &Entry) -> Admission {
         let room = entry.room_id;
-        if entry.content.is_membership() {
-            let is_alone = !self.appended.contains(&room) && self.changed.insert(room);
-            return if is_alone {
-                Admission::Join
-            } else {
-                Admission::Wait
-            };
-        }
-        if self.changed.contains(&room) {
+        let part = match &entry.content {
+            Content::Message { .. } | Content::Custom { .. } => Part::Appends,
+            Content::Change { .. } => Part::MessageChanges,
+            Content::Membership { .. } => Part::Membership,
+        };
+        let fits = match self.rooms.get(&room) {
+            None => true,
+            Some(Part::Membership) => false,
+            Some(other) => *other == part,
+        };
+        if !fits {
             return Admission::Wait;
         }
-        if let Some(client_id) = entry.content.client_id()
-            && !self.keys.insert((room, entry.user_id, client_id.into()))
-        {
+        let key = entry.content.client_id();
+        let key = key.map(|client_id| (room, entry.user_id, client_id.into()));
+        if key.as_ref().is_some_and(|key| self.keys.contains(key)) {
             return Admission::Follow;
         }
-        self.appended.insert(room);
+        if let Content::Change {
+            message_id, change, ..
+        } = &entry.content
+            && !self.touched.admit(*message_id, change, entry.user_id)
+        {
+            return Admission::Wait;
+        }
+        self.keys.extend(key);
+        self.rooms.insert(room, part);
         Admission::Join
+    }
+}
+
+/// The messages that a batch changes. Either one change touches a message, or several reactions
+/// do that differ in user or emoji.
+#[derive(Default)]
+struct Touched {
+    /// Changed by anything but a reaction.
+    whole: HashSet<EventId>,
+    reacted: HashMap<EventId, HashSet<(UserId, Box<str>)>>,
+}
+
+impl Touched {
+    fn admit(&mut self, message: EventId, change: &MessageChange, user: UserId) -> bool {
+        if self.whole.contains(&message) {
+            return false;
+        }
+        if let MessageChange::React { emoji, .. } = change {
+            let reactions = self.reacted.entry(message).or_default();
+            return reactions.insert((user, emoji.clone()));
+        }
+        !self.reacted.contains_key(&message) && self.whole.insert(message)
     }
 }
 
@@ -227,9 +269,8 @@ enum Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::journal::entry::{Content, ReplyTo};
+    use crate::hub::journal::entry::ReplyTo;
     use crate::protocol::event::MembershipChange;
-    use crate::protocol::id::EventId;
 
     const LIMITS: BatchLimits = BatchLimits {
         max_events: 4,
@@ -255,6 +296,8 @@ mod tests {
             Content::Message {
                 body: "x".into(),
                 client_id: client_id.into(),
+                thread: None,
+                mentions: Box::default(),
             },
         )
     }
@@ -306,6 +349,8 @@ mod tests {
         let big = Content::Message {
             body: "x".repeat(20_000).into(),
             client_id: "big".into(),
+            thread: None,
+            mentions: Box::default(),
         };
         let mut queue = queue(vec![entry(room, user, big), message(room, user, "small")]);
         assert_eq!(keys(&queue.next_batch().entries), ["big"]);

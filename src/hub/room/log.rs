@@ -165,6 +165,9 @@ mod tests {
             msg_no: seq,
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Box::default(),
+            deleted: false,
         };
         with_body(seq, body)
     }
