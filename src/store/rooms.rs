@@ -35,6 +35,9 @@ pub struct RoomAccess {
     pub last_seq: Seq,
     /// Its last message.
     pub last_msg_no: u64,
+    /// The last event that the member may not see: 0 for those who may see all, and for those who
+    /// are no member.
+    pub history_floor: Seq,
 }
 
 /// A room as a certain user sees it.
@@ -155,6 +158,7 @@ pub async fn access(
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
+        history_floor: seq::from_db(row.try_get::<_, Option<i64>>("history_floor")?.unwrap_or(0))?,
     }))
 }
 

@@ -56,7 +56,12 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         Push::Event { name, data, .. } => name.len() + data.json().len(),
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
-        Push::Member { .. } | Push::Typing { .. } | Push::Removed { .. } => 0,
+        Push::NotResumed { err, .. } => err.message.len(),
+        Push::Member { .. }
+        | Push::Typing { .. }
+        | Push::Read { .. }
+        | Push::Removed { .. }
+        | Push::Resumed { .. } => 0,
     };
     frame(expected_bytes, push)
 }

@@ -2,11 +2,13 @@
 
 use hubbub::protocol::command::{Command, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
+use hubbub::protocol::error::Refusal;
 use hubbub::protocol::event::{Epoch, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
 use hubbub::protocol::reply::{
-    Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, Reply, RoomPresence,
+    Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, ReadMarker, Reply,
+    Resumed, RoomPresence,
 };
 use uuid::Uuid;
 
@@ -23,6 +25,9 @@ pub(super) fn commands() -> Vec<Command> {
             since: None,
             epoch: None,
         },
+        Command::Resume {
+            cursor: "AQ".into(),
+        },
         Command::Leave { room: room() },
         Command::Publish {
             room: room(),
@@ -35,6 +40,10 @@ pub(super) fn commands() -> Vec<Command> {
                 anchor: PageAnchor::Newest,
                 limit: 1,
             },
+        },
+        Command::Read {
+            room: room(),
+            msg_no: 1,
         },
         Command::Typing {
             room: room(),
@@ -54,9 +63,11 @@ pub(super) fn commands() -> Vec<Command> {
     for command in &all {
         match command {
             Command::Join { .. }
+            | Command::Resume { .. }
             | Command::Leave { .. }
             | Command::Publish { .. }
             | Command::History { .. }
+            | Command::Read { .. }
             | Command::Typing { .. }
             | Command::Emit { .. }
             | Command::Presence { .. }
@@ -87,6 +98,13 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             cursor,
         })
     };
+    let resumed = |cursor| {
+        Reply::Resumed(Resumed {
+            resumed: 1,
+            refused: 0,
+            cursor,
+        })
+    };
     let left = |cursor| Reply::Left { room: ROOM, cursor };
     let gap = Gap {
         from: 1,
@@ -98,6 +116,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             "join",
             vec![joined(None, None), joined(Some(gap), Some(String::new()))],
         ),
+        ("resume", vec![resumed(None), resumed(Some(String::new()))]),
         ("leave", vec![left(None), left(Some(String::new()))]),
         (
             "publish",
@@ -117,6 +136,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
                 next: None,
             })],
         ),
+        ("read", vec![Reply::Read(ReadMarker { msg_no: 1 })]),
         ("typing", vec![Reply::Done {}]),
         (
             "emit",
@@ -146,7 +166,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
 }
 
 /// Each push with the least, then with the most that it has.
-pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
+pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> {
     let event = |seq, id, client_id, created_at| Push::Event {
         room: ROOM,
         seq,
@@ -193,7 +213,27 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             leaves: &[],
             count: 0,
         },
+        Push::Read {
+            room: ROOM,
+            user_id: USER,
+            msg_no: 1,
+        },
         Push::Removed { room: ROOM },
+        Push::NotResumed {
+            room: ROOM,
+            err: refusal,
+        },
+        Push::Resumed {
+            room: ROOM,
+            epoch: Epoch(1),
+            last_seq: 1,
+            replayed: 0,
+            gap: Some(Gap {
+                from: 1,
+                to: 2,
+                reason: GapReason::Epoch,
+            }),
+        },
         Push::Drain {
             after_ms: 0,
             cursor: "",
@@ -206,7 +246,10 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             | Push::Member { .. }
             | Push::Typing { .. }
             | Push::Presence { .. }
+            | Push::Read { .. }
             | Push::Removed { .. }
+            | Push::NotResumed { .. }
+            | Push::Resumed { .. }
             | Push::Drain { .. } => {}
         }
     }
