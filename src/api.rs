@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod page;
 pub mod problem;
+mod read_markers;
 mod request;
 mod rooms;
 mod routes;
@@ -74,6 +75,8 @@ pub fn configure(
             .service(rooms::create_room)
             .service(rooms::list_rooms)
             .service(rooms::get_room)
+            .service(read_markers::mark_read)
+            .service(read_markers::mark_all_read)
             .service(members::join_room)
             .service(members::leave_room)
             .service(members::list_members)
