@@ -28,6 +28,8 @@ mod openapi;
 mod origin;
 mod pool;
 mod protocol_doc;
+mod read_markers;
+mod resume;
 mod shutdown;
 mod statements;
 mod supervision;
