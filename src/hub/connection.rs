@@ -12,6 +12,7 @@ mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
 mod session;
+mod submit;
 
 use std::io;
 use std::net::IpAddr;

@@ -33,6 +33,7 @@ macro_rules! migrations {
 /// Every migration, oldest first. A test compares the list with the folder.
 pub const MIGRATIONS: &[Migration] = migrations![
     1 "rooms_and_their_logs" "0001_rooms_and_their_logs",
+    2 "changes_of_messages_and_members" "0002_changes_of_messages_and_members",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

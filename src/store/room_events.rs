@@ -99,9 +99,11 @@ pub async fn after(
 fn read(room_id: RoomId, row: &Row) -> Result<Event, StoreError> {
     let seq: i64 = row.try_get("seq")?;
     let msg_no: Option<i64> = row.try_get("msg_no")?;
+    let message_id: Option<uuid::Uuid> = row.try_get("message_id")?;
     let body = EventBody::from_log(
         row.try_get("kind")?,
         msg_no.map(i64::unsigned_abs),
+        message_id.map(EventId),
         row.try_get("data")?,
     )
     .map_err(|source| StoreError::Corrupt {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, Outcome, unavailable};
 use super::flight::Link;
+use super::message_changes::ChangeLimits;
 use super::queue::{Batch, BatchLimits, Queue};
 use super::settled::{committed, event, shared_fate};
 use super::write::{Fate, Patience, Written, earlier_failed, write};
@@ -41,6 +42,8 @@ pub(crate) struct WriterSettings {
     pub(crate) connect: SessionOptions,
     /// Bounds and time-outs.
     pub(crate) journal: config::Journal,
+    /// What messages may hold.
+    pub(crate) limits: ChangeLimits,
 }
 
 /// The actor.
@@ -419,7 +422,7 @@ async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkErro
             ..settings.connect.clone()
         };
         let (client, driver) = connect_single(&settings.database_url, &options).await?;
-        let link = Link::prepare(client, lock_timeout, timeout).await?;
+        let link = Link::prepare(client, settings.limits, lock_timeout, timeout).await?;
         Ok((link, driver))
     };
     tokio::time::timeout(timeout, opening)

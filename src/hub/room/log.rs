@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::hub::encoded::SharedEvent;
-use crate::protocol::event::{Epoch, EventBody, Seq};
-use crate::protocol::id::UserId;
+use crate::protocol::event::{Epoch, Event, EventBody, Seq};
+use crate::protocol::id::{EventId, UserId};
 use crate::protocol::reply::{Gap, GapReason};
 
 /// How much a room remembers.
@@ -145,6 +145,9 @@ impl RoomLog {
     }
 
     fn deliver(&mut self, event: Arc<SharedEvent>, ready: &mut Vec<Arc<SharedEvent>>) {
+        if let EventBody::Delete { message_id } = event.event.body {
+            self.redact(message_id);
+        }
         self.delivered = event.event.seq;
         self.memory_bytes += event.size_bytes();
         self.memory.push_back(Arc::clone(&event));
@@ -160,13 +163,34 @@ impl RoomLog {
     }
 }
 
+impl RoomLog {
+    /// Takes the text of a deleted message out of memory, and that of its edits. None of them is
+    /// among the early ones: nobody edits what was deleted, so all come before the deletion.
+    fn redact(&mut self, message: EventId) {
+        for slot in &mut self.memory {
+            if !slot.event.is_text_of(message) {
+                continue;
+            }
+            if let Some(body) = slot.event.body.redacted() {
+                let event = Event {
+                    body,
+                    ..slot.event.clone()
+                };
+                self.memory_bytes -= slot.size_bytes();
+                *slot = SharedEvent::new(event, None);
+                self.memory_bytes += slot.size_bytes();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::event::{Event, MembershipChange};
-    use crate::protocol::id::{EventId, RoomId};
+    use crate::protocol::event::MembershipChange;
+    use crate::protocol::id::RoomId;
 
     const LIMITS: MemoryLimits = MemoryLimits {
         max_events: 4,
@@ -178,6 +202,9 @@ mod tests {
             msg_no: seq,
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Box::default(),
+            deleted: false,
         };
         with_body(seq, body)
     }
@@ -225,6 +252,46 @@ mod tests {
         assert_eq!(replayed(&log, 4), Some(vec![5, 6]));
         assert_eq!(replayed(&log, 2), Some(vec![3, 4, 5, 6]));
         assert_eq!(replayed(&log, 1), None, "forgotten");
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_replayed() {
+        let said = event(1);
+        let message_id = said.event.id;
+        let edit = EventBody::Edit {
+            message_id,
+            body: "y".into(),
+            deleted: false,
+        };
+        let limits = MemoryLimits {
+            max_events: 10,
+            ..LIMITS
+        };
+        let mut log = RoomLog::new(Epoch(1), 0, limits);
+        let delete = with_body(4, EventBody::Delete { message_id });
+        // In one go with what it deletes, and before it: it waits for its turn.
+        log.accept([Arc::clone(&delete), said, with_body(2, edit)]);
+        let Replay::Events(before, None) = log.replay(Some(0), None) else {
+            panic!("no replay");
+        };
+        assert!(
+            before
+                .iter()
+                .all(|it| it.event.body.redacted() != Some(it.event.body.clone()))
+        );
+        log.accept([event(3)]);
+        let Replay::Events(events, None) = log.replay(Some(0), None) else {
+            panic!("no replay");
+        };
+        assert_eq!(seqs(&events), [1, 2, 3, 4]);
+        for it in &events[..2] {
+            assert_eq!(it.event.body.redacted(), Some(it.event.body.clone()));
+            let frame = it.frame(crate::hub::encoded::WireFormat::NativeJson);
+            assert!(String::from_utf8_lossy(&frame).contains(r#""body":"","#));
+        }
+        assert!(matches!(&events[2].event.body, EventBody::Message { body, .. } if &**body == "x"));
+        let bytes: usize = events.iter().map(|it| it.size_bytes()).sum();
+        assert_eq!(log.memory_bytes, bytes);
     }
 
     #[test]
