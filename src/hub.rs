@@ -5,6 +5,7 @@
 //! starts and recreates the others. [`HubHandle`] is all that other layers get to see: no address
 //! of an actor leaves this module.
 
+mod anti_entropy;
 mod arbiters;
 mod bridge;
 pub mod connection;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::connection::identity::Gate;
@@ -35,7 +37,8 @@ use self::presence::{Presence, PresenceSettings};
 use self::registry::Registry;
 use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
-use self::supervisor::{Parts, RestartLimits, SupervisorHandle};
+use self::supervision::RestartLimits;
+use self::supervisor::{Parts, SupervisorHandle};
 use self::workers::Workers;
 use crate::bus::Bus;
 use crate::bus::envelope::Origin;
@@ -162,6 +165,7 @@ impl HubHandle {
                 bridge: bridge.clone(),
                 workers: workers.clone(),
                 arbiters: Arc::clone(&arbiters),
+                anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
                 origin: parts.origin,
                 room: room_settings(&config.hub),
                 presence_settings: PresenceSettings {
@@ -387,7 +391,10 @@ impl HubHandle {
             return Ok(handle);
         }
         let ensured = self.shared.supervisor.ensure_room(room).await;
-        ensured.ok_or_else(|| Refusal::new(ErrorCode::Unavailable, "the node is shutting down"))
+        ensured.ok_or_else(|| {
+            let why = "the room fails again and again; it is left alone for a while";
+            Refusal::new(ErrorCode::Unavailable, why)
+        })
     }
 
     /// Sends something ephemeral to a room, here and on other nodes, but to one connection.

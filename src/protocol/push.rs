@@ -178,6 +178,10 @@ pub enum Push<'a> {
         leaves: &'a [UserId],
         /// How many are here.
         count: u64,
+        /// What was told before does not count: `joins` is everybody who is here, as far as
+        /// lists go.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
     /// This connection no longer receives the room: the membership has ended.
     Removed {

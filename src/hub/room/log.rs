@@ -105,7 +105,7 @@ impl RoomLog {
             };
             return Replay::Events(Vec::new(), Some(gap));
         }
-        match self.memory_after(since) {
+        match self.after(since) {
             Some(events) => Replay::Events(events.cloned().collect(), None),
             None => Replay::Behind,
         }
@@ -120,12 +120,25 @@ impl RoomLog {
                     if user_id == user && change.ends_membership()
             )
         };
-        let mut later = self.memory_after(seq.min(self.delivered))?;
+        let mut later = self.after(seq.min(self.delivered))?;
         Some(later.any(ends))
     }
 
-    /// The events after `seq`; none if memory does not reach back to it.
-    fn memory_after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<SharedEvent>>> {
+    /// Goes back to `seq`, as if nothing after it had been delivered. Nothing is remembered then,
+    /// as what comes after `seq` is read again. False if the log does not stand beyond it.
+    pub(crate) fn rewind(&mut self, seq: Seq) -> bool {
+        if seq >= self.delivered {
+            return false;
+        }
+        self.delivered = seq;
+        self.memory.clear();
+        self.memory_bytes = 0;
+        true
+    }
+
+    /// The events after `seq`; none if memory does not reach back to it, or the log has not come
+    /// so far.
+    pub(crate) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<SharedEvent>>> {
         let missed = usize::try_from(self.delivered.checked_sub(seq)?).ok()?;
         let start = self.memory.len().checked_sub(missed)?;
         Some(self.memory.range(start..))
@@ -310,7 +323,46 @@ mod tests {
         assert_eq!(log.has_left_since(user, 99), Some(false), "checked later");
     }
 
+    #[test]
+    fn a_log_that_goes_back_delivers_again_what_comes_after() {
+        let mut log = RoomLog::new(Epoch(1), 3, LIMITS);
+        log.accept((4..=6).map(event));
+        log.accept([event(8)]);
+        assert!(!log.rewind(6), "it stands there");
+        assert!(!log.rewind(7), "it has not come so far");
+        assert!(log.rewind(1));
+        assert_eq!(log.delivered(), 1);
+        assert_eq!(replayed(&log, 1), Some(vec![]));
+        assert_eq!(seqs(log.after(1).unwrap()), [0; 0]);
+        assert!(log.after(0).is_none() && log.after(2).is_none());
+        assert_eq!(seqs(&log.accept((2..=7).map(event))), [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(replayed(&log, 6), Some(vec![7, 8]));
+    }
+
     proptest! {
+        /// Whatever a room has delivered and whenever it goes back: a thread that ignores what it
+        /// has gets everything, in order and once.
+        #[test]
+        fn going_back_loses_and_doubles_nothing(
+            steps in prop::collection::vec((1u64..20, any::<bool>()), 0..60),
+        ) {
+            let mut log = RoomLog::new(Epoch(1), 0, LIMITS);
+            let mut had = 0;
+            for (seq, goes_back) in steps {
+                if goes_back {
+                    log.rewind(seq.min(had));
+                    continue;
+                }
+                for seq in seqs(&log.accept([event(seq)])) {
+                    prop_assert!(seq <= had + 1, "a hole");
+                    had = had.max(seq);
+                }
+                prop_assert!(log.delivered() <= had);
+            }
+            log.accept((1..20).map(event));
+            prop_assert_eq!(log.delivered(), 19);
+        }
+
         #[test]
         fn whatever_comes_is_delivered_in_order_and_once(order in prop::collection::vec(1u64..30, 0..120)) {
             let limits = MemoryLimits { max_events: 100, max_bytes: 1_000_000 };

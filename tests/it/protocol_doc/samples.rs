@@ -254,6 +254,13 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         client_id,
         created_at,
     };
+    let presence = |reset| Push::Presence {
+        room: ROOM,
+        joins: &[],
+        leaves: &[],
+        count: 0,
+        reset,
+    };
     let member = |role| Push::Member {
         room: ROOM,
         seq: 1,
@@ -275,12 +282,8 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             user_id: USER,
             typing: true,
         },
-        Push::Presence {
-            room: ROOM,
-            joins: &[],
-            leaves: &[],
-            count: 0,
-        },
+        presence(false),
+        presence(true),
         Push::Removed { room: ROOM },
         Push::Drain {
             after_ms: 0,
