@@ -9,11 +9,14 @@ mod edge;
 mod extract;
 mod gate;
 mod members;
+mod message_changes;
 mod messages;
 mod metrics;
 mod openapi;
 mod page;
+mod pins;
 pub mod problem;
+mod read_markers;
 mod request;
 mod rooms;
 mod routes;
@@ -76,6 +79,8 @@ pub fn configure(
             .service(rooms::create_room)
             .service(rooms::list_rooms)
             .service(rooms::get_room)
+            .service(read_markers::mark_read)
+            .service(read_markers::mark_all_read)
             .service(members::join_room)
             .service(members::leave_room)
             .service(members::list_members)
@@ -83,6 +88,14 @@ pub fn configure(
             .service(members::remove_member)
             .service(messages::list_messages)
             .service(messages::post_message)
+            .service(messages::get_message)
+            .service(message_changes::edit_message)
+            .service(message_changes::delete_message)
+            .service(message_changes::add_reaction)
+            .service(message_changes::remove_reaction)
+            .service(pins::pin_message)
+            .service(pins::unpin_message)
+            .service(pins::list_pins)
             .wrap(from_fn(gate::gate)),
     );
     routes.service(openapi::description);

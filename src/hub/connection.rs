@@ -8,11 +8,13 @@
 
 mod commands;
 pub mod identity;
-pub(crate) mod join;
+mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+mod resume;
 mod session;
 pub mod stream;
+mod submit;
 
 use std::io;
 use std::net::IpAddr;
@@ -23,14 +25,16 @@ use actix::prelude::*;
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
+pub(crate) use self::commands::timed_out;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
 use self::session::{Admission, Session, SessionLimits, Situation};
+use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::{Attachment, Worker};
-use crate::hub::metrics::{COMMANDS, CONNECTIONS};
+use crate::hub::metrics::{ACTORS_DOWN, COMMANDS, CONNECTIONS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
@@ -91,6 +95,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             max_inflight: config.max_inflight,
         }),
         address: opening.address,
+        joins: 0,
         worker,
         attachment,
     };
@@ -121,6 +126,8 @@ struct Connection {
     decoder: Decoder,
     session: Session,
     address: IpAddr,
+    /// Numbers the joins.
+    joins: u32,
 }
 
 /// Whether decoding may go on.
@@ -233,6 +240,7 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        fault::point!("hub.connection.command");
         let attachment = &self.attachment;
         let now = self.worker.now();
         let mut life = attachment.life.get();
@@ -322,6 +330,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // Also after a panic: the place in the table and the subscriptions must go with it.
         self.worker.detach(&self.attachment);
+        if std::thread::panicking() {
+            ACTORS_DOWN.with_label_values(&["connection"]).inc();
+            self.attachment.outbox.shut();
+        }
         self.attachment.outbox.finish();
         CONNECTIONS.dec();
     }

@@ -142,12 +142,19 @@ pub(crate) enum Ephemeral {
         name: Box<str>,
         data: Data,
     },
+    /// How far somebody has read.
+    Read {
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    },
     /// Who came and went.
     Presence {
         room_id: RoomId,
         joins: Vec<UserId>,
         leaves: Vec<UserId>,
         count: u64,
+        reset: bool,
     },
 }
 
@@ -157,6 +164,7 @@ impl Ephemeral {
         match self {
             Self::Typing { room_id, .. }
             | Self::Custom { room_id, .. }
+            | Self::Read { room_id, .. }
             | Self::Presence { room_id, .. } => *room_id,
         }
     }
@@ -187,16 +195,27 @@ impl Ephemeral {
                 client_id: None,
                 created_at: None,
             },
+            Self::Read {
+                room_id,
+                user_id,
+                msg_no,
+            } => Push::Read {
+                room: *room_id,
+                user_id: *user_id,
+                msg_no: *msg_no,
+            },
             Self::Presence {
                 room_id,
                 joins,
                 leaves,
                 count,
+                reset,
             } => Push::Presence {
                 room: *room_id,
                 joins,
                 leaves,
                 count: *count,
+                reset: *reset,
             },
         }
     }

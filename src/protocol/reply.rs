@@ -1,7 +1,7 @@
 //! What answers a command.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::event::{Epoch, Seq};
@@ -13,6 +13,8 @@ use super::id::{EventId, RoomId, UserId};
 pub enum Reply {
     /// To `join`.
     Joined(Joined),
+    /// To `resume`, after the last room.
+    Resumed(Resumed),
     /// To `leave`.
     Left {
         /// The room.
@@ -26,8 +28,12 @@ pub enum Reply {
     Published(Published),
     /// To a durable `emit`.
     Emitted(Emitted),
+    /// To `message.edit`, `message.delete`, `message.react` and `message.pin`.
+    Changed(Changed),
     /// To `history`.
     History(MessagePage),
+    /// To `read`.
+    Read(ReadMarker),
     /// To `presence`.
     Presence(RoomPresence),
     /// To `auth.refresh`.
@@ -62,6 +68,26 @@ pub struct Joined {
     pub cursor: Option<String>,
 }
 
+/// All rooms of a cursor have been gone through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Resumed {
+    /// How many rooms are joined, with everything that was missed of them.
+    pub resumed: u64,
+    /// How many are not.
+    pub refused: u64,
+    /// Where the client stands now in all its rooms. None if it has joined more rooms than a
+    /// cursor holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// How far somebody has read a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReadMarker {
+    /// The last message that they have read, as it is stored now; 0: none.
+    pub msg_no: u64,
+}
+
 /// Events that are missing from a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -81,6 +107,8 @@ pub enum GapReason {
     Epoch,
     /// Retention has removed it.
     Retention,
+    /// It is from before what the member may see of the past.
+    History,
 }
 
 /// A message was committed.
@@ -107,6 +135,22 @@ pub struct Emitted {
     pub id: EventId,
     /// When it was committed.
     pub created_at: Timestamp,
+}
+
+/// A message was changed, or was as it should be already. Wire form: either all fields or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Changed {
+    /// The event's place in the room. None if nothing changed, and so there is no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+    /// The event's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub id: Option<EventId>,
+    /// When it was committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
 }
 
 /// A page of messages, ascending. It may be shorter than `limit`: go on while `next` is there.
@@ -144,6 +188,56 @@ pub struct MessageView {
     /// When it was committed.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// When it was edited last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub edited_at: Option<Timestamp>,
+    /// It was deleted, and its body is empty. Left out if it was not.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(default = false, required = false)]
+    pub deleted: bool,
+    /// The message that it replies to, the root of a thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub thread: Option<EventId>,
+    /// How many messages reply to it, deleted ones included. Left out if none do.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(default = 0, required = false)]
+    pub replies: u64,
+    /// Who is named in it. Left out if nobody is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<uuid::Uuid>, required = false)]
+    pub mentions: Vec<UserId>,
+    /// How members reacted, in the order in which each emoji came first. Left out if none did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub reactions: Vec<ReactionView>,
+    /// Since when it is pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub pinned_at: Option<Timestamp>,
+}
+
+/// Who reacted to a message with one emoji.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReactionView {
+    /// With what.
+    pub emoji: String,
+    /// How many members.
+    pub count: u64,
+    /// The first 50 of them.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub users: Vec<UserId>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Who is in a room now.

@@ -230,6 +230,9 @@ mod tests {
                 msg_no: 30,
                 body: body.into(),
                 client_id: "c".into(),
+                thread: None,
+                mentions: Box::default(),
+                deleted: false,
             },
         }
     }

@@ -29,6 +29,8 @@ pub struct RoomAccess {
     pub is_private: bool,
     /// What the user is in it; none: no member.
     pub role: Option<Role>,
+    /// The last event that this member may not see; 0 if all may be seen.
+    pub history_floor: Seq,
     /// The log's life.
     pub epoch: Epoch,
     /// Its last event.
@@ -62,6 +64,17 @@ pub struct Room {
     pub last_msg_no: u64,
     /// What the user is in it; none: no member.
     pub role: Option<Role>,
+    /// How far the user has read; none: no member.
+    pub reading: Option<Reading>,
+}
+
+/// How far a member has read a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The last message that was read.
+    pub read_msg_no: u64,
+    /// How often the member is named in messages after it; counted up to 1,000.
+    pub mentions: u64,
 }
 
 /// What a new room brings.
@@ -119,6 +132,10 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         last_seq: 0,
         last_msg_no: 0,
         role: Some(Role::Owner),
+        reading: Some(Reading {
+            read_msg_no: 0,
+            mentions: 0,
+        }),
     }))
 }
 
@@ -152,6 +169,7 @@ pub async fn access(
         room_id: RoomId(row.try_get("id")?),
         is_private: row.try_get("is_private")?,
         role: role(&row)?,
+        history_floor: seq::from_db(row.try_get("history_floor")?)?,
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
@@ -212,7 +230,18 @@ fn read(row: &Row) -> Result<Room, StoreError> {
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
         role: role(row)?,
+        reading: reading(row)?,
     })
+}
+
+fn reading(row: &Row) -> Result<Option<Reading>, StoreError> {
+    let Some(read_msg_no) = row.try_get::<_, Option<i64>>("read_msg_no")? else {
+        return Ok(None);
+    };
+    Ok(Some(Reading {
+        read_msg_no: seq::from_db(read_msg_no)?,
+        mentions: seq::from_db(row.try_get("mentions")?)?,
+    }))
 }
 
 fn role(row: &Row) -> Result<Option<Role>, StoreError> {

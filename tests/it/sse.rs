@@ -8,14 +8,10 @@ mod slow;
 mod wire;
 
 use crate::harness::node::Node;
-use crate::harness::rest::{http, send};
 
-/// The value of a metric, 0 if it has not been used.
+/// The value of a metric that counts.
 async fn metric(node: &Node, name: &str) -> u64 {
-    let page = send(http().get(node.url("/metrics"))).await.text;
-    let value = page.lines().find_map(|line| {
-        let rest = line.strip_prefix(name)?;
-        rest.strip_prefix(' ')?.parse().ok()
-    });
-    value.unwrap_or_default()
+    let value = node.metric(name).await;
+    // A count is whole.
+    value.to_string().parse().expect("a count")
 }

@@ -66,8 +66,8 @@ pub(crate) struct Outbox {
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
-    /// Told when nothing waits any more, or never will.
-    drained: RefCell<Option<oneshot::Sender<()>>>,
+    /// Told when no more than so many bytes wait, or never will.
+    drained: RefCell<Option<(usize, oneshot::Sender<()>)>>,
 }
 
 impl Outbox {
@@ -235,23 +235,26 @@ impl Outbox {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             queue.advance(written);
+            self.note_drained(&queue);
         }
-        self.emptied(&mut queue);
+        // An idle connection holds no buffer.
+        queue.clear();
         Ok(())
     }
 
-    fn emptied(&self, queue: &mut Queue) {
-        // An idle connection holds no buffer.
-        queue.clear();
-        self.drained.take();
+    /// Tells whoever waits for it that no more than so many bytes wait.
+    fn note_drained(&self, queue: &Queue) {
+        let is_drained = |waiting: &mut (usize, _)| queue.bytes() <= waiting.0;
+        drop(self.drained.borrow_mut().take_if(is_drained));
     }
 
     /// Takes a part of what waits for a stream's transport; none at the stream's end.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.queue.borrow_mut();
         if let Some(part) = queue.pop() {
+            self.note_drained(&queue);
             if queue.is_empty() {
-                self.emptied(&mut queue);
+                queue.clear();
             }
             return Poll::Ready(Some(part));
         }
@@ -284,13 +287,19 @@ impl Outbox {
         }
     }
 
-    /// Waits until everything pushed so far has been written, or the socket has ended.
-    pub(crate) async fn drained(&self) {
-        if self.queue.borrow().is_empty() || self.is_shut.get() {
+    /// What the socket, or a stream's transport, has taken in all, bytes.
+    pub(crate) fn taken(&self) -> u64 {
+        self.queue.borrow().taken()
+    }
+
+    /// Waits until no more than `bytes` wait to be written, or the socket has ended. One at a
+    /// time may wait.
+    pub(crate) async fn drained_to(&self, bytes: usize) {
+        if self.queue.borrow().bytes() <= bytes || self.is_shut.get() {
             return;
         }
         let (drained, wait) = oneshot::channel();
-        self.drained.replace(Some(drained));
+        self.drained.replace(Some((bytes, drained)));
         // It is dropped rather than sent.
         wait.await.ok();
     }
@@ -302,7 +311,8 @@ impl Outbox {
             Sink::Socket(socket) => socket,
             Sink::Stream(_) => {
                 self.is_shut.set(true);
-                self.emptied(&mut self.queue.borrow_mut());
+                self.queue.borrow_mut().clear();
+                self.drained.take();
                 return;
             }
         };

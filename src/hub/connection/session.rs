@@ -80,8 +80,13 @@ impl Session {
             return Admission::Refuse(going());
         }
         match command {
-            Command::Join { .. } if now.is_draining => Admission::Refuse(going()),
-            Command::Publish { .. } | Command::Emit { .. }
+            Command::Join { .. } | Command::Resume { .. } if now.is_draining => {
+                Admission::Refuse(going())
+            }
+            Command::Publish { .. }
+            | Command::Emit { .. }
+            | Command::Change { .. }
+            | Command::Read { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
                 Admission::Wait
@@ -147,6 +152,8 @@ mod tests {
             room: room(),
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Vec::new(),
         }
     }
 

@@ -12,13 +12,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::identity::Identity;
-use super::join::{check_access, resume_room};
+use super::join::{NotJoined, Wanted, enter, spare_bytes, taken};
 use super::liveness::{Liveness, Second};
 pub use super::outbox::Hold;
 use super::outbox::{Class, Outbox, OutboxLimits};
+use super::session::SessionLimits;
 use super::too_late;
 use crate::hub::encoded::WireFormat;
-use crate::hub::fanout::{Attachment, FanoutMessage, Worker};
+use crate::hub::fanout::{Announcement, Attachment, FanoutMessage, Worker};
 use crate::hub::metrics::STREAMS;
 use crate::hub::{HubHandle, refuse};
 use crate::protocol::close::Disconnect;
@@ -27,7 +28,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::sse::{self, LastEventId};
 use crate::store;
-use crate::store::rooms::{Listing, RoomAccess};
+use crate::store::rooms::Listing;
 
 /// A client whose connection broke comes back after so long, milliseconds; each after another
 /// time within it, so that not all come at once.
@@ -46,8 +47,8 @@ pub struct Feed {
 #[derive(Debug)]
 struct Entry {
     room_id: RoomId,
-    /// That the user is a member, if that was checked.
-    access: Option<RoomAccess>,
+    /// The user was a member when it was looked.
+    is_member: bool,
     /// Where the client stands in it.
     position: Option<Position>,
 }
@@ -59,6 +60,8 @@ pub(crate) struct StreamState {
     entries: RefCell<VecDeque<Entry>>,
     /// A task is joining them.
     is_joining: Cell<bool>,
+    /// Numbers the joins.
+    joins: Cell<u32>,
     takes_new_rooms: bool,
 }
 
@@ -71,8 +74,7 @@ impl HubHandle {
         user: UserId,
         last: Option<&LastEventId>,
     ) -> Result<Feed, Refusal> {
-        let access = self.member_access(room, user).await?;
-        let room_id = access.room_id;
+        let room_id = self.member_access(room, user).await?.room_id;
         let position = match last {
             None => None,
             Some(LastEventId::Room(it)) => Some(Position {
@@ -94,7 +96,7 @@ impl HubHandle {
             format: WireFormat::SseRoom,
             entries: VecDeque::from([Entry {
                 room_id,
-                access: Some(access),
+                is_member: true,
                 position,
             }]),
             takes_new_rooms: false,
@@ -114,44 +116,40 @@ impl HubHandle {
             let message = format!("a stream has at most {max} rooms; name some by `rooms`");
             Refusal::new(ErrorCode::TooManyRooms, message)
         };
-        let accesses = match only {
+        let rooms = match only {
             Some(only) => {
-                let mut accesses: Vec<RoomAccess> = Vec::new();
+                let mut rooms: Vec<RoomId> = Vec::new();
                 for room in only {
-                    if accesses.len() > max {
+                    if rooms.len() > max {
                         return Err(too_many());
                     }
-                    let access = self.member_access(room, user).await?;
-                    if accesses.iter().all(|it| it.room_id != access.room_id) {
-                        accesses.push(access);
+                    let room_id = self.member_access(room, user).await?.room_id;
+                    if !rooms.contains(&room_id) {
+                        rooms.push(room_id);
                     }
                 }
-                accesses
+                rooms
             }
             None => self.rooms_of(user, max + 1).await?,
         };
-        if accesses.len() > max {
+        if rooms.len() > max {
             return Err(too_many());
         }
         let cursor = cursor.unwrap_or_default();
-        let mut entries: VecDeque<Entry> = accesses
-            .into_iter()
-            .map(|access| Entry {
-                room_id: access.room_id,
-                access: Some(access),
-                position: cursor
-                    .iter()
-                    .find(|it| it.room_id == access.room_id)
-                    .copied(),
-            })
-            .collect();
+        let position = |room_id| cursor.iter().find(|it| it.room_id == room_id).copied();
+        let entry = |room_id| Entry {
+            room_id,
+            is_member: true,
+            position: position(room_id),
+        };
+        let mut entries: VecDeque<Entry> = rooms.into_iter().map(entry).collect();
         if only.is_none() {
             // What the user is no member of any more is told first.
             for position in cursor {
                 if entries.iter().all(|it| it.room_id != position.room_id) {
                     entries.push_front(Entry {
                         room_id: position.room_id,
-                        access: None,
+                        is_member: false,
                         position: Some(*position),
                     });
                 }
@@ -177,20 +175,12 @@ impl HubHandle {
     }
 
     /// The rooms that a user is a member of, at most `limit`.
-    async fn rooms_of(&self, user: UserId, limit: usize) -> Result<Vec<RoomAccess>, Refusal> {
+    async fn rooms_of(&self, user: UserId, limit: usize) -> Result<Vec<RoomId>, Refusal> {
         let refuse = |error| refuse(&error);
         let conn = self.shared.store.get().await.map_err(refuse)?;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let rooms = store::rooms::list(&conn, user, Listing::Mine, None, limit).await;
-        let access = |room: store::rooms::Room| RoomAccess {
-            room_id: room.id,
-            is_private: room.is_private,
-            role: room.role,
-            epoch: room.epoch,
-            last_seq: room.last_seq,
-            last_msg_no: room.last_msg_no,
-        };
-        Ok(rooms.map_err(refuse)?.into_iter().map(access).collect())
+        Ok(rooms.map_err(refuse)?.iter().map(|room| room.id).collect())
     }
 }
 
@@ -214,12 +204,13 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
     let mut life = Liveness::new(worker.now(), true);
     // It gives no commands: having no room is no reason to go.
     life.commanded = Second::MAX;
-    let is_awaited = |entry: &&Entry| entry.access.is_some();
+    let is_awaited = |entry: &&Entry| entry.is_member;
     let resuming = feed.entries.iter().filter(is_awaited);
     let resuming: Vec<_> = resuming.filter_map(|entry| entry.position).collect();
     let state = StreamState {
         entries: RefCell::new(feed.entries),
         is_joining: Cell::new(false),
+        joins: Cell::new(0),
         takes_new_rooms: feed.takes_new_rooms,
     };
     let attachment =
@@ -276,7 +267,7 @@ pub(crate) fn join_room(worker: &Rc<Worker>, user_id: UserId, room_id: RoomId) {
         }
         entries.push_back(Entry {
             room_id,
-            access: None,
+            is_member: false,
             position: None,
         });
         drop(entries);
@@ -324,12 +315,12 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
             let Some(entry) = entry else {
                 break;
             };
+            // Each room gives what it remembers in one go.
+            taken(&worker, &attachment, spare_bytes(&worker)).await;
             let room_id = entry.room_id;
-            if let Err(refusal) = join_entry(&worker, &attachment, entry).await {
-                refused(&worker, &attachment, room_id, &refusal);
+            if let Err(failed) = join_entry(&worker, &attachment, state, &entry).await {
+                refused(&worker, &attachment, room_id, &failed);
             }
-            // Each room's replay begins when those before it have been taken.
-            attachment.outbox.drained().await;
         }
         state.is_joining.set(false);
     });
@@ -338,19 +329,37 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
 async fn join_entry(
     worker: &Rc<Worker>,
     attachment: &Rc<Attachment>,
-    entry: Entry,
-) -> Result<(), Refusal> {
-    let access = match entry.access {
-        Some(access) => access,
-        None => check_access(worker, attachment, &RoomRef::Id(entry.room_id)).await?,
+    state: &StreamState,
+    entry: &Entry,
+) -> Result<(), NotJoined> {
+    let Some(user_id) = attachment.user_id() else {
+        return Ok(());
     };
-    resume_room(worker, attachment, access, entry.position).await
+    let number = state.joins.get().wrapping_add(1);
+    state.joins.set(number);
+    let wanted = Wanted {
+        worker: Rc::clone(worker),
+        attachment: Rc::clone(attachment),
+        limits: SessionLimits {
+            max_rooms: worker.hub.stream_rooms_max(),
+            // A stream publishes nothing.
+            max_inflight: 0,
+        },
+        announcement: Announcement::Push,
+        number,
+        user_id,
+        room: RoomRef::Id(entry.room_id),
+        since: entry.position.map(|it| it.seq),
+        epoch: entry.position.map(|it| it.epoch),
+    };
+    enter(wanted).await
 }
 
-/// A room could not be joined, and its client was told nothing of it so far.
-fn refused(worker: &Worker, attachment: &Rc<Attachment>, room_id: RoomId, refusal: &Refusal) {
-    if refusal.code.retry() {
-        // Its cursor has the room still: coming back it tries again.
+/// A room could not be joined.
+fn refused(worker: &Worker, attachment: &Rc<Attachment>, room_id: RoomId, failed: &NotJoined) {
+    let refusal = &failed.refusal;
+    if failed.is_announced || refusal.code.retry() {
+        // Its cursor has the room still: coming back it tries again, from where it stands.
         tracing::debug!(room = %room_id, %refusal, "a stream's room cannot be joined now");
         return worker.close(attachment, Disconnect::Resync);
     }

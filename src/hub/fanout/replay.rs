@@ -17,11 +17,10 @@ impl Attachment {
     /// the connection is in.
     pub(crate) fn announce(&self, table: &Table, announcement: &Announcement, joined: Joined) {
         let push = match announcement {
-            Announcement::Made => return,
             Announcement::Reply(request) => {
                 return self.push_reply(request.as_ref(), &Ok(Reply::Joined(joined)));
             }
-            Announcement::Resumed => Push::from(&joined),
+            Announcement::Push => Push::from(&joined),
         };
         // What is replayed follows: the client stands before it, or behind what it cannot get.
         let position = Position {
@@ -69,6 +68,11 @@ impl Attachment {
         });
         let body = event.frame(self.format);
         self.outbox.push_with_tail(body, tail, Class::Durable);
+    }
+
+    /// Whether a room's replay has room in the outbox, all at once.
+    pub(crate) fn fits(&self, replay: &[Arc<SharedEvent>]) -> bool {
+        self.outbox.fits(self.replay_bytes(replay))
     }
 
     /// How many bytes these events take in the outbox at most.

@@ -1,5 +1,7 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
+mod turns;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,6 +11,8 @@ use bytes::Bytes;
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use self::turns::Lack;
+pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
@@ -22,7 +26,7 @@ use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Gap, Reply};
 use crate::protocol::sse;
 
 /// A connection, as other threads name it to its own.
@@ -64,18 +68,20 @@ pub(crate) struct Joining {
     /// Tells this join from one that was given up.
     pub(crate) number: u32,
     pub(crate) announcement: Announcement,
+    /// It has been announced, because the replay began with events out of Postgres.
+    pub(crate) is_announced: bool,
+    /// What the client cannot have, as far as is known before the room has answered.
+    pub(crate) gap: Option<Gap>,
     pub(crate) progress: oneshot::Sender<JoinProgress>,
 }
 
-/// How a client is told that it has joined a room.
+/// How the client is told that it is in a room, before what it missed.
 #[derive(Debug, Clone)]
 pub(crate) enum Announcement {
-    /// By the reply to its request.
+    /// By the reply to this request.
     Reply(Option<RequestId>),
-    /// By the push `resumed`.
-    Resumed,
-    /// It has been told, because the replay began with events out of Postgres.
-    Made,
+    /// By a push: the request was for several rooms.
+    Push,
 }
 
 /// How a join goes on.
@@ -119,6 +125,7 @@ struct LocalRoom {
     /// The last event given to this thread: the position of every connection in the list.
     position: Seq,
     connections: Vec<Rc<Attachment>>,
+    lack: Lack,
 }
 
 /// What a connection left behind: its user is no longer there by this connection, and the room's
@@ -217,6 +224,7 @@ impl Table {
             epoch,
             position,
             connections: Vec::new(),
+            lack: Lack::default(),
         });
         // The room's actor may have been recreated since the others joined.
         room.handle = handle;
@@ -286,7 +294,7 @@ impl Table {
                     bytes
                 }
             };
-            let tail = (position.is_some() && attachment.format.has_tails())
+            let tail = (class == Class::Durable && attachment.format.has_tails())
                 .then(|| sse::tail(&self.positions(attachment, None)));
             match attachment.outbox.push_with_tail(bytes, tail, class) {
                 Pushed::Queued => delivered += 1,

@@ -48,6 +48,9 @@ proptest! {
                 msg_no: seq,
                 body: body.as_str().into(),
                 client_id: "c".into(),
+                thread: None,
+                mentions: Box::default(),
+                deleted: false,
             };
             sent.extend_from_slice(&sse::room_event(&event(seq, body)));
             sent.extend_from_slice(sse::HEARTBEAT);

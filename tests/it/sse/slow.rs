@@ -57,12 +57,6 @@ fn is_held(node: &Node, peer: &TcpStream) -> bool {
     })
 }
 
-/// The open files of the node.
-fn files(node: &Node) -> usize {
-    let folder = format!("/proc/{}/fd", node.pid());
-    std::fs::read_dir(folder).expect("its files").count()
-}
-
 #[tokio::test]
 async fn who_never_reads_is_closed_as_slow_and_its_socket_goes() {
     let (node, _database) = node("25").await;
@@ -74,7 +68,7 @@ async fn who_never_reads_is_closed_as_slow_and_its_socket_goes() {
     ] {
         let mut other = EventStream::open(&ada, "/api/events", None).await;
         other.event("resumed").await;
-        let before = files(&node);
+        let before = node.open_files();
         let slow_before = metric(&node, "websocket_disconnects_total{reason=\"slow\"}").await;
         let mut stuck = Vec::new();
         for _ in 0..3 {
@@ -99,7 +93,7 @@ async fn who_never_reads_is_closed_as_slow_and_its_socket_goes() {
         })
         .await;
         eventually("no file is left of them", async || {
-            (files(&node) <= before).then_some(())
+            (node.open_files() <= before).then_some(())
         })
         .await;
         for mut peer in stuck {

@@ -13,6 +13,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// The first part is the rest of a frame that has been sent in part: it cannot be taken back.
     front_is_cut: bool,
+    /// What has been sent in all, bytes.
+    taken: u64,
 }
 
 /// A frame, or a part of one.
@@ -49,6 +51,11 @@ impl Queue {
         self.bytes
     }
 
+    /// What has been sent in all, bytes.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// How many parts wait.
     pub(super) fn parts(&self) -> usize {
         self.parts.len()
@@ -71,6 +78,7 @@ impl Queue {
     /// So many bytes have been sent.
     pub(super) fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
+        self.taken += written as u64;
         while written > 0 {
             let Some(front) = self.parts.front_mut() else {
                 return;
@@ -90,6 +98,7 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let part = self.parts.pop_front()?;
         self.bytes -= part.bytes.len();
+        self.taken += part.bytes.len() as u64;
         self.front_is_cut = part.goes_on;
         Some(part.bytes)
     }
@@ -107,7 +116,10 @@ impl Queue {
 
     /// Drops everything, and the memory that it took.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            taken: self.taken,
+            ..Self::default()
+        };
     }
 }
 
