@@ -13,6 +13,7 @@ mod api_members;
 mod api_messages;
 mod api_rooms;
 mod bad_input;
+mod chaos;
 mod config;
 mod durability;
 mod embedded;
