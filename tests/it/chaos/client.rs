@@ -59,6 +59,8 @@ pub(super) struct Client<D> {
     /// Commands under way on the connection.
     pending: HashMap<u64, Pending>,
     next_key: u64,
+    /// Connections in a row on which nothing was told.
+    failures: u32,
     http: reqwest::Client,
 }
 
@@ -138,6 +140,7 @@ impl<D: Driver> Client<D> {
             rooms: rooms.collect(),
             pending: HashMap::new(),
             next_key: 0,
+            failures: 0,
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(3))
                 .build()
@@ -216,8 +219,11 @@ impl<D: Driver> Client<D> {
 
     /// Tries to connect, after a moment.
     async fn connect(&mut self) -> bool {
-        let pause = self.rng.random_range(0..40);
+        // As the protocol asks: longer after every failure.
+        let longest = 40 << self.failures.min(4);
+        let pause = self.rng.random_range(0..longest);
         sleep(Duration::from_millis(pause)).await;
+        self.failures += 1;
         let Some(address) = self.address.borrow().clone() else {
             return false;
         };
@@ -316,6 +322,7 @@ impl<D: Driver> Client<D> {
                 self.record(What::Observed { push });
             }
             Incoming::Answer(op, answer) => {
+                self.failures = 0;
                 if let Some(pending) = self.pending.remove(&op) {
                     self.answered(op, pending, &answer);
                 }

@@ -182,8 +182,8 @@ impl Rest<'_> {
         self.phase.send_replace(Phase::Settle);
         let late = self.everybody(|it| it.is_settled).await;
         if !late.is_empty() {
-            let text = format!("clients {late:?} do not come to rest");
-            return vec![Violation::new(Promise::Ends, text)];
+            let stuck = |no: usize| Violation::new(Promise::Ends, "does not come to rest").of(no);
+            return late.into_iter().map(stuck).collect();
         }
         let mut asking = 0;
         let mut heads = heads(database).await;

@@ -1,5 +1,6 @@
 //! What to show of a violation, so that a person can see what happened.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ const TOLD: usize = 4;
 const LINES: usize = 60;
 
 /// Events of the room that are shown before and after the one that it is about.
-const AROUND: u64 = 2;
+const AROUND: u64 = 1;
 
 /// Longest text of a value.
 const VALUE_CHARS: usize = 220;
@@ -62,8 +63,9 @@ fn tell(story: &mut String, history: &History, violation: &Violation) {
         violation.seq,
         short(&violation.text)
     );
+    let asked = asked(history);
     let relevant: Vec<usize> = (history.records.iter().enumerate())
-        .filter(|(_, record)| is_relevant(history, record, violation))
+        .filter(|(_, record)| is_relevant(history, &asked, record, violation))
         .map(|(at, _)| at)
         .collect();
     // Those nearest to where it shows.
@@ -83,14 +85,49 @@ fn tell(story: &mut String, history: &History, violation: &Violation) {
     }
 }
 
+/// Commands by their numbers.
+type Asked<'a> = HashMap<u64, (&'static str, &'a Value)>;
+
+fn asked(history: &History) -> Asked<'_> {
+    let asked = history
+        .records
+        .iter()
+        .filter_map(|record| match &record.what {
+            What::Asked { op, cmd, fields } => Some((*op, (*cmd, fields))),
+            _ => None,
+        });
+    asked.collect()
+}
+
 /// Whether a record says something about a violation.
-fn is_relevant(history: &History, record: &Record, violation: &Violation) -> bool {
+fn is_relevant(
+    history: &History,
+    asked: &Asked<'_>,
+    record: &Record,
+    violation: &Violation,
+) -> bool {
     let is_theirs = violation.client.is_none() || record.client == violation.client;
+    if violation.room.is_none() && record.client.is_some() {
+        // Somebody is stuck: what they asked and were told says in what.
+        let is_push = matches!(record.what, What::Observed { .. });
+        return violation.client.is_some() && is_theirs && !is_push;
+    }
     let near = |seq: Option<u64>| match (seq, violation.seq) {
         (Some(seq), Some(about)) => seq.abs_diff(about) <= AROUND,
         _ => false,
     };
     let is_here = |room: Option<&str>| room == violation.room.as_deref();
+    let is_named = |fields: &Value| {
+        let user = violation
+            .client
+            .map(|no| history.clients[no].user_id.as_str());
+        let is_user = user.is_some() && fields["user_id"].as_str() == user;
+        is_user
+            || fields["client_id"].as_str().is_some_and(|key| {
+                let mut words = violation.text.split([' ', ',', ';', ':']);
+                words.any(|word| word == key)
+            })
+    };
     match &record.what {
         What::Fault { .. } | What::Settled => true,
         What::Connected { .. } | What::Ended { .. } => is_theirs && violation.client.is_some(),
@@ -99,38 +136,19 @@ fn is_relevant(history: &History, record: &Record, violation: &Violation) -> boo
                 && (near(seq_of(push)) || (is_theirs && push["push"] == "removed"))
         }
         What::Asked { cmd, fields, .. } => {
-            is_here(room_of(fields))
-                && (is_theirs && matches!(*cmd, "join" | "leave") || cmd.starts_with("members"))
+            is_here(room_of(fields)) && (is_named(fields) || is_about(cmd, is_theirs))
         }
-        What::Answered { op, answer } => match answer {
-            Answer::Done(ok) if near(seq_of(ok)) => {
-                asked(history, *op).is_some_and(|fields| is_here(room_of(fields)))
-            }
-            _ => {
-                is_theirs
-                    && asked(history, *op).is_some_and(|it| is_here(room_of(it)))
-                    && is_join(history, *op)
-            }
-        },
+        What::Answered { op, answer } => asked.get(op).is_some_and(|(cmd, fields)| {
+            let is_near = matches!(answer, Answer::Done(ok) if near(seq_of(ok)));
+            is_here(room_of(fields)) && (is_near || is_named(fields) || is_about(cmd, is_theirs))
+        }),
         What::Snapshot { room, .. } => is_theirs && is_here(Some(room)),
     }
 }
 
-fn asked(history: &History, op: u64) -> Option<&Value> {
-    history
-        .records
-        .iter()
-        .find_map(|record| match &record.what {
-            What::Asked { op: of, fields, .. } if *of == op => Some(fields),
-            _ => None,
-        })
-}
-
-fn is_join(history: &History, op: u64) -> bool {
-    history.records.iter().any(|record| {
-        matches!(&record.what, What::Asked { op: of, cmd, .. }
-            if *of == op && (matches!(*cmd, "join" | "leave") || cmd.starts_with("members")))
-    })
+/// Whether a command decides who may be told what.
+fn is_about(cmd: &str, is_theirs: bool) -> bool {
+    is_theirs && (matches!(cmd, "join" | "leave" | "resume") || cmd.starts_with("members"))
 }
 
 fn line(history: &History, at: usize) -> String {

@@ -76,7 +76,7 @@ impl Violation {
         }
     }
 
-    fn of(mut self, client: ClientNo) -> Self {
+    pub(super) fn of(mut self, client: ClientNo) -> Self {
         self.client = Some(client);
         self
     }

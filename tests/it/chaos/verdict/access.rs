@@ -9,7 +9,7 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
     for subscription in case.subscriptions() {
         let told =
             |violation: Violation| violation.of(subscription.client).within(&subscription.room);
-        violations.extend(leaks(case, subscription).into_iter().map(told));
+        violations.extend(leak(case, subscription).into_iter().map(told));
     }
     for stray in &case.strays {
         let text = format!("told outside of any subscription: {}", stray.push);
@@ -23,43 +23,62 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
     violations
 }
 
-fn leaks(case: &Case<'_>, subscription: &Subscription<'_>) -> Option<Violation> {
+/// The first event of a subscription that its client must not know.
+fn leak(case: &Case<'_>, subscription: &Subscription<'_>) -> Option<Violation> {
     let membership = case.membership(subscription.client, &subscription.room);
     let head = subscription.reply.last_seq;
-    // A room may lag behind the commit that made somebody a member.
-    let begins = || {
-        let begins = membership.next(head, true)?;
-        begin_was_under_way(case, subscription, membership.changed(head)).then_some(begins)
+    // Who is a member may see what happened before. They may have become one after the head of the
+    // join, as long as somebody had asked for it: a room lags behind commits.
+    let begins_again = |seq: u64, at: usize| {
+        membership.next(seq, true).is_some_and(|begins| {
+            begins <= head || begin_was_under_way(case, subscription, membership.changed(seq), at)
+        })
     };
-    let Some(member_from) = (membership.at(head).is_some().then_some(head)).or_else(begins) else {
+    let is_allowed = |seq: u64, at: usize| {
+        // A member is told of the end of the membership itself, too.
+        membership.at(seq).is_some()
+            || (membership.changed(seq) == seq && membership.at(seq.saturating_sub(1)).is_some())
+            || begins_again(seq, at)
+    };
+    let violation = |seq: u64, at: usize, text: String| {
+        Some(Violation::new(Promise::NoLeak, text).seq(seq).at(at))
+    };
+    if membership.at(head).is_none() && !begins_again(head, subscription.begun_at) {
         let text = format!("joined at {head}, being no member");
-        let violation = Violation::new(Promise::NoLeak, text);
-        return Some(violation.seq(head).at(subscription.begun_at));
+        return violation(head, subscription.begun_at, text);
+    }
+    let floor = match membership.at(head) {
+        Some(floor) => floor,
+        None => (membership.next(head, true)).and_then(|begins| membership.at(begins))?,
     };
-    let floor = membership.at(member_from).unwrap_or_default();
-    let end = membership.next(member_from, false).unwrap_or(u64::MAX);
-    let leaked = (subscription.seen.iter()).find(|seen| seen.seq > end || seen.seq <= floor)?;
-    let text = if leaked.seq > end {
-        format!(
-            "the membership ended at {end}, and {} was told",
-            leaked.push
-        )
-    } else {
-        format!(
-            "the past is hidden up to {floor}, and {} was told",
-            leaked.push
-        )
-    };
-    let violation = Violation::new(Promise::NoLeak, text);
-    Some(violation.seq(leaked.seq).at(leaked.at))
+    subscription.seen.iter().find_map(|seen| {
+        if seen.seq <= floor {
+            let text = format!(
+                "the past is hidden up to {floor}, and {} was told",
+                seen.push
+            );
+            return violation(seen.seq, seen.at, text);
+        }
+        if !is_allowed(seen.seq, seen.at) {
+            let end = membership.changed(seen.seq);
+            let text = format!("the membership ended at {end}, and {} was told", seen.push);
+            return violation(seen.seq, seen.at, text);
+        }
+        None
+    })
 }
 
-/// Whether somebody had asked for this user's membership before the join was answered, and may
-/// have got it by then. What was settled before the last end of the membership was known is not
-/// what began it again.
-fn begin_was_under_way(case: &Case<'_>, subscription: &Subscription<'_>, ended: u64) -> bool {
+/// Whether somebody had asked for this user's membership before the record `at`, and may have got
+/// it by then. What was settled before the last end of the membership was known is not what began
+/// it again.
+fn begin_was_under_way(
+    case: &Case<'_>,
+    subscription: &Subscription<'_>,
+    ended: u64,
+    at: usize,
+) -> bool {
     let user_id = case.history.clients[subscription.client].user_id.as_str();
-    let before = &case.history.records[..subscription.begun_at];
+    let before = &case.history.records[..at];
     let shows_the_end = |what: &What| {
         matches!(what, What::Observed { push }
             if room_of(push) == Some(&subscription.room) && seq_of(push) == Some(ended))
