@@ -36,9 +36,11 @@ chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=
 	HUBBUB_CHAOS_SEEDS=$(SEEDS) HUBBUB_CHAOS_SEED=$(SEED) FAIL_FAST=$(FAIL_FAST) \
 	cargo test --features hubbub/failpoints --test it -- chaos::it_never_loses --exact --nocapture
 
-bench: ## measure publishing beside plain INSERTs of the same Postgres
+bench: ## measure publishing and resuming beside plain statements of the same Postgres
 	@scripts/setup run
-	cargo run --release -p hubbub-loadtests -- publish $(ARGS)
+	cargo build --release --workspace
+	$(TARGET_DIR)/release/hubbub-loadtests publish $(ARGS)
+	$(TARGET_DIR)/release/hubbub-loadtests recovery $(ARGS)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint

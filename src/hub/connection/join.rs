@@ -38,6 +38,8 @@ struct Join {
     user_id: UserId,
     /// The head when the membership was checked.
     checked_at: Seq,
+    /// Of which life of the log.
+    checked_epoch: Epoch,
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
@@ -79,6 +81,7 @@ impl Connection {
                 room_id: access.room_id,
                 user_id,
                 checked_at: access.last_seq,
+                checked_epoch: access.epoch,
                 position: since,
                 epoch,
                 is_replied: false,
@@ -145,6 +148,7 @@ impl Join {
             .await
             .map_err(|_| timed_out())??;
         self.checked_at = access.last_seq;
+        self.checked_epoch = access.epoch;
         Ok(())
     }
 
@@ -172,6 +176,7 @@ impl Join {
             join: self.number,
             user_id: self.user_id,
             checked_at: self.checked_at,
+            checked_epoch: self.checked_epoch,
             since: self.position,
             epoch: self.epoch,
         });

@@ -57,7 +57,7 @@ async fn log(client: &Client, room: &str) -> BTreeMap<u64, Value> {
     let rows = client
         .query(
             "SELECT e.seq, e.kind, e.msg_no, e.data, e.room_id, e.id, e.user_id, e.created_at,
-                    h.epoch
+                    h.epoch, e.message_id
              FROM room_events e JOIN room_heads h USING (room_id)
              WHERE e.room_id = $1::text::uuid ORDER BY e.seq",
             &[&room],
@@ -68,7 +68,9 @@ async fn log(client: &Client, room: &str) -> BTreeMap<u64, Value> {
         .map(|row| {
             let msg_no: Option<i64> = row.get(2);
             let msg_no = msg_no.map(|n| u64::try_from(n).expect("a msg_no"));
-            let body = EventBody::from_log(row.get(1), msg_no, row.get(3));
+            let message_id: Option<uuid::Uuid> = row.get(9);
+            let message_id = message_id.map(EventId);
+            let body = EventBody::from_log(row.get(1), msg_no, message_id, row.get(3));
             let event = Event {
                 room_id: RoomId(row.get(4)),
                 epoch: Epoch(row.get(8)),
