@@ -25,5 +25,17 @@ async fn assert_caught(point: &str, actions: &str, expected: &[Promise]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_event() {
     let expected = [Promise::NoHole, Promise::Complete];
-    assert_caught("hub.fanout.deliver", "60*off->1*return", &expected).await;
+    assert_caught("hub.fanout.lose", "60*off->1*return", &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_comes_twice() {
+    let expected = [Promise::NoDouble];
+    assert_caught("hub.fanout.double", "60*off->1*return", &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_in_the_wrong_order() {
+    let expected = [Promise::NoReorder];
+    assert_caught("hub.fanout.swap", "60*off->1*return", &expected).await;
 }

@@ -274,6 +274,40 @@ fn a_senders_messages_in_the_wrong_order() {
 }
 
 #[test]
+fn what_was_on_its_way_may_overtake_what_failed() {
+    let overtake = |failed_first: bool| {
+        move |story: &mut Story| {
+            // a7 and a8 are sent together; a7 is refused, a8 is stored, then a7.
+            let failed = |op: &What| match op {
+                What::Asked { op, .. } => What::Answered {
+                    op: *op,
+                    answer: Answer::Refused {
+                        code: "unavailable".to_owned(),
+                        retry: true,
+                    },
+                },
+                _ => unreachable!("a command was asked for"),
+            };
+            let fields = json!({ "room": ROOM, "body": "seven", "client_id": "a7" });
+            let (asked, _) = story.command("publish", fields, Answer::Lost);
+            let refused = failed(&asked);
+            story.write(ADA, asked);
+            story.publish(ADA, "a8", "eight");
+            let before_the_ack = story.history.records.len() - 1;
+            if failed_first {
+                story.insert(before_the_ack, ADA, refused);
+            } else {
+                story.write(ADA, refused);
+            }
+            story.publish(ADA, "a7", "seven");
+            story.read_pages();
+        }
+    };
+    assert_broken(overtake(true), &[]);
+    assert_broken(overtake(false), &[Promise::SenderOrder]);
+}
+
+#[test]
 fn a_log_with_a_hole() {
     let lose = |story: &mut Story| {
         story.log.remove(&4);
