@@ -14,6 +14,7 @@ mod api_messages;
 mod api_rooms;
 mod bad_input;
 mod changes;
+mod chaos;
 mod config;
 mod durability;
 mod embedded;
