@@ -139,7 +139,7 @@ impl Outbox {
     /// left.
     pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
         let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
-        self.queue.borrow().bytes + bytes <= max_bytes
+        self.queue.borrow().bytes() + bytes <= max_bytes
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of

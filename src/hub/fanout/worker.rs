@@ -211,7 +211,7 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
-        if !takes_at_once(&attachment, &replay) {
+        if !super::recovery::takes_at_once(&attachment, &replay) {
             // Out of the log it comes in pages, as fast as the client takes them.
             room.unsubscribe(&self.fanout);
             let behind = JoinProgress::Behind { epoch, head };
@@ -327,15 +327,6 @@ impl Worker {
         };
         self.wheel.borrow_mut().schedule(key, next);
     }
-}
-
-/// Whether a connection can be given all of a replay now.
-fn takes_at_once(attachment: &Attachment, replay: &[Arc<SharedEvent>]) -> bool {
-    let frames = replay.iter().map(|event| event.frame(attachment.format));
-    replay.len() <= 1
-        || attachment
-            .outbox
-            .has_room_for_all(frames.map(|it| it.len()).sum())
 }
 
 /// The actor.
