@@ -135,6 +135,13 @@ impl Outbox {
         queue.is_empty() || queue.bytes() + bytes <= self.limits.max_bytes
     }
 
+    /// Whether several durable frames of so many bytes in all would be taken now, with some room
+    /// left.
+    pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
+        let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
+        self.queue.borrow().bytes() + bytes <= max_bytes
+    }
+
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
     /// what waits: it has to resume anyway.
     pub(crate) fn close(&self, reason: Disconnect) {

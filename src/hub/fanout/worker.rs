@@ -211,6 +211,13 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
+        if !super::recovery::takes_at_once(&attachment, &replay) {
+            // Out of the log it comes in pages, as fast as the client takes them.
+            room.unsubscribe(&self.fanout);
+            let behind = JoinProgress::Behind { epoch, head };
+            joining.progress.send(behind).ok();
+            return;
+        }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
