@@ -30,6 +30,7 @@ mod pool;
 mod protocol_doc;
 mod read_markers;
 mod resume;
+mod retention;
 mod shutdown;
 mod statements;
 mod talk;
