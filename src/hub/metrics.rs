@@ -150,11 +150,11 @@ pub(crate) static REPLAY_PAGES_READING: LazyLock<IntGauge> = LazyLock::new(|| {
     )
 });
 
-/// Pages that wait for their turn.
-pub(crate) static REPLAY_PAGES_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+/// What waits for its turn at the pool.
+pub(crate) static REPLAY_TURNS_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge(
-        "hub_replay_pages_waiting",
-        "Pages of the log that wait for their turn to be read",
+        "hub_replay_turns_waiting",
+        "Pages of the log and checks of replays that wait for their turn at the pool",
     )
 });
 

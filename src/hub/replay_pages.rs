@@ -1,8 +1,9 @@
 //! Pages of the rooms' logs, read for those who missed more than a room remembers.
 //!
 //! Everybody comes back in the same second after a node was restarted, most of them to the same
-//! rooms and from about the same positions. So pages take turns: only so many are read at once,
-//! whatever else the pool is needed for goes on beside them. And those who want the same page
+//! rooms and from about the same positions. So replays take turns, for their pages and for the checks
+//! of the membership: they use only so much of the pool at once, and whatever else it is needed for
+//! goes on beside them. And those who want the same page
 //! while it is waited for or read get the same one, encoded once. A page that has been read is
 //! not kept for others: what is deleted meanwhile must not be given out again.
 
@@ -13,10 +14,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::encoded::SharedEvent;
-use super::metrics::{REPLAY_PAGES, REPLAY_PAGES_READING, REPLAY_PAGES_WAITING};
+use super::metrics::{REPLAY_PAGES, REPLAY_PAGES_READING, REPLAY_TURNS_WAITING};
 use super::{refuse, room_not_found};
 use crate::metric::Counted;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -46,7 +47,7 @@ type Reading = BoxFuture<'static, Outcome>;
 /// How pages are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReplaySettings {
-    /// Pages read at once.
+    /// Turns at once.
     pub(crate) pages_max: usize,
     /// How long a page may wait for its turn.
     pub(crate) wait: Duration,
@@ -83,6 +84,11 @@ impl ReplayPages {
         }
     }
 
+    /// A turn at the pool, for what a replay asks besides its pages.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.shared.turn().await
+    }
+
     /// The page of `room`'s log that begins just after `seq`.
     pub(crate) async fn after(&self, room: RoomId, seq: Seq) -> Outcome {
         self.reading((room, seq)).await
@@ -110,17 +116,19 @@ impl ReplayPages {
 }
 
 impl Pages {
-    async fn read(&self, (room, seq): Key) -> Outcome {
-        let turn = {
-            let _waiting = Counted::new(&REPLAY_PAGES_WAITING);
-            tokio::time::timeout(self.settings.wait, self.turns.acquire()).await
-        };
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Refusal::new(
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let _waiting = Counted::new(&REPLAY_TURNS_WAITING);
+        match tokio::time::timeout(self.settings.wait, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::new(
                 ErrorCode::Unavailable,
                 "too many clients resume at once; try again",
-            ));
-        };
+            )),
+        }
+    }
+
+    async fn read(&self, (room, seq): Key) -> Outcome {
+        let _turn = self.turn().await?;
         let _reading = Counted::new(&REPLAY_PAGES_READING);
         let page = room_events::page(&self.store, room, seq, self.settings.page_events);
         let page = tokio::time::timeout(self.settings.patience, page)

@@ -54,7 +54,7 @@ pub(super) async fn upgrade(
             return;
         }
     };
-    if let Err(error) = prepare(&socket, transport.websocket.send_buffer_bytes) {
+    if let Err(error) = prepare(&socket, &transport.websocket) {
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
         return;
     }
@@ -172,10 +172,15 @@ fn switching_protocols(accepted: &Accepted) -> Bytes {
 
 /// Small frames leave at once, and the kernel holds no more for a peer that does not read than
 /// it is allowed to.
-fn prepare(socket: &TcpStream, send_buffer_bytes: usize) -> io::Result<()> {
+fn prepare(socket: &TcpStream, config: &crate::config::WebSocket) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    if send_buffer_bytes > 0 {
-        socket2::SockRef::from(socket).set_send_buffer_size(send_buffer_bytes)?;
+    let socket = socket2::SockRef::from(socket);
+    if config.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(config.send_buffer_bytes)?;
+    }
+    #[cfg(target_os = "linux")]
+    if config.notsent_lowat_bytes > 0 {
+        socket.set_tcp_notsent_lowat(config.notsent_lowat_bytes)?;
     }
     Ok(())
 }

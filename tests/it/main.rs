@@ -32,6 +32,7 @@ mod read_markers;
 mod resume;
 mod retention;
 mod shutdown;
+mod slow_peers;
 mod statements;
 mod talk;
 mod ws_limits;

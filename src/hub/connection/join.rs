@@ -8,7 +8,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -99,23 +99,17 @@ impl Connection {
             since,
             epoch,
         };
-        ctx.wait(
-            enter(wanted)
-                .into_actor(self)
-                .map(move |joined, this, ctx| {
-                    if let Err(failed) = joined {
-                        if failed.is_announced {
-                            // It is too late for a refusal.
-                            tracing::debug!(refusal = %failed.refusal, "a replay broke off");
-                            this.worker.close(&this.attachment, Disconnect::Resync);
-                        } else {
-                            this.refuse(id.as_ref(), failed.refusal);
-                        }
-                    }
-                    this.resume(ctx);
-                }),
-        );
-        Flow::Wait
+        let after = move |this: &mut Self, joined: Result<(), NotJoined>| {
+            let Err(failed) = joined else { return };
+            if failed.is_announced {
+                // It is too late for a refusal.
+                tracing::debug!(refusal = %failed.refusal, "a replay broke off");
+                this.worker.close(&this.attachment, Disconnect::Resync);
+            } else {
+                this.refuse(id.as_ref(), failed.refusal);
+            }
+        };
+        self.beside(enter(wanted), after, ctx)
     }
 
     pub(super) fn next_join(&mut self) -> u32 {
@@ -135,7 +129,9 @@ pub(super) async fn enter(wanted: Wanted) -> Result<(), NotJoined> {
             });
         }
     };
+    let was_paced = join.attachment.is_paced.replace(true);
     let joined = join.run().await;
+    join.attachment.is_paced.set(was_paced);
     join.attachment.joining.take();
     joined.map_err(|refusal| NotJoined {
         refusal,
@@ -156,7 +152,8 @@ impl Join {
             since,
             epoch,
         } = wanted;
-        let access = check(&worker, &room, user_id).await?;
+        let checking = check(&worker, &room, user_id, since.is_some());
+        let access = patiently(&worker, &attachment, checking).await?;
         if !attachment.is_in(access.room_id) {
             admit_room(attachment.room_count(), limits)?;
         }
@@ -216,7 +213,8 @@ impl Join {
     /// not be older than those.
     async fn check_again(&mut self) -> Result<(), Refusal> {
         let room = RoomRef::Id(self.room_id);
-        let access = check(&self.worker, &room, self.user_id).await?;
+        let checking = check(&self.worker, &room, self.user_id, true);
+        let access = patiently(&self.worker, &self.attachment, checking).await?;
         self.checked(&access)
     }
 
@@ -350,18 +348,10 @@ impl Join {
         self.is_announced = true;
     }
 
-    /// A page out of Postgres, when it is its turn. To wait for it is not the client's silence.
+    /// A page out of Postgres, when it is its turn.
     async fn page(&self, since: Seq) -> Result<Arc<ReplayPage>, Refusal> {
-        let mut page = pin!(self.worker.hub.replays().after(self.room_id, since));
-        loop {
-            if let Ok(page) = tokio::time::timeout(TICK, page.as_mut()).await {
-                return page;
-            }
-            if self.is_over() {
-                return Err(broken_off("the connection has ended"));
-            }
-            self.attachment.heard(self.worker.now());
-        }
+        let page = self.worker.hub.replays().after(self.room_id, since);
+        patiently(&self.worker, &self.attachment, page).await
     }
 
     async fn send(&self, page: &ReplayPage) {
@@ -387,26 +377,58 @@ pub(super) fn spare_bytes(worker: &Worker) -> usize {
     worker.hub.settings().websocket.outbox_max_bytes / 8
 }
 
-/// Waits until the client has taken what it was sent, all but so many bytes. That counts as being
-/// heard of, for while a join is under way nothing is read, and so does what it takes meanwhile.
-pub(super) async fn taken(worker: &Worker, attachment: &Attachment, all_but_bytes: usize) {
+/// Waits until the client has taken what it was sent, all but so many bytes. What it takes counts
+/// as being heard of. One that takes nothing for `websocket.outbox_max_age_ms` is slow.
+pub(super) async fn taken(worker: &Worker, attachment: &Rc<Attachment>, all_but_bytes: usize) {
     let outbox = &attachment.outbox;
     outbox.flush();
-    let mut before = outbox.taken();
+    attachment.at_work(worker.now());
+    let mut progress = (outbox.taken(), Instant::now());
     loop {
         let drained = tokio::time::timeout(TICK, outbox.drained_to(all_but_bytes)).await;
-        let now = outbox.taken();
-        if drained.is_ok() || now > before {
-            attachment.heard(worker.now());
-            before = now;
-        }
         if drained.is_ok() {
             return;
+        }
+        let taken = outbox.taken();
+        if taken > progress.0 {
+            attachment.at_work(worker.now());
+            progress = (taken, Instant::now());
+        } else if progress.1.elapsed() > outbox.max_age() {
+            // Ends the waiting, too: the socket is ended if it does not even take the close frame.
+            worker.close(attachment, Disconnect::Slow);
         }
     }
 }
 
-async fn check(worker: &Worker, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
+/// Waits for an answer of Postgres. That it takes its time is not the client's silence.
+async fn patiently<T>(
+    worker: &Worker,
+    attachment: &Attachment,
+    answer: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let mut answer = pin!(answer);
+    loop {
+        if let Ok(answer) = tokio::time::timeout(TICK, answer.as_mut()).await {
+            return answer;
+        }
+        if attachment.outbox.closing().is_some() || attachment.outbox.is_shut() {
+            return Err(broken_off("the connection has ended"));
+        }
+        attachment.at_work(worker.now());
+    }
+}
+
+/// What the user is in the room. Those who come back take turns, because they come all at once.
+async fn check(
+    worker: &Worker,
+    room: &RoomRef,
+    user: UserId,
+    in_turn: bool,
+) -> Result<RoomAccess, Refusal> {
+    let _turn = match in_turn {
+        true => Some(worker.hub.replays().turn().await?),
+        false => None,
+    };
     let checking = worker.hub.member_access(room, user);
     tokio::time::timeout(patience(worker), checking)
         .await

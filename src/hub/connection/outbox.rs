@@ -3,16 +3,20 @@
 //! Everything that a connection's thread has for it is pushed here; one `flush` writes as much as
 //! the socket takes, many frames in one `writev`. Nothing is allocated while nothing waits.
 
+mod age;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use actix_rt::net::TcpStream;
 use bytes::{Buf as _, Bytes};
 use tokio::sync::oneshot;
 
+use self::age::Ages;
 use crate::protocol::close::Disconnect;
 use crate::protocol::websocket;
 
@@ -46,6 +50,8 @@ pub(crate) struct OutboxLimits {
     pub(crate) max_bytes: usize,
     /// Above this fill ephemeral frames are dropped, bytes.
     pub(crate) ephemeral_max_bytes: usize,
+    /// What has waited for longer makes the peer a slow one.
+    pub(crate) max_age: Duration,
 }
 
 /// The socket and its queue. It lives on one worker thread.
@@ -54,6 +60,7 @@ pub(crate) struct Outbox {
     socket: TcpStream,
     limits: OutboxLimits,
     queue: RefCell<Queue>,
+    ages: RefCell<Ages>,
     /// A task waits for the socket to take more.
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
@@ -79,6 +86,7 @@ impl Outbox {
             socket,
             limits,
             queue: RefCell::default(),
+            ages: RefCell::default(),
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
@@ -143,6 +151,11 @@ impl Outbox {
         self.queue.borrow_mut().clear();
         self.drained.take();
         let socket = socket2::SockRef::from(&self.socket);
+        if self.is_blocked.get() {
+            // The kernel would keep what it has for a peer that reads nothing, without a file
+            // that anybody counts: it is told to forget it and to reset the connection.
+            socket.set_linger(Some(Duration::ZERO)).ok();
+        }
         // An error means that it has ended already.
         socket.shutdown(std::net::Shutdown::Both).ok();
     }
@@ -154,13 +167,17 @@ impl Outbox {
 
     /// Writes what the socket takes. If it does not take all, a task goes on when it takes more.
     pub(crate) fn flush(self: &Rc<Self>) {
-        if self.is_blocked.get() || self.is_shut.get() {
+        if self.is_shut.get() {
             return;
+        }
+        if self.is_blocked.get() {
+            return self.note_age();
         }
         match self.write() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_blocked.set(true);
+                self.note_age();
                 actix_rt::spawn(Rc::clone(self).flush_when_writable());
             }
             Err(_) => self.shut(),
@@ -178,6 +195,7 @@ impl Outbox {
             }
         };
         self.is_blocked.set(false);
+        self.ages.borrow_mut().clear();
         if written.is_err() {
             self.shut();
         }
@@ -207,6 +225,30 @@ impl Outbox {
         // An idle connection holds no buffer.
         queue.frames = VecDeque::new();
         Ok(())
+    }
+
+    fn note_age(&self) {
+        let queue = self.queue.borrow();
+        let pushed = queue.taken + queue.bytes as u64;
+        let mut ages = self.ages.borrow_mut();
+        ages.note(Instant::now(), pushed, self.limits.max_age);
+    }
+
+    /// Whether something waits for the socket to take more.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    /// Whether something has been waiting for longer than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let taken = self.queue.borrow().taken;
+        let mut ages = self.ages.borrow_mut();
+        self.is_blocked() && ages.is_overdue(Instant::now(), taken, self.limits.max_age)
+    }
+
+    /// How long something may wait.
+    pub(crate) fn max_age(&self) -> Duration {
+        self.limits.max_age
     }
 
     /// What the socket has taken in all, bytes.

@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     wheel: RefCell<Wheel<ConnectionKey>>,
+    /// Those whose sockets take no more for the moment.
+    blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
 }
@@ -77,6 +79,7 @@ impl Worker {
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             wheel: RefCell::new(Wheel::new()),
+            blocked: RefCell::default(),
             started: Instant::now(),
         });
         Fanout {
@@ -111,8 +114,12 @@ impl Worker {
         attachment.outbox.flush();
     }
 
-    /// Counts a connection that is closing and limits the time that this may take.
+    /// After a flush: looks after a connection whose socket takes no more, counts one that is
+    /// closing and limits the time that this may take.
     pub(crate) fn note_closing(&self, attachment: &Attachment) {
+        if attachment.outbox.is_blocked() && !attachment.is_watched.replace(true) {
+            self.blocked.borrow_mut().push(attachment.key);
+        }
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -226,6 +233,25 @@ impl Worker {
             self.hub.presence_shards().arrive(room_id, user_id);
         }
         joining.progress.send(JoinProgress::Live).ok();
+    }
+
+    /// Closes those who have left something waiting for too long.
+    fn check_blocked(&self) {
+        let watched = self.blocked.take();
+        for key in watched {
+            let Some(attachment) = self.table.borrow().get(key) else {
+                continue;
+            };
+            let outbox = &attachment.outbox;
+            if !outbox.is_blocked() || outbox.closing().is_some() {
+                attachment.is_watched.set(false);
+            } else if outbox.is_overdue() && !attachment.is_paced.get() {
+                attachment.is_watched.set(false);
+                self.close(&attachment, Disconnect::Slow);
+            } else {
+                self.blocked.borrow_mut().push(key);
+            }
+        }
     }
 
     fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
@@ -421,6 +447,7 @@ impl Actor for Fanout {
             for key in due {
                 this.worker.care(key);
             }
+            this.worker.check_blocked();
         });
     }
 }
