@@ -9,10 +9,12 @@ mod edge;
 mod extract;
 mod gate;
 mod members;
+mod message_changes;
 mod messages;
 mod metrics;
 mod openapi;
 mod page;
+mod pins;
 pub mod problem;
 mod read_markers;
 mod request;
@@ -84,6 +86,14 @@ pub fn configure(
             .service(members::remove_member)
             .service(messages::list_messages)
             .service(messages::post_message)
+            .service(messages::get_message)
+            .service(message_changes::edit_message)
+            .service(message_changes::delete_message)
+            .service(message_changes::add_reaction)
+            .service(message_changes::remove_reaction)
+            .service(pins::pin_message)
+            .service(pins::unpin_message)
+            .service(pins::list_pins)
             .wrap(from_fn(gate::gate)),
     );
     routes.service(openapi::description);

@@ -122,6 +122,7 @@ pub(crate) enum Ephemeral {
         joins: Vec<UserId>,
         leaves: Vec<UserId>,
         count: u64,
+        reset: bool,
     },
 }
 
@@ -176,11 +177,13 @@ impl Ephemeral {
                 joins,
                 leaves,
                 count,
+                reset,
             } => Push::Presence {
                 room: *room_id,
                 joins,
                 leaves,
                 count: *count,
+                reset: *reset,
             },
         }
     }

@@ -71,7 +71,9 @@ async fn every_operation_answers_and_no_other_does() {
         let address = path
             .replace("/users/{id}", "/users/ada")
             .replace("{id}", "general")
-            .replace("{user_id}", &ada.id);
+            .replace("{user_id}", &ada.id)
+            .replace("{message_id}", "00000000-0000-7000-8000-000000000000")
+            .replace("{emoji}", "%F0%9F%91%8D");
         assert!(!address.contains('{'), "{address}: the test knows no value");
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             let described =
@@ -123,6 +125,10 @@ async fn every_route_in_the_sources_is_described() {
             );
         }
         for (method, path) in routes(&text) {
+            // In no binary but that of the tests, src/fault.rs.
+            if path.starts_with("/_fault/") {
+                continue;
+            }
             // Handlers of the REST resources stand in the scope /api.
             let whole = (method.clone(), format!("/api{path}"));
             let plain = (method, path);

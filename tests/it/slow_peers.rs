@@ -47,7 +47,7 @@ impl Scene {
         peer
     }
 
-    async fn closed_for(&self, reason: &str) -> f64 {
+    async fn closed_for(&self, reason: &str) -> u64 {
         let name = format!("websocket_disconnects_total{{reason=\"{reason}\"}}");
         self.node.metric(&name).await
     }
@@ -56,7 +56,7 @@ impl Scene {
 /// The queue is full: it is closed, its socket goes, and nobody else notices.
 #[tokio::test]
 async fn who_reads_nothing_goes_and_so_does_the_socket() {
-    const PEERS: usize = 10;
+    const PEERS: u64 = 10;
     let scene = scene(&[("HUBBUB__WEBSOCKET__CLOSE_TIMEOUT_MS", "1000")]).await;
     let mut reader = Socket::connect(&scene.node, &scene.ada).await;
     reader.join(&scene.room).await;
@@ -68,7 +68,7 @@ async fn who_reads_nothing_goes_and_so_does_the_socket() {
     }
     let body = "x".repeat(60_000);
     let (mut slowest, mut sent) = (Duration::ZERO, 0);
-    while scene.closed_for("slow").await < PEERS as f64 {
+    while scene.closed_for("slow").await < PEERS {
         assert!(sent < 1000, "nobody is slow after {sent} messages");
         let begun = Instant::now();
         reader.publish(&scene.room, &body, &sent.to_string()).await;
@@ -117,7 +117,7 @@ async fn what_waits_too_long_makes_a_slow_peer() {
         reader.push("message").await;
     }
     eventually("it is slow", async || {
-        (scene.closed_for("slow").await == 1.0).then_some(())
+        (scene.closed_for("slow").await == 1).then_some(())
     })
     .await;
     let took = begun.elapsed();
@@ -160,12 +160,12 @@ async fn a_replay_waits_for_its_reader_but_not_for_ever() {
         }
     }
     eventually("the other is slow", async || {
-        (scene.closed_for("slow").await == 1.0).then_some(())
+        (scene.closed_for("slow").await == 1).then_some(())
     })
     .await;
     eventually("and goes", async || {
         let open = scene.node.metric("websocket_active_connections").await;
-        (open == 2.0).then_some(())
+        (open == 2).then_some(())
     })
     .await;
 }
@@ -184,7 +184,7 @@ async fn a_dead_peer_goes_by_heartbeat() {
     let mut peer = scene.stalled().await;
     assert!(scene.node.open_files() > files);
     eventually("it is given up", async || {
-        (scene.closed_for("heartbeat_timeout").await == 1.0).then_some(())
+        (scene.closed_for("heartbeat_timeout").await == 1).then_some(())
     })
     .await;
     eventually("the file is given back", async || {
@@ -210,7 +210,7 @@ async fn ephemeral_pushes_are_dropped_first() {
     let dropped = "hub_ephemeral_dropped_total{queue=\"outbox\"}";
     let body = "x".repeat(60_000);
     let (mut messages, mut cursors) = (0, 0);
-    while scene.node.metric(dropped).await < 20.0 {
+    while scene.node.metric(dropped).await < 20 {
         assert!(messages < 2000, "nothing is dropped");
         talker
             .publish(&scene.room, &body, &messages.to_string())
@@ -235,7 +235,7 @@ async fn ephemeral_pushes_are_dropped_first() {
     }
     println!("{messages} messages, all there; {seen_cursors} of {cursors} volatile events");
     assert!(seen_cursors < cursors, "{seen_cursors} of {cursors}");
-    assert_eq!(scene.closed_for("slow").await, 0.0);
+    assert_eq!(scene.closed_for("slow").await, 0);
 }
 
 /// 10,000 joins by one connection: of one room, of rooms that are not there, and of more rooms than

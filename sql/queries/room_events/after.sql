@@ -4,7 +4,8 @@
 -- the log begins and ends, because what is missing may have been removed.
 SELECT
     h.epoch, h.first_seq, h.last_seq,
-    page.seq, page.kind, page.msg_no, page.id, page.user_id, page.data, page.created_at
+    page.seq, page.kind, page.msg_no, page.message_id, page.id, page.user_id, page.data,
+    page.created_at
 FROM room_heads AS h
 LEFT JOIN LATERAL (
     SELECT
@@ -12,7 +13,7 @@ LEFT JOIN LATERAL (
         sum(octet_length(e.data)) OVER (ORDER BY e.seq ROWS UNBOUNDED PRECEDING)
             - octet_length(e.data) AS bytes_before
     FROM (
-        SELECT seq, kind, msg_no, id, user_id, data, created_at
+        SELECT seq, kind, msg_no, message_id, id, user_id, data, created_at
         FROM room_events
         WHERE room_id = h.room_id AND seq > $2
         ORDER BY seq

@@ -1,4 +1,6 @@
-SELECT r.id, r.is_private, m.role, h.epoch, h.last_seq, h.last_msg_no, m.history_floor
+SELECT
+    r.id, r.is_private, m.role, coalesce(m.history_floor, 0) AS history_floor,
+    h.epoch, h.last_seq, h.last_msg_no
 FROM rooms r
 JOIN room_heads h ON h.room_id = r.id
 LEFT JOIN room_members m ON m.room_id = r.id AND m.user_id = $2

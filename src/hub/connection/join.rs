@@ -5,16 +5,16 @@
 //! later comes after that message. If its memory does not reach back far enough, the connection
 //! first reads the log page by page and asks again from there, until memory does.
 
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
 use super::outbox::Class;
+use super::pace::{broken_off, patiently, spare_bytes, taken};
 use super::session::{SessionLimits, admit_room};
 use super::{Connection, Flow};
 use crate::hub::fanout::{Announcement, Attachment, JoinProgress, Joining, Worker};
@@ -31,9 +31,6 @@ use crate::store::rooms::RoomAccess;
 
 /// How often a room that was lost in the middle of a join is asked again.
 const ATTEMPTS: u32 = 3;
-
-/// Silence of the client that is the hub's own doing is counted away this often.
-const TICK: Duration = Duration::from_secs(1);
 
 /// A room to be joined, and how the client is told.
 pub(super) struct Wanted {
@@ -68,6 +65,8 @@ struct Join {
     user_id: UserId,
     /// The head when the membership was checked.
     checked_at: Seq,
+    /// Of which life of the log.
+    checked_epoch: Epoch,
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
@@ -167,6 +166,7 @@ impl Join {
             room_id: access.room_id,
             user_id,
             checked_at: access.last_seq,
+            checked_epoch: access.epoch,
             position: since,
             epoch,
             gap: None,
@@ -221,6 +221,7 @@ impl Join {
     /// Goes by what a check of the membership has found.
     fn checked(&mut self, access: &RoomAccess) -> Result<(), Refusal> {
         self.checked_at = access.last_seq;
+        self.checked_epoch = access.epoch;
         let floor = access.history_floor;
         let Some(position) = self.position.filter(|position| *position < floor) else {
             return Ok(());
@@ -268,6 +269,7 @@ impl Join {
             join: self.number,
             user_id: self.user_id,
             checked_at: self.checked_at,
+            checked_epoch: self.checked_epoch,
             since: self.position,
             epoch: self.epoch,
         });
@@ -371,53 +373,6 @@ impl Join {
     }
 }
 
-/// What a replay leaves of the outbox's bytes to others, and does not wait for: what other rooms
-/// say meanwhile may never be taken all at once.
-pub(super) fn spare_bytes(worker: &Worker) -> usize {
-    worker.hub.settings().websocket.outbox_max_bytes / 8
-}
-
-/// Waits until the client has taken what it was sent, all but so many bytes. What it takes counts
-/// as being heard of. One that takes nothing for `websocket.outbox_max_age_ms` is slow.
-pub(super) async fn taken(worker: &Worker, attachment: &Rc<Attachment>, all_but_bytes: usize) {
-    let outbox = &attachment.outbox;
-    outbox.flush();
-    attachment.at_work(worker.now());
-    let mut progress = (outbox.taken(), Instant::now());
-    loop {
-        let drained = tokio::time::timeout(TICK, outbox.drained_to(all_but_bytes)).await;
-        if drained.is_ok() {
-            return;
-        }
-        let taken = outbox.taken();
-        if taken > progress.0 {
-            attachment.at_work(worker.now());
-            progress = (taken, Instant::now());
-        } else if progress.1.elapsed() > outbox.max_age() {
-            // Ends the waiting, too: the socket is ended if it does not even take the close frame.
-            worker.close(attachment, Disconnect::Slow);
-        }
-    }
-}
-
-/// Waits for an answer of Postgres. That it takes its time is not the client's silence.
-async fn patiently<T>(
-    worker: &Worker,
-    attachment: &Attachment,
-    answer: impl Future<Output = Result<T, Refusal>>,
-) -> Result<T, Refusal> {
-    let mut answer = pin!(answer);
-    loop {
-        if let Ok(answer) = tokio::time::timeout(TICK, answer.as_mut()).await {
-            return answer;
-        }
-        if attachment.outbox.closing().is_some() || attachment.outbox.is_shut() {
-            return Err(broken_off("the connection has ended"));
-        }
-        attachment.at_work(worker.now());
-    }
-}
-
 /// What the user is in the room. Those who come back take turns, because they come all at once.
 async fn check(
     worker: &Worker,
@@ -425,9 +380,10 @@ async fn check(
     user: UserId,
     in_turn: bool,
 ) -> Result<RoomAccess, Refusal> {
-    let _turn = match in_turn {
-        true => Some(worker.hub.replays().turn().await?),
-        false => None,
+    let _turn = if in_turn {
+        Some(worker.hub.replays().turn().await?)
+    } else {
+        None
     };
     let checking = worker.hub.member_access(room, user);
     tokio::time::timeout(patience(worker), checking)
@@ -437,8 +393,4 @@ async fn check(
 
 fn patience(worker: &Worker) -> Duration {
     Duration::from_millis(worker.hub.settings().websocket.command_timeout_ms)
-}
-
-fn broken_off(why: &'static str) -> Refusal {
-    Refusal::new(ErrorCode::Unavailable, why)
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use actix::prelude::*;
 
-use super::join::{NotJoined, Wanted, enter, spare_bytes, taken};
+use super::join::{NotJoined, Wanted, enter};
+use super::pace::{spare_bytes, taken};
 use super::{Connection, Flow};
 use crate::hub::connection::identity::Demand;
 use crate::hub::fanout::{Announcement, Attachment};

@@ -83,7 +83,10 @@ impl Session {
             Command::Join { .. } | Command::Resume { .. } if now.is_draining => {
                 Admission::Refuse(going())
             }
-            Command::Publish { .. } | Command::Emit { .. } | Command::Read { .. }
+            Command::Publish { .. }
+            | Command::Emit { .. }
+            | Command::Change { .. }
+            | Command::Read { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
                 Admission::Wait
@@ -149,6 +152,8 @@ mod tests {
             room: room(),
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Vec::new(),
         }
     }
 

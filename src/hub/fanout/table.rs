@@ -1,5 +1,7 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
+mod turns;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,6 +10,8 @@ use bytes::Bytes;
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use self::turns::Lack;
+pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
@@ -107,6 +111,7 @@ struct LocalRoom {
     /// The last event given to this thread: the position of every connection in the list.
     position: Seq,
     connections: Vec<Rc<Attachment>>,
+    lack: Lack,
 }
 
 /// What a connection left behind: its user is no longer there by this connection, and the room's
@@ -204,6 +209,7 @@ impl Table {
             epoch,
             position,
             connections: Vec::new(),
+            lack: Lack::default(),
         });
         // The room's actor may have been recreated since the others joined.
         room.handle = handle;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -17,6 +18,8 @@ use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
+use crate::hub::presence::Generation;
+use crate::hub::room::Standing;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::EventBody;
 use crate::protocol::id::RoomId;
@@ -47,9 +50,11 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     wheel: RefCell<Wheel<ConnectionKey>>,
     /// Those whose sockets take no more for the moment.
-    blocked: RefCell<Vec<ConnectionKey>>,
+    pub(super) blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
+    /// For each presence shard the last generation that knows who is here.
+    pub(super) announced: RefCell<Vec<Generation>>,
 }
 
 thread_local! {
@@ -72,8 +77,11 @@ impl Worker {
     fn start(hub: HubHandle) -> Rc<Self> {
         let (sender, inbox) = mpsc::channel(hub.settings().hub.fanout_queue);
         let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
+        // After it is known: a generation that begins from now on asks.
+        let announced = hub.presence_shards().generations();
         let worker = Rc::new(Self {
             fanout,
+            announced: RefCell::new(announced),
             timeouts: Timeouts::from(&hub.settings().websocket),
             hub,
             table: RefCell::default(),
@@ -117,9 +125,7 @@ impl Worker {
     /// After a flush: looks after a connection whose socket takes no more, counts one that is
     /// closing and limits the time that this may take.
     pub(crate) fn note_closing(&self, attachment: &Attachment) {
-        if attachment.outbox.is_blocked() && !attachment.is_watched.replace(true) {
-            self.blocked.borrow_mut().push(attachment.key);
-        }
+        self.note_blocked(attachment);
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -153,11 +159,10 @@ impl Worker {
     }
 
     fn depart(&self, departure: &Departure) {
-        departure.room.unsubscribe(self.fanout.id());
+        departure.room.unsubscribe(&self.fanout);
         if let Some(user_id) = departure.user_id {
-            self.hub
-                .presence_shards()
-                .depart(departure.room.id(), user_id);
+            let presence = self.hub.presence_shards();
+            presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
         }
     }
 
@@ -179,7 +184,7 @@ impl Worker {
         let (Some(attachment), Some(joining)) = (attachment, joining) else {
             // The connection has gone or has given up waiting.
             if replay.is_some() {
-                room.unsubscribe(self.fanout.id());
+                room.unsubscribe(&self.fanout);
             }
             return;
         };
@@ -192,21 +197,19 @@ impl Worker {
             return;
         };
         let room_id = room.id();
-        let is_recreated = {
-            let table = self.table.borrow();
-            table
-                .room(room_id)
-                .is_some_and(|known| !known.is_same(&room))
+        let begins = Standing {
+            epoch,
+            position: head,
         };
-        if is_recreated {
-            // Those who are here belong to an actor that was lost, and what it had not delivered
-            // to them is lost with it.
-            self.resync(room_id);
+        if !self.can_begin(&room, begins) {
+            room.unsubscribe(&self.fanout);
+            joining.progress.send(JoinProgress::Unavailable).ok();
+            return;
         }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
-            room.unsubscribe(self.fanout.id());
+            room.unsubscribe(&self.fanout);
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
@@ -230,28 +233,10 @@ impl Worker {
         table.mark(&attachment);
         drop(table);
         if let Some(user_id) = attachment.user_id() {
-            self.hub.presence_shards().arrive(room_id, user_id);
+            let presence = self.hub.presence_shards();
+            presence.arrive(&self.announced.borrow(), room_id, user_id);
         }
         joining.progress.send(JoinProgress::Live).ok();
-    }
-
-    /// Closes those who have left something waiting for too long.
-    fn check_blocked(&self) {
-        let watched = self.blocked.take();
-        for key in watched {
-            let Some(attachment) = self.table.borrow().get(key) else {
-                continue;
-            };
-            let outbox = &attachment.outbox;
-            if !outbox.is_blocked() || outbox.closing().is_some() {
-                attachment.is_watched.set(false);
-            } else if outbox.is_overdue() && !attachment.is_paced.get() {
-                attachment.is_watched.set(false);
-                self.close(&attachment, Disconnect::Slow);
-            } else {
-                self.blocked.borrow_mut().push(key);
-            }
-        }
     }
 
     fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
@@ -264,7 +249,7 @@ impl Worker {
         }
     }
 
-    fn resync(&self, room_id: RoomId) {
+    pub(super) fn resync(&self, room_id: RoomId) {
         let connections = self.table.borrow().in_room(room_id);
         for attachment in connections {
             // Out of the room at once: it may be joined anew before they have gone.
@@ -360,6 +345,7 @@ struct Fanout {
 
 impl Fanout {
     fn apply(&self, message: FanoutMessage) {
+        fault::point!("hub.fanout.apply");
         let worker = &self.worker;
         match message {
             FanoutMessage::Deliver(event) => deliver(worker, &event),
@@ -389,6 +375,10 @@ impl Fanout {
                 }
             }
             FanoutMessage::Resync(room_id) => worker.resync(room_id),
+            FanoutMessage::Recreated(room) => worker.recreated(&room),
+            FanoutMessage::Reannounce { shard, generation } => {
+                worker.reannounce(shard, generation);
+            }
             FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
@@ -409,15 +399,12 @@ impl Fanout {
     }
 }
 
-fn deliver(worker: &Worker, event: &SharedEvent) {
+fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
     fault::point!("hub.fanout.deliver", ());
-    worker.table.borrow_mut().broadcast(
-        event.event.room_id,
-        Some(event.event.seq),
-        Class::Durable,
-        None,
-        |format| event.frame(format),
-    );
+    if !worker.is_next(event) {
+        return;
+    }
+    push(worker, event);
     if let EventBody::Membership {
         user_id, change, ..
     } = &event.event.body
@@ -427,6 +414,20 @@ fn deliver(worker: &Worker, event: &SharedEvent) {
             attachment.user_id() == Some(*user_id)
         });
     }
+}
+
+fn push(worker: &Worker, event: &Arc<SharedEvent>) {
+    let (room_id, seq) = (event.event.room_id, event.event.seq);
+    #[cfg(feature = "failpoints")]
+    if super::sabotage::deliver(worker, event) {
+        return worker.table.borrow_mut().stand_at(room_id, seq);
+    }
+    worker
+        .table
+        .borrow_mut()
+        .broadcast(room_id, Some(seq), Class::Durable, None, |format| {
+            event.frame(format)
+        });
 }
 
 impl Actor for Fanout {
@@ -448,18 +449,15 @@ impl Actor for Fanout {
                 this.worker.care(key);
             }
             this.worker.check_blocked();
+            this.worker.look_behind();
         });
     }
 }
 
 impl Drop for Fanout {
     fn drop(&mut self) {
-        // After a panic nobody would deliver to these connections or time them out. They
-        // reconnect and resume with the fan-out that the next connection starts.
-        if let Ok(table) = self.worker.table.try_borrow() {
-            for attachment in table.all() {
-                attachment.outbox.shut();
-            }
+        if std::thread::panicking() {
+            self.worker.give_up();
         }
     }
 }
@@ -476,6 +474,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
         if let Some(overflow) = self.worker.fanout.take_overflow() {
             for room_id in overflow.rooms {
                 self.worker.resync(room_id);
+            }
+            for (shard, generation) in overflow.shards {
+                self.worker.reannounce(shard, generation);
             }
             for session in overflow.sessions {
                 self.worker

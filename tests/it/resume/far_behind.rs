@@ -195,10 +195,10 @@ async fn five_hundred_at_once() {
         "{CLIENTS} clients × {EVENTS} events in {took:?}: {read} pages read, {shared} shared; \
          {asked} REST reads beside it, the slowest after {slowest:?}"
     );
-    assert!(shared > 0.0, "nothing was shared");
+    assert!(shared > 0, "nothing was shared");
     assert!(read < shared, "{read} pages read, {shared} shared");
     for gauge in ["hub_replay_turns_waiting", "hub_replay_pages_reading"] {
-        assert_eq!(scene.node.metric(gauge).await, 0.0, "{gauge}");
+        assert_eq!(scene.node.metric(gauge).await, 0, "{gauge}");
     }
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
 }
@@ -254,11 +254,60 @@ async fn a_slow_reader_is_alive_and_its_end_is_noticed() {
     println!("{events} events, {pongs} pongs, {asked} pings of the hub");
     assert!(events > 100 && pongs > 0, "{events} events, {pongs} pongs");
     let connections = "websocket_active_connections";
-    assert_eq!(scene.node.metric(connections).await, 1.0);
+    assert_eq!(scene.node.metric(connections).await, 1);
     drop(peer);
     eventually(
         "its connection goes in the middle of the replay",
-        async || (scene.node.metric(connections).await == 0.0).then_some(()),
+        async || (scene.node.metric(connections).await == 0).then_some(()),
     )
     .await;
+}
+
+/// A membership that ends in the middle of a replay ends the replay: what was said afterwards does
+/// not come, and the client is told why.
+#[tokio::test]
+async fn who_is_removed_in_the_middle_gets_no_more() {
+    let settings = [("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", "4096")];
+    let scene = scene(2, &settings).await;
+    let [long, other] = &scene.rooms[..] else {
+        panic!("two rooms");
+    };
+    fill(&scene, long, 60_000).await;
+    let mut peer = RawPeer::upgraded(&scene.node, &scene.bob.token).await;
+    let cursor = cursor_of(&[(long, 0), (other, 0)]);
+    let command = json!({ "id": 1, "cmd": "resume", "cursor": cursor }).to_string();
+    peer.write(&masked(FIN | opcode::TEXT, command.as_bytes()))
+        .await;
+    for _ in 0..100 {
+        peer.read_frame().await.expect("the replay begins");
+    }
+    let path = format!("/api/rooms/{}/members/{}", long.id, scene.bob.id);
+    let removal = scene.ada.request(reqwest::Method::DELETE, &path);
+    crate::harness::rest::send(removal).await.ok();
+    scene.ada.say(&long.id, "a secret", "secret").await.ok();
+    let (mut refused, mut last) = (None, 0);
+    let reply = loop {
+        let frame = peer.read_frame().await.expect("the connection goes on");
+        let value: serde_json::Value = serde_json::from_slice(&frame.payload).expect("JSON");
+        if value["id"] == 1 {
+            break value;
+        }
+        assert_ne!(value["body"], "a secret");
+        if value["room"] != long.id.as_str() {
+            continue;
+        }
+        if value["push"] == "resumed" {
+            refused = Some(value);
+        } else if let Some(seq) = value["seq"].as_u64() {
+            assert!(refused.is_none(), "after the refusal: {value}");
+            assert!(seq <= 60_001, "{value}");
+            last = seq;
+        }
+    };
+    let refused = refused.expect("it is told");
+    assert_eq!(refused["err"]["code"], "not_a_member", "{refused}");
+    assert!(last < 60_001, "the replay came to its end before");
+    // The other room came all the same.
+    assert_eq!(reply["ok"]["resumed"], 1, "{reply}");
+    assert_eq!(reply["ok"]["refused"], 1, "{reply}");
 }
