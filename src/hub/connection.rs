@@ -15,6 +15,7 @@ pub(crate) mod outbox;
 mod pace;
 mod resume;
 mod session;
+pub mod stream;
 mod submit;
 
 use std::io;
@@ -74,11 +75,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        WireFormat::NativeJson,
+        opening.identity,
+        life,
+        None,
+    );
     if let Some(identity) = opening.identity {
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }

@@ -35,6 +35,7 @@ mod resume;
 mod retention;
 mod shutdown;
 mod slow_peers;
+mod sse;
 mod statements;
 mod supervision;
 mod talk;
