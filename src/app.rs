@@ -4,6 +4,7 @@
 mod error;
 mod identity;
 mod node;
+mod retention;
 
 use std::time::Duration;
 

@@ -20,6 +20,7 @@ mod optional;
 mod redact;
 mod refusal;
 mod render;
+mod retention;
 mod sources;
 mod telemetry;
 mod websocket;
@@ -37,6 +38,7 @@ pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
+pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub hub: Hub,
     /// Connections.
     pub websocket: WebSocket,
+    /// How long the log is kept.
+    pub retention: Retention,
     /// Sessions, cookies, tickets and passwords.
     pub auth: Auth,
     /// Rate and size limits.
@@ -122,6 +126,7 @@ impl Config {
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
         self.websocket.check(&mut checks);
+        self.retention.check(&mut checks);
         self.auth.check(&mut checks);
         self.limits.check(&mut checks);
         self.telemetry.check(&mut checks);

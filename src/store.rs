@@ -13,6 +13,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod pool;
 pub mod read_markers;
+pub mod retention;
 pub mod room_events;
 pub mod room_members;
 pub mod rooms;

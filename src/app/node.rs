@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
-use super::{StartError, identity, report, until};
+use super::{StartError, identity, report, retention, until};
 use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
@@ -48,6 +48,7 @@ pub struct Node {
     server: ServerHandle,
     ending: Ending,
     sweeper: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 impl Node {
@@ -121,6 +122,7 @@ impl Node {
             hub: hub.clone(),
         });
         let sweeper = sweep_sessions(authenticator.clone());
+        let retention = retention::start(store.clone(), config.retention.clone());
         let state = Data::new(ApiState {
             store: store.clone(),
             hub: hub.clone(),
@@ -146,6 +148,7 @@ impl Node {
             server,
             ending,
             sweeper,
+            retention,
         })
     }
 
@@ -188,6 +191,7 @@ impl Node {
             );
         }
         self.sweeper.abort();
+        self.retention.abort();
         self.hub.stop();
         self.store.close();
         if let Some(cluster) = self.cluster {

@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     wheel: RefCell<Wheel<ConnectionKey>>,
+    /// Those whose sockets take no more for the moment.
+    pub(super) blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
     /// For each presence shard the last generation that knows who is here.
@@ -80,6 +82,7 @@ impl Worker {
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             wheel: RefCell::new(Wheel::new()),
+            blocked: RefCell::default(),
             started: Instant::now(),
         });
         Fanout {
@@ -114,8 +117,10 @@ impl Worker {
         attachment.outbox.flush();
     }
 
-    /// Counts a connection that is closing and limits the time that this may take.
+    /// After a flush: looks after a connection whose socket takes no more, counts one that is
+    /// closing and limits the time that this may take.
     pub(crate) fn note_closing(&self, attachment: &Attachment) {
+        self.note_blocked(attachment);
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -444,6 +449,7 @@ impl Actor for Fanout {
             for key in due {
                 this.worker.care(key);
             }
+            this.worker.check_blocked();
             this.worker.look_behind();
         });
     }
