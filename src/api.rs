@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod pins;
 pub mod problem;
+mod read_markers;
 mod request;
 mod rooms;
 mod routes;
@@ -76,6 +77,8 @@ pub fn configure(
             .service(rooms::create_room)
             .service(rooms::list_rooms)
             .service(rooms::get_room)
+            .service(read_markers::mark_read)
+            .service(read_markers::mark_all_read)
             .service(members::join_room)
             .service(members::leave_room)
             .service(members::list_members)

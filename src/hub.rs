@@ -15,7 +15,9 @@ mod fanout;
 mod journal;
 mod metrics;
 mod presence;
+mod read_markers;
 mod registry;
+mod replay_pages;
 mod room;
 mod supervision;
 mod supervisor;
@@ -34,7 +36,9 @@ use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 use self::journal::{ChangeLimits, Journal};
 use self::presence::{Presence, PresenceSettings};
+use self::read_markers::{Asker, ReadMarkers, ReadSettings, not_stored};
 use self::registry::Registry;
+use self::replay_pages::{ReplayPages, ReplaySettings};
 use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
 use self::supervision::RestartLimits;
@@ -46,10 +50,11 @@ use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{Event, MembershipChange, Role, Seq};
+use crate::protocol::event::{MembershipChange, Role, Seq};
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
-use crate::protocol::reply::{Changed, MessagePage, Published, RoomPresence};
+use crate::protocol::reply::{Changed, MessagePage, Published, ReadMarker, RoomPresence};
 use crate::protocol::text::Slug;
+use crate::store::read_markers::Mark;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
@@ -133,6 +138,8 @@ struct Shared {
     bridge: BridgeHandle,
     workers: Workers,
     arbiters: Arc<Arbiters>,
+    replays: ReplayPages,
+    read_markers: ReadMarkers,
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
@@ -188,8 +195,23 @@ impl HubHandle {
                 },
             },
         );
+        let replays = ReplayPages::new(
+            parts.store.clone(),
+            replay_settings(config, parts.store.pool_max()),
+        );
+        let read_markers = ReadMarkers::new(
+            ReadSettings {
+                coalesce: Duration::from_millis(config.hub.read_coalesce_ms),
+                queue_max: config.hub.read_queue_max,
+            },
+            parts.store.clone(),
+            registry.clone(),
+            bridge.clone(),
+        );
         Self {
             shared: Arc::new(Shared {
+                replays,
+                read_markers,
                 settings: HubSettings {
                     hub: config.hub.clone(),
                     websocket: config.websocket.clone(),
@@ -305,6 +327,23 @@ impl HubHandle {
             permit: None,
         });
         outcome.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// Moves a member's read marker forward; the answer, once it is stored, is where it stands.
+    pub async fn mark_read(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    ) -> Result<ReadMarker, Refusal> {
+        let (asker, answer) = Asker::caller();
+        let mark = Mark {
+            room_id,
+            user_id,
+            msg_no,
+        };
+        self.shared.read_markers.submit(mark, asker);
+        answer.await.unwrap_or_else(|_| Err(not_stored()))
     }
 
     /// Ends every socket of a session on this node.
@@ -468,12 +507,13 @@ impl HubHandle {
         page.ok_or_else(room_not_found)
     }
 
-    /// A page of a room's log.
-    async fn events_after(&self, room: RoomId, seq: Seq) -> Result<Vec<Event>, Refusal> {
-        let limit = self.shared.settings.hub.replay_page_events;
-        store::room_events::after(&self.shared.store, room, seq, limit)
-            .await
-            .map_err(|error| refuse(&error))
+    fn read_markers(&self) -> &ReadMarkers {
+        &self.shared.read_markers
+    }
+
+    /// The pages of the rooms' logs, for replays.
+    fn replays(&self) -> &ReplayPages {
+        &self.shared.replays
     }
 }
 
@@ -487,6 +527,16 @@ fn room_settings(config: &config::Hub) -> RoomSettings {
         idle: Duration::from_secs(config.room_idle_s),
         gap_wait: Duration::from_millis(config.gap_wait_ms),
         page_events: config.replay_page_events,
+    }
+}
+
+fn replay_settings(config: &Config, pool_max: usize) -> ReplaySettings {
+    ReplaySettings {
+        // The other half is for everything else, however small the pool has turned out.
+        pages_max: config.hub.replay_pages_max.min(pool_max / 2).max(1),
+        wait: Duration::from_millis(config.hub.replay_wait_ms),
+        patience: Duration::from_millis(config.websocket.command_timeout_ms),
+        page_events: config.hub.replay_page_events,
     }
 }
 

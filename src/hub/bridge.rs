@@ -94,6 +94,15 @@ impl BridgeHandle {
                     data: data.clone(),
                 },
             ),
+            Ephemeral::Read {
+                user_id, msg_no, ..
+            } => self.send(
+                room_id,
+                Payload::Read {
+                    user_id: *user_id,
+                    msg_no: *msg_no,
+                },
+            ),
             Ephemeral::Presence { .. } => {}
         }
     }
@@ -154,6 +163,11 @@ impl Bridge {
                 room_id,
                 user_id,
                 typing,
+            },
+            Payload::Read { user_id, msg_no } => Ephemeral::Read {
+                room_id,
+                user_id,
+                msg_no,
             },
             Payload::Custom {
                 user_id,

@@ -11,6 +11,7 @@ pub mod identity;
 mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+mod resume;
 mod session;
 mod submit;
 
@@ -23,6 +24,7 @@ use actix::prelude::*;
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
+pub(crate) use self::commands::timed_out;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};

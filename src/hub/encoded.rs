@@ -110,6 +110,12 @@ pub(crate) enum Ephemeral {
         name: Box<str>,
         data: Data,
     },
+    /// How far somebody has read.
+    Read {
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    },
     /// Who came and went.
     Presence {
         room_id: RoomId,
@@ -126,6 +132,7 @@ impl Ephemeral {
         match self {
             Self::Typing { room_id, .. }
             | Self::Custom { room_id, .. }
+            | Self::Read { room_id, .. }
             | Self::Presence { room_id, .. } => *room_id,
         }
     }
@@ -155,6 +162,15 @@ impl Ephemeral {
                 user_id: *user_id,
                 client_id: None,
                 created_at: None,
+            },
+            Self::Read {
+                room_id,
+                user_id,
+                msg_no,
+            } => Push::Read {
+                room: *room_id,
+                user_id: *user_id,
+                msg_no: *msg_no,
             },
             Self::Presence {
                 room_id,

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub(crate) use self::table::{Attachment, ConnectionKey, JoinProgress, Joining};
+pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};

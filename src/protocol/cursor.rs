@@ -54,7 +54,7 @@ pub fn encode(positions: &[Position]) -> Result<String, CursorError> {
     Ok(text)
 }
 
-/// Reads a cursor, whoever wrote it.
+/// Reads a cursor, whoever wrote it. None of ours names a room twice.
 pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
     if text.len() > CURSOR_MAX_CHARS {
         return Err(CursorError::Malformed);
@@ -65,7 +65,7 @@ pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
     let Some((&VERSION, mut rest)) = bytes.split_first() else {
         return Err(CursorError::Malformed);
     };
-    let mut positions = Vec::new();
+    let mut positions: Vec<Position> = Vec::new();
     while !rest.is_empty() {
         let (id, tail) = rest
             .split_first_chunk::<16>()
@@ -74,8 +74,12 @@ pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
             .split_first_chunk::<4>()
             .ok_or(CursorError::Malformed)?;
         let seq = read_varint(&mut tail).ok_or(CursorError::Malformed)?;
+        let room_id = RoomId(Uuid::from_bytes(*id));
+        if positions.iter().any(|known| known.room_id == room_id) {
+            return Err(CursorError::Malformed);
+        }
         positions.push(Position {
-            room_id: RoomId(Uuid::from_bytes(*id)),
+            room_id,
             epoch: Epoch(i32::from_le_bytes(*epoch)),
             seq,
         });
@@ -142,7 +146,22 @@ mod tests {
         assert_eq!(encode(&too_many), Err(CursorError::TooManyRooms(1000)));
     }
 
+    #[test]
+    fn a_room_stands_there_once() {
+        let twice = position(3);
+        let text = encode(&[twice, position(4), twice]).unwrap();
+        assert_eq!(decode(&text), Err(CursorError::Malformed));
+    }
+
     proptest! {
+        #[test]
+        fn whatever_bytes_it_holds_it_is_ours_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let text = URL_SAFE_NO_PAD.encode([&[VERSION], bytes.as_slice()].concat());
+            if let Ok(positions) = decode(&text) {
+                prop_assert_eq!(decode(&encode(&positions).unwrap()), Ok(positions));
+            }
+        }
+
         #[test]
         fn garbage_is_refused_or_read_but_never_more(text in ".{0,200}") {
             if let Ok(positions) = decode(&text) {

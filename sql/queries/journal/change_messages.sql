@@ -143,6 +143,8 @@ changed AS (
     SET
         changed_seq = a.seq,
         body = CASE a.kind WHEN 4 THEN a.text WHEN 5 THEN '' ELSE m.body END,
+        -- The sender may have put anything into it; publish_keys knows it for retries.
+        client_id = CASE a.kind WHEN 5 THEN '' ELSE m.client_id END,
         edited_at = CASE a.kind WHEN 4 THEN a.created_at ELSE m.edited_at END,
         deleted_at = CASE a.kind WHEN 5 THEN a.created_at END,
         mentions = CASE a.kind WHEN 5 THEN NULL ELSE m.mentions END,

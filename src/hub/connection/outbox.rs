@@ -58,8 +58,8 @@ pub(crate) struct Outbox {
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
-    /// Told when nothing waits any more, or never will.
-    drained: RefCell<Option<oneshot::Sender<()>>>,
+    /// Told when no more than so many bytes wait, or never will.
+    drained: RefCell<Option<(usize, oneshot::Sender<()>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +68,8 @@ struct Queue {
     bytes: usize,
     /// The first frame has been written in part: it cannot be taken back.
     front_is_cut: bool,
+    /// What the socket has taken in all, bytes.
+    taken: u64,
 }
 
 impl Outbox {
@@ -199,20 +201,27 @@ impl Outbox {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             queue.advance(written);
+            let is_drained = |waiting: &(usize, _)| queue.bytes <= waiting.0;
+            drop(self.drained.borrow_mut().take_if(|it| is_drained(it)));
         }
         // An idle connection holds no buffer.
         queue.frames = VecDeque::new();
-        self.drained.take();
         Ok(())
     }
 
-    /// Waits until everything pushed so far has been written, or the socket has ended.
-    pub(crate) async fn drained(&self) {
-        if self.queue.borrow().frames.is_empty() || self.is_shut.get() {
+    /// What the socket has taken in all, bytes.
+    pub(crate) fn taken(&self) -> u64 {
+        self.queue.borrow().taken
+    }
+
+    /// Waits until no more than `bytes` wait to be written, or the socket has ended. One at a
+    /// time may wait.
+    pub(crate) async fn drained_to(&self, bytes: usize) {
+        if self.queue.borrow().bytes <= bytes || self.is_shut.get() {
             return;
         }
         let (drained, wait) = oneshot::channel();
-        self.drained.replace(Some(drained));
+        self.drained.replace(Some((bytes, drained)));
         // It is dropped rather than sent.
         wait.await.ok();
     }
@@ -250,6 +259,7 @@ impl Queue {
 
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
+        self.taken += written as u64;
         while written > 0 {
             let Some(front) = self.frames.front_mut() else {
                 return;
@@ -272,7 +282,10 @@ impl Queue {
     }
 
     fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            taken: self.taken,
+            ..Self::default()
+        };
     }
 }
 

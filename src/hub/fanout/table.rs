@@ -24,7 +24,7 @@ use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{self, Gap, Reply};
 
 /// A connection, as other threads name it to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,10 +59,21 @@ pub(crate) struct Attachment {
 pub(crate) struct Joining {
     /// Tells this join from one that was given up.
     pub(crate) number: u32,
-    pub(crate) request: Option<RequestId>,
-    /// The reply has been sent, because the replay began with events out of Postgres.
-    pub(crate) is_replied: bool,
+    pub(crate) announcement: Announcement,
+    /// It has been announced, because the replay began with events out of Postgres.
+    pub(crate) is_announced: bool,
+    /// What the client cannot have, as far as is known before the room has answered.
+    pub(crate) gap: Option<Gap>,
     pub(crate) progress: oneshot::Sender<JoinProgress>,
+}
+
+/// How the client is told that it is in a room, before what it missed.
+#[derive(Debug, Clone)]
+pub(crate) enum Announcement {
+    /// By the reply to this request.
+    Reply(Option<RequestId>),
+    /// By a push: the request was for several rooms.
+    Push,
 }
 
 /// How a join goes on.
@@ -361,6 +372,16 @@ impl Attachment {
     pub(crate) fn push_reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
         if let Some(frame) = self.format.reply(request, result) {
             self.outbox.push(frame, Class::Durable);
+        }
+    }
+
+    /// Tells the client that it is in a room.
+    pub(crate) fn announce(&self, announcement: &Announcement, joined: reply::Joined) {
+        match announcement {
+            Announcement::Reply(request) => {
+                self.push_reply(request.as_ref(), &Ok(Reply::Joined(joined)));
+            }
+            Announcement::Push => self.push(&Push::from(&joined)),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::protocol::close::Disconnect;
 use crate::protocol::event::EventBody;
 use crate::protocol::id::RoomId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::{Joined, Reply};
+use crate::protocol::reply::Joined;
 use crate::protocol::websocket;
 
 /// How many messages are taken from the inbox at once.
@@ -208,16 +208,17 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
-        if !joining.is_replied {
-            let reply = Reply::Joined(Joined {
+        if !joining.is_announced {
+            let joined = Joined {
                 room: room_id,
                 epoch,
                 last_seq: head,
                 replayed: replay.len() as u64,
-                gap,
+                // A position of another life of the log says nothing about this one.
+                gap: gap.or(joining.gap),
                 cursor: table.cursor(&attachment, None).ok(),
-            });
-            attachment.push_reply(joining.request.as_ref(), &Ok(reply));
+            };
+            attachment.announce(&joining.announcement, joined);
         }
         for event in &replay {
             attachment

@@ -60,12 +60,15 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         Push::Event { name, data, .. } => name.len() + data.json().len(),
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
+        Push::NotResumed { err, .. } => err.message.len(),
         Push::Delete { .. }
         | Push::React { .. }
         | Push::Pin { .. }
         | Push::Member { .. }
         | Push::Typing { .. }
-        | Push::Removed { .. } => 0,
+        | Push::Read { .. }
+        | Push::Removed { .. }
+        | Push::Resumed { .. } => 0,
     };
     frame(expected_bytes, push)
 }

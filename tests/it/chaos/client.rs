@@ -265,6 +265,9 @@ impl<D: Driver> Client<D> {
     }
 
     async fn command_as(&mut self, op: u64, cmd: &'static str, fields: Value, place: usize) {
+        if !D::speaks(cmd) {
+            return;
+        }
         let Some(mut driver) = self.driver.take() else {
             return;
         };

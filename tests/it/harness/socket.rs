@@ -53,6 +53,14 @@ impl Socket {
         opened.expect("the handshake is accepted")
     }
 
+    /// As [`Socket::connect`], with the address of a node alone.
+    pub(crate) async fn connect_to(address: &str, user: &User) -> Self {
+        let authorization = format!("Bearer {}", user.token);
+        let headers = [("authorization", authorization.as_str())];
+        let opened = Self::open_at(address, "/ws", &headers).await;
+        opened.expect("the handshake is accepted")
+    }
+
     /// Connects without credentials.
     pub(crate) async fn anonymous(node: &Node) -> Self {
         let opened = Self::open(node, "/ws", &[]).await;
@@ -78,8 +86,12 @@ impl Socket {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Error> {
+        Self::open_at(&node.address, path, headers).await
+    }
+
+    async fn open_at(address: &str, path: &str, headers: &[(&str, &str)]) -> Result<Self, Error> {
         let handshake = async {
-            let stream = TcpStream::connect(&node.address).await?;
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Self::over(stream, path, headers).await
         };

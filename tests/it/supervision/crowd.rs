@@ -289,9 +289,9 @@ impl Member {
                 self.take_pushes();
             }
         };
-        if tokio::time::timeout(DEADLINE, reading).await.is_err() {
-            panic!("{} was told up to {} of {head}", self.user.name, self.seen);
-        }
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        let (name, seen) = (&self.user.name, self.seen);
+        assert!(read.is_ok(), "{name} was told up to {seen} of {head}");
         if let Ok(reply) = self.socket.try_request("ping", json!({})).await {
             assert!(refusal(&reply).is_none(), "{reply}");
         }
