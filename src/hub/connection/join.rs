@@ -374,15 +374,12 @@ impl Join {
             let frame = event.frame(self.attachment.format);
             // A replay is paced by its reader: what does not fit waits for what is before it.
             while !self.attachment.outbox.has_room(frame.len()) {
-                let all_but = self.max_bytes().saturating_sub(frame.len());
+                let replay_bytes = self.attachment.outbox.replay_bytes();
+                let all_but = replay_bytes.saturating_sub(frame.len());
                 taken(&self.worker, &self.attachment, all_but).await;
             }
             self.attachment.outbox.push(frame, Class::Durable);
         }
-    }
-
-    fn max_bytes(&self) -> usize {
-        self.worker.hub.settings().websocket.outbox_max_bytes
     }
 }
 

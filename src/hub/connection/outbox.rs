@@ -111,10 +111,20 @@ impl Outbox {
         Pushed::Queued
     }
 
-    /// Whether a durable frame of this many bytes would be taken now.
+    /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
+    /// client must not be closed as slow because it was given what it had missed.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        self.limits.max_bytes / 2
+    }
+
+    /// Whether a replay's frame of this many bytes may be added now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let queue = self.queue.borrow();
-        queue.frames.is_empty() || queue.bytes + bytes <= self.limits.max_bytes
+        self.queue.borrow().frames.is_empty() || self.has_room_for_all(bytes)
+    }
+
+    /// Whether frames of a replay, of this many bytes together, may be added at once.
+    pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
+        self.queue.borrow().bytes + bytes <= self.replay_bytes()
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of

@@ -201,6 +201,17 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
+        let frames = replay
+            .iter()
+            .map(|event| event.frame(attachment.format).len());
+        if replay.len() > 1 && !attachment.outbox.has_room_for_all(frames.sum()) {
+            // All at once it would make a slow reader of everyone who missed so much, each time
+            // they come back. Out of Postgres it comes at the client's pace.
+            room.unsubscribe(&self.fanout);
+            let behind = JoinProgress::Behind { epoch, head };
+            joining.progress.send(behind).ok();
+            return;
+        }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
