@@ -100,7 +100,7 @@ impl Plan {
             ("HUBBUB__WEBSOCKET__COMMAND_TIMEOUT_MS", 2000),
             (
                 "HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES",
-                pick(&mut rng, &[65_536, 1_048_576]),
+                pick(&mut rng, &[4096, 1_048_576]),
             ),
             ("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", 2048),
             ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", 4096),
