@@ -66,6 +66,8 @@ pub fn configure(
     config.app_data(state.clone());
     let base = openapi::base(&state.config.auth.cookie_name);
     let mut routes = Routes::new(config, base);
+    // Before the scope, which takes everything under its path that comes after it.
+    others(&mut routes);
     routes.service(
         utoipa_actix_web::scope("/api")
             .service(auth::register)
@@ -99,7 +101,6 @@ pub fn configure(
     routes.service(openapi::description);
     routes.service(page::page);
     routes.service(websocket::websocket);
-    others(&mut routes);
     let document = routes.into_document();
     config.app_data(Data::new(openapi::Document::new(document)));
     config.default_service(web::to(openapi::unrouted));

@@ -307,6 +307,9 @@ impl HubHandle {
             role,
         };
         let committed = self.commit(room, actor, content).await?;
+        if committed.is_some() && change.begins_membership() {
+            self.join_streams(member, room);
+        }
         Ok(committed.map(|it| it.seq))
     }
 
@@ -397,10 +400,11 @@ impl HubHandle {
         self.shared.arbiters.stop();
     }
 
-    /// Open connections of this node.
+    /// Open connections of this node: sockets and event streams.
     #[must_use]
     pub fn connections(&self) -> usize {
-        usize::try_from(metrics::CONNECTIONS.get()).unwrap_or_default()
+        let open = metrics::CONNECTIONS.get() + metrics::STREAMS.get();
+        usize::try_from(open).unwrap_or_default()
     }
 
     /// The settings.

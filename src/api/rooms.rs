@@ -187,6 +187,7 @@ pub(super) async fn create_room(
         }
         room.ok_or(ErrorCode::SlugTaken)?
     };
+    state.hub.join_streams(who.user_id, room.id);
     Ok(HttpResponse::Created().json(RoomView::from(room)))
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod liveness;
 pub(crate) mod outbox;
 mod resume;
 mod session;
+pub mod stream;
 mod submit;
 
 use std::io;
@@ -69,11 +70,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        WireFormat::NativeJson,
+        opening.identity,
+        life,
+        None,
+    );
     if let Some(identity) = opening.identity {
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }

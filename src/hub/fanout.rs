@@ -6,8 +6,10 @@
 
 mod drain;
 mod recovery;
+mod replay;
 #[cfg(feature = "failpoints")]
 mod sabotage;
+mod session_check;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -28,7 +30,7 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, SessionId};
+use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::reply::{Gap, Reply};
 
@@ -59,6 +61,8 @@ pub(crate) enum FanoutMessage {
     },
     /// Close connections.
     Disconnect(Target, Disconnect),
+    /// A user has become a member of a room: streams of all their rooms get this one, too.
+    JoinRoom(UserId, RoomId),
     /// Tell every connection to move, and close them over this time, milliseconds.
     Drain { spread_ms: u64 },
 }
@@ -112,6 +116,8 @@ struct Overflow {
     sessions: HashSet<SessionId>,
     /// Presence shards that want to know who is here, and their generations.
     shards: HashMap<usize, Generation>,
+    /// Users whose streams may lack a room.
+    joiners: HashSet<UserId>,
     /// The node is going.
     drain: Option<u64>,
 }
@@ -177,6 +183,11 @@ impl FanoutHandle {
             FanoutMessage::Disconnect(Target::Session(session), _) => {
                 self.overflow(|missed| {
                     missed.sessions.insert(session);
+                });
+            }
+            FanoutMessage::JoinRoom(user_id, _) => {
+                self.overflow(|missed| {
+                    missed.joiners.insert(user_id);
                 });
             }
             FanoutMessage::Drain { spread_ms } => {

@@ -10,6 +10,10 @@ use crate::metric::{counter, counters, gauge, histogram};
 pub(crate) static CONNECTIONS: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("websocket_active_connections", "Open WebSocket connections"));
 
+/// Open event streams.
+pub(crate) static STREAMS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("sse_active_streams", "Open event streams"));
+
 /// Connections closed by the hub, by reason.
 pub(crate) static DISCONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::hub::metrics::OVERFLOWS;
 use crate::protocol::id::RoomId;
 
 /// An actor that is recreated.
@@ -85,6 +86,7 @@ impl Drop for Guard {
         let is_room = matches!(self.down.id, ActorId::Room(_));
         let has_place = !is_room || self.reports.capacity() > RESERVED;
         if !has_place || self.reports.try_send(self.down).is_err() {
+            OVERFLOWS.with_label_values(&["reports"]).inc();
             tracing::warn!(actor = ?self.down.id, "a report that an actor panicked was lost");
         }
     }

@@ -14,6 +14,10 @@ use super::id::RoomId;
 /// A cursor is at most this long, characters.
 pub const CURSOR_MAX_CHARS: usize = 4096;
 
+/// So many positions always fit into a cursor, whatever their `seq`s: each is at most 30 bytes,
+/// and 4 characters hold 3.
+pub const CURSOR_ROOMS_MAX: usize = (CURSOR_MAX_CHARS / 4 * 3 - 1) / 30;
+
 const VERSION: u8 = 1;
 
 /// Where a client stands in one room.
@@ -136,6 +140,12 @@ mod tests {
         let positions: Vec<_> = [0, 1, 127, 128, u64::MAX].map(position).into();
         assert_eq!(decode(&encode(&positions).unwrap()), Ok(positions));
         assert_eq!(decode(&encode(&[]).unwrap()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn as_many_rooms_as_promised_fit_at_their_longest() {
+        let longest: Vec<_> = (0..CURSOR_ROOMS_MAX).map(|_| position(u64::MAX)).collect();
+        assert_eq!(encode(&longest).unwrap().len(), 4082);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod protocol_doc;
 mod read_markers;
 mod resume;
 mod shutdown;
+mod sse;
 mod statements;
 mod supervision;
 mod talk;

@@ -14,9 +14,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
-use super::outbox::Class;
 use super::session::{SessionLimits, admit_room};
 use super::{Connection, Flow};
+use crate::hub::encoded::SharedEvent;
 use crate::hub::fanout::{Announcement, Attachment, JoinProgress, Joining, Worker};
 use crate::hub::replay_pages::ReplayPage;
 use crate::hub::room::Subscribe;
@@ -196,6 +196,16 @@ impl Join {
                         continue;
                     }
                 }
+                JoinProgress::TooMuch {
+                    epoch,
+                    head,
+                    events,
+                } => {
+                    self.send_memory(epoch, head, &events).await;
+                    attempts = 0;
+                    self.check_again().await?;
+                    continue;
+                }
                 JoinProgress::Unavailable => {}
             }
             attempts += 1;
@@ -328,7 +338,7 @@ impl Join {
             if !self.is_announced {
                 self.announce(epoch, head, first);
             }
-            self.send(&page).await;
+            self.send(epoch, &page.events).await;
             let position = page.events.last().map_or(first - 1, |last| last.event.seq);
             self.position = Some(position);
             let last_seq = page.last_seq;
@@ -351,8 +361,25 @@ impl Join {
             gap: self.gap,
             cursor: self.cursor(epoch, head),
         };
-        self.attachment.announce(&self.announcement, joined);
+        let table = self.worker.table.borrow();
+        self.attachment.announce(&table, &self.announcement, joined);
         self.is_announced = true;
+        // From here on it is of this life of the log: another one would be noticed.
+        self.epoch = Some(epoch);
+    }
+
+    /// Sends what a room remembers, where that is more than may wait at once.
+    async fn send_memory(&mut self, epoch: Epoch, head: Seq, events: &[Arc<SharedEvent>]) {
+        if let Some(first) = events.first()
+            && !self.is_announced
+        {
+            self.announce(epoch, head, first.event.seq);
+        }
+        self.send(epoch, events).await;
+        if let Some(last) = events.last() {
+            self.position = Some(last.event.seq);
+        }
+        taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
     }
 
     /// A page out of Postgres, when it is its turn. To wait for it is not the client's silence.
@@ -369,16 +396,22 @@ impl Join {
         }
     }
 
-    async fn send(&self, page: &ReplayPage) {
-        for event in &page.events {
-            let frame = event.frame(self.attachment.format);
+    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) {
+        for event in events {
+            let bytes = self.attachment.replay_bytes([event]);
             // A replay is paced by its reader: what does not fit waits for what is before it.
-            while !self.attachment.outbox.has_room(frame.len()) {
+            while !self.attachment.outbox.has_room(bytes) {
                 let replay_bytes = self.attachment.outbox.replay_bytes();
-                let all_but = replay_bytes.saturating_sub(frame.len());
+                let all_but = replay_bytes.saturating_sub(bytes);
                 taken(&self.worker, &self.attachment, all_but).await;
             }
-            self.attachment.outbox.push(frame, Class::Durable);
+            let table = self.worker.table.borrow();
+            self.attachment.push_event(&table, event);
+            self.attachment.stands_at(Position {
+                room_id: self.room_id,
+                epoch,
+                seq: event.event.seq,
+            });
         }
     }
 }

@@ -63,6 +63,47 @@ async fn events_make_what_a_page_shows() {
     verify_tables(&scene.sql).await;
 }
 
+/// Several nodes write at once: each sees what the others did before it.
+#[tokio::test]
+async fn on_several_nodes_it_is_still_one_sequence() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let scene = scene().await;
+    let other = scene.another_node("other").await;
+    let mut targets = Vec::new();
+    for user in [&scene.ada, &scene.bob] {
+        for n in 0..2 {
+            targets.push(scene.said(user, &format!("{n}")).await);
+        }
+    }
+    let mut tasks = JoinSet::new();
+    for (n, user) in [&scene.ada, &scene.mo, &scene.bob, &scene.bob]
+        .into_iter()
+        .enumerate()
+    {
+        for (m, node) in [&scene.node, &other].into_iter().enumerate() {
+            let random = StdRng::seed_from_u64(seed.wrapping_add((2 * n + m) as u64));
+            let socket = Socket::connect(node, user).await;
+            tasks.spawn(change(socket, scene.room.clone(), targets.clone(), random));
+        }
+    }
+    let done: usize = tasks.join_all().await.into_iter().sum();
+    assert!(done > 50, "something was done: {done}");
+    verify_tables(&scene.sql).await;
+
+    // One that comes later has nothing but the log.
+    let later = scene.another_node("later").await;
+    let eve = scene.eve.at(&later);
+    let history = eve.history("room").await;
+    let last = eve.page("room", "?limit=1").await["last_seq"].clone();
+    let mut socket = Socket::connect(&later, &eve).await;
+    let since = json!({ "room": scene.room.id, "since": 0 });
+    socket.ok("join", since).await;
+    let mut replica = Replica::default();
+    follow(&mut socket, &mut replica, last.as_u64().expect("a seq")).await;
+    assert_eq!(replica.page(), history);
+}
+
 /// What the pages do not show of the tables.
 async fn verify_tables(sql: &tokio_postgres::Client) {
     for (what, statement) in [

@@ -11,7 +11,7 @@ use crate::harness::socket::Socket;
 
 pub(super) struct Scene {
     pub(super) node: Node,
-    _database: TestDatabase,
+    pub(super) database: TestDatabase,
     pub(super) sql: Client,
     /// Owns the room.
     pub(super) ada: User,
@@ -54,7 +54,7 @@ pub(super) async fn scene_with(limits: &[(&str, &str)]) -> Scene {
     Scene {
         sql: database.connect().await,
         node,
-        _database: database,
+        database,
         ada,
         mo,
         bob,
@@ -65,6 +65,12 @@ pub(super) async fn scene_with(limits: &[(&str, &str)]) -> Scene {
 }
 
 impl Scene {
+    /// Another node on the same database.
+    pub(super) async fn another_node(&self, id: &str) -> Node {
+        let options = NodeOptions::on(&self.database.url);
+        Node::start(options.set("HUBBUB__NODE__ID", id)).await
+    }
+
     /// A connection in the room.
     pub(super) async fn socket(&self, user: &User) -> Socket {
         let mut socket = Socket::connect(&self.node, user).await;

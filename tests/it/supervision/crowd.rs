@@ -22,9 +22,11 @@ pub(super) struct Scene {
     pub(super) room: Room,
 }
 
-/// A node's settings for these tests: as many panics as a test likes.
+/// A node's settings for these tests: as many panics as a test likes, and short pauses between.
 pub(super) fn options(database: &TestDatabase) -> NodeOptions {
-    NodeOptions::on(&database.url).set("HUBBUB__HUB__RESTART_MAX", "1000")
+    NodeOptions::on(&database.url)
+        .set("HUBBUB__HUB__RESTART_MAX", "1000")
+        .set("HUBBUB__HUB__RESTART_WINDOW_S", "1")
 }
 
 impl Scene {
