@@ -1,5 +1,6 @@
 //! A client's side of a protocol: what the checker needs of one, so that each protocol plugs in.
 
+mod sse;
 mod websocket;
 
 use reqwest::{RequestBuilder, Response};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use super::history::Answer;
 use crate::harness::rest::User;
 
+pub(super) use sse::Sse;
 pub(super) use websocket::WebSocket;
 
 /// One connection.
