@@ -20,6 +20,10 @@ const OPENING: Duration = Duration::from_secs(3);
 /// read either.
 const WAITING: usize = 16;
 
+/// Requests that may wait for those before them: as many as all of a client's outboxes hold. With
+/// fewer, a client that says much and does not read meanwhile would wait for itself.
+const REQUESTS: usize = 1024;
+
 pub(in crate::chaos) struct Sse {
     user: User,
     address: String,
@@ -61,7 +65,7 @@ impl Driver for Sse {
 
     async fn connect(address: &str, user: &User) -> Result<Self, String> {
         let (tell, told) = mpsc::channel(WAITING);
-        let (requests, mut next) = mpsc::channel::<(u64, RequestBuilder)>(WAITING);
+        let (requests, mut next) = mpsc::channel::<(u64, RequestBuilder)>(REQUESTS);
         let mut tasks = JoinSet::new();
         let answers = tell.clone();
         tasks.spawn(async move {
