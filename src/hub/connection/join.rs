@@ -388,7 +388,8 @@ impl Join {
             let bytes = self.attachment.replay_bytes([event]);
             // A replay is paced by its reader: what does not fit waits for what is before it.
             while !self.attachment.outbox.has_room(bytes) {
-                let all_but = self.max_bytes().saturating_sub(bytes);
+                let replay_bytes = self.attachment.outbox.replay_bytes();
+                let all_but = replay_bytes.saturating_sub(bytes);
                 taken(&self.worker, &self.attachment, all_but).await;
             }
             let table = self.worker.table.borrow();
@@ -399,10 +400,6 @@ impl Join {
                 seq: event.event.seq,
             });
         }
-    }
-
-    fn max_bytes(&self) -> usize {
-        self.worker.hub.settings().websocket.outbox_max_bytes
     }
 }
 

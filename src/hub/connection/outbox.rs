@@ -132,15 +132,21 @@ impl Outbox {
         Pushed::Queued
     }
 
-    /// Whether this many bytes may wait besides what waits already.
-    pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.queue.borrow().bytes() + bytes <= self.limits.max_bytes
+    /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
+    /// client must not be closed as slow because it was given what it had missed.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        self.limits.max_bytes / 2
     }
 
-    /// Whether a durable frame of this many bytes would be taken now.
+    /// Whether frames of a replay, of this many bytes together, may wait besides what waits
+    /// already.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.queue.borrow().bytes() + bytes <= self.replay_bytes()
+    }
+
+    /// Whether a replay's frame of this many bytes may be added now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let queue = self.queue.borrow();
-        queue.is_empty() || queue.bytes() + bytes <= self.limits.max_bytes
+        self.queue.borrow().is_empty() || self.fits(bytes)
     }
 
     /// Whether several durable frames of so many bytes in all would be taken now, with some room
