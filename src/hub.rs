@@ -13,6 +13,7 @@ mod delivery;
 mod encoded;
 mod fanout;
 mod journal;
+mod messages;
 mod metrics;
 mod presence;
 mod read_markers;
@@ -35,6 +36,7 @@ use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 use self::journal::{ChangeLimits, Journal};
+pub use self::messages::NewMessage;
 use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
@@ -48,11 +50,10 @@ use crate::bus::Bus;
 use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
-use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{MembershipChange, Role, Seq};
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
-use crate::protocol::reply::{Changed, MessagePage, Published, RoomPresence};
+use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
@@ -94,30 +95,6 @@ pub struct HubParts<'a> {
     pub origin: Origin,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
-}
-
-/// Something to say, checked.
-#[derive(Debug)]
-pub struct NewMessage {
-    /// What to say.
-    pub body: String,
-    /// The sender's own key of it.
-    pub client_id: String,
-    /// The message that it replies to.
-    pub thread: Option<EventId>,
-    /// Who is named in it, each once.
-    pub mentions: Vec<UserId>,
-}
-
-impl From<NewMessage> for Content {
-    fn from(new: NewMessage) -> Self {
-        Self::Message {
-            body: new.body.into(),
-            client_id: new.client_id.into(),
-            thread: new.thread,
-            mentions: new.mentions.into(),
-        }
-    }
 }
 
 /// The node's hub. Cheap to clone.
@@ -233,57 +210,6 @@ impl HubHandle {
                 is_draining: AtomicBool::new(false),
             }),
         }
-    }
-
-    /// Says something in a room; the answer comes after the commit.
-    pub async fn publish(
-        &self,
-        room: RoomId,
-        sender: UserId,
-        message: NewMessage,
-    ) -> Result<Published, Refusal> {
-        let committed = self.commit(room, sender, message.into()).await?;
-        let Some(Committed {
-            seq,
-            msg_no: Some(msg_no),
-            id,
-            created_at,
-        }) = committed
-        else {
-            return Err(Refusal::new(
-                ErrorCode::Internal,
-                "a message without a number",
-            ));
-        };
-        Ok(Published {
-            seq,
-            msg_no,
-            id,
-            created_at,
-        })
-    }
-
-    /// Changes a message, as an event in the room's sequence; the answer comes after the commit.
-    /// Whether `user` may do it is decided in the transaction.
-    pub async fn change_message(
-        &self,
-        room: RoomId,
-        user: UserId,
-        message_id: EventId,
-        change: MessageChange,
-        client_id: Option<String>,
-    ) -> Result<Changed, Refusal> {
-        let content = Content::Change {
-            message_id,
-            change,
-            client_id: client_id.map(Into::into),
-        };
-        let committed = self.commit(room, user, content).await?;
-        Ok(committed.map_or_else(Changed::default, |it| Changed {
-            seq: Some(it.seq),
-            id: Some(it.id),
-            created_at: Some(it.created_at),
-        }))
     }
 
     /// Changes a membership, as an event in the room's sequence. The answer, after the commit, is
@@ -475,28 +401,12 @@ impl HubHandle {
         }
     }
 
-    /// A page of a room's messages, for a member.
-    async fn history(
-        &self,
-        room: &RoomRef,
-        user: UserId,
-        page: PageRequest,
-    ) -> Result<MessagePage, Refusal> {
-        let access = self.member_access(room, user).await?;
-        let floor = access.history_floor;
-        let page = store::messages::page(&self.shared.store, access.room_id, floor, page)
-            .await
-            .map_err(|error| refuse(&error))?;
-        page.ok_or_else(room_not_found)
-    }
-
-    fn read_markers(&self) -> &ReadMarkers {
-        &self.shared.read_markers
-    }
-
     /// The pages of the rooms' logs, for replays.
     fn replays(&self) -> &ReplayPages {
         &self.shared.replays
+    }
+    fn read_markers(&self) -> &ReadMarkers {
+        &self.shared.read_markers
     }
 }
 
