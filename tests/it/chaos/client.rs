@@ -386,8 +386,7 @@ impl<D: Driver> Client<D> {
                 room.position = room.position.max(told_from);
             }
             ("join", Answer::Refused { retry: false, .. }) => room.joined = Joined::Never,
-            ("join", _) => room.joined = Joined::No,
-            ("leave", Answer::Done(_)) => room.joined = Joined::No,
+            ("join", _) | ("leave", Answer::Done(_)) => room.joined = Joined::No,
             ("publish" | "emit", _) => room.outbox.answered(op, answer),
             _ => {}
         }

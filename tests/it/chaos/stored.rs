@@ -89,7 +89,7 @@ async fn log(client: &Client, room: &str) -> BTreeMap<u64, Value> {
                 id: EventId(row.get(5)),
                 user_id: UserId(row.get(6)),
                 created_at: row.get(7),
-                body: body.unwrap_or_else(|error| panic!("{room} {:?}: {error}", row)),
+                body: body.unwrap_or_else(|error| panic!("{room} {row:?}: {error}")),
             };
             let push = serde_json::to_value(Push::from(&event)).expect("a push is JSON");
             (event.seq, push)

@@ -115,7 +115,14 @@ impl Driver for Sse {
         loop {
             let told = self.told.recv().await.expect("this has a sender itself");
             match told {
-                Told::Answer(op, answer) => return Incoming::Answer(op, answer),
+                Told::Answer(op, answer) => {
+                    if answer == Answer::Lost {
+                        // The node may be somewhere else by now.
+                        let why = "the node does not answer".to_owned();
+                        self.own.push_back(Incoming::End(why));
+                    }
+                    return Incoming::Answer(op, answer);
+                }
                 Told::Push(number, push) => {
                     let mut streams = self.streams.values_mut();
                     // One that was shut or opened anew says nothing more.

@@ -134,7 +134,6 @@ fn acked_is_stored(case: &Case<'_>) -> Vec<Violation> {
             (seq >= room.first_seq).then(|| room.log.get(&seq))
         });
         let text = match event {
-            None => continue,
             Some(None) => {
                 format!("`{cmd}` was acknowledged as {ok}, and the log has no such event")
             }
@@ -145,7 +144,7 @@ fn acked_is_stored(case: &Case<'_>) -> Vec<Violation> {
             {
                 format!("`{cmd}` {fields} was acknowledged as {ok}, and the log has {event}")
             }
-            Some(Some(_)) => continue,
+            None | Some(Some(_)) => continue,
         };
         let violation = Violation::new(Promise::AckedIsStored, text);
         violations.push(violation.of(client).within(room).seq(seq).at(at));

@@ -59,7 +59,7 @@ fn a_key_that_is_stored_twice() {
         let seq = story.publish(ADA, "a9", "nine");
         let mut again = story.log[&seq].clone();
         (again["seq"], again["msg_no"]) = (json!(seq + 1), json!(story.messages() + 1));
-        story.happens(again);
+        story.happens(&again);
         story.read_pages();
     };
     assert_broken(double, &[Promise::StoredOnce]);

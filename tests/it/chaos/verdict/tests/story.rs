@@ -125,8 +125,8 @@ impl Story {
     }
 
     /// An event is stored and told to everybody who is there; the sender is not told yet.
-    pub(super) fn happens(&mut self, event: Value) {
-        let seq = seq_of(&event).expect("a seq");
+    pub(super) fn happens(&mut self, event: &Value) {
+        let seq = seq_of(event).expect("a seq");
         self.log.insert(seq, event.clone());
         for client in self.present.clone() {
             let push = event.clone();
@@ -176,7 +176,7 @@ impl Story {
         self.write(by, asked);
         event["seq"] = json!(self.log.len() + 1);
         event["id"] = json!(format!("id{}", self.log.len() + 1));
-        self.happens(event);
+        self.happens(&event);
         self.write(by, answered);
     }
 
@@ -188,7 +188,7 @@ impl Story {
         event["user_id"] = json!(by.to_string());
         let (asked, answered) = self.command(cmd, fields, Answer::Done(ok));
         self.write(by, asked);
-        self.happens(event);
+        self.happens(&event);
         self.write(by, answered);
         seq
     }
