@@ -8,8 +8,9 @@
 //! * in a batch a room has either messages and events, or changes of messages that do not touch each
 //!   other, or one membership change: the statements that write them run one after the other, and
 //!   each sees only what was before it;
-//! * a key is in a batch once: what comes with it a second time *follows* the first and shares
-//!   its fate, without a place of its own.
+//! * a key is in a batch once: the same thing that comes with it a second time *follows* the first
+//!   and shares its fate, without a place of its own. Something else under the key is a mistake of
+//!   its sender, and waits for the next batch to be told so.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
@@ -98,7 +99,7 @@ impl Queue {
             let room = entry.room_id;
             let is_free = !self.held.contains(&room) && !blocked.contains(&room);
             let admission = if is_free {
-                rooms.admit(&entry)
+                rooms.admit(&entry, &batch)
             } else {
                 Admission::Wait
             };
@@ -189,7 +190,8 @@ impl Queue {
 struct RoomsOfBatch {
     rooms: HashMap<RoomId, Part>,
     touched: Touched,
-    keys: HashSet<(RoomId, UserId, Box<str>)>,
+    /// Where in the batch the entry with the key is.
+    keys: HashMap<(RoomId, UserId, Box<str>), usize>,
 }
 
 /// Which statement writes a room's part of a batch.
@@ -202,7 +204,7 @@ enum Part {
 
 impl RoomsOfBatch {
     /// What becomes of the entry in this batch; if it joins, it counts as in it.
-    fn admit(&mut self, entry: &Entry) -> Admission {
+    fn admit(&mut self, entry: &Entry, batch: &[Entry]) -> Admission {
         let room = entry.room_id;
         let part = match &entry.content {
             Content::Message { .. } | Content::Custom { .. } => Part::Appends,
@@ -219,8 +221,14 @@ impl RoomsOfBatch {
         }
         let key = entry.content.client_id();
         let key = key.map(|client_id| (room, entry.user_id, client_id.into()));
-        if key.as_ref().is_some_and(|key| self.keys.contains(key)) {
-            return Admission::Follow;
+        let first = key.as_ref().and_then(|key| self.keys.get(key));
+        if let Some(first) = first.and_then(|at| batch.get(*at)) {
+            let is_same = first.content.fingerprint() == entry.content.fingerprint();
+            return if is_same {
+                Admission::Follow
+            } else {
+                Admission::Wait
+            };
         }
         if let Content::Change {
             message_id, change, ..
@@ -229,7 +237,7 @@ impl RoomsOfBatch {
         {
             return Admission::Wait;
         }
-        self.keys.extend(key);
+        self.keys.extend(key.map(|key| (key, batch.len())));
         self.rooms.insert(room, part);
         Admission::Join
     }

@@ -2,19 +2,14 @@
 
 use super::entry::{Committed, Content, Entry, Outcome, unavailable};
 use super::flight::Place;
-use super::write::{Fate, client_id_reused};
+use super::write::Fate;
 use crate::protocol::command::MessageChange;
 use crate::protocol::event::{Event, EventBody};
 use crate::protocol::id::EventId;
 
-/// What a follower is told when the entry that it follows is settled.
-pub(super) fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
+/// What a follower is told when the entry that it follows, and that says the same, is settled.
+pub(super) fn shared_fate(fate: &Fate) -> Outcome {
     match fate {
-        Fate::Committed(_) | Fate::Known(_)
-            if first.content.fingerprint() != follower.content.fingerprint() =>
-        {
-            Err(client_id_reused())
-        }
         Fate::Committed(place) | Fate::Known(Some(place)) => Ok(Some(committed(place))),
         Fate::Known(None) => Ok(None),
         Fate::Failed(refusal) => Err(refusal.clone()),

@@ -172,11 +172,6 @@ pub(super) fn earlier_failed() -> Refusal {
     )
 }
 
-/// The refusal of a key that was used for something else.
-pub(super) fn client_id_reused() -> Refusal {
-    forbidden(ErrorCode::ClientIdReused)
-}
-
 fn rejected() -> Refusal {
     Refusal::new(ErrorCode::Rejected, "the database refuses this event")
 }

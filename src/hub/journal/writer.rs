@@ -283,7 +283,7 @@ impl Writer {
         for (entry, fate) in written.settled {
             if !matches!(fate, Fate::Held) && !self.followers.is_empty() {
                 for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
-                    let outcome = shared_fate(&entry, &fate, &follower);
+                    let outcome = shared_fate(&fate);
                     settled.push((follower, outcome, "duplicate"));
                 }
             }

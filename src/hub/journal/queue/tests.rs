@@ -122,6 +122,27 @@ fn a_key_is_in_a_batch_once_and_holds_nobody_up() {
 }
 
 #[test]
+fn something_else_under_a_used_key_is_not_taken_for_the_same() {
+    let (room, user) = (RoomId::generate(), UserId::generate());
+    let say = |body: &str| {
+        let content = Content::Message {
+            body: body.into(),
+            client_id: "k".into(),
+            thread: None,
+            mentions: Box::default(),
+        };
+        entry(room, user, content)
+    };
+    let mut queue = queue(vec![say("one"), say("one"), say("other"), say("one")]);
+    let sizes = std::iter::from_fn(|| {
+        let batch = queue.next_batch();
+        (!batch.entries.is_empty()).then_some((batch.entries.len(), batch.followers.len()))
+    });
+    // Each is judged by what the database knows of the key, not by a fate that is another's.
+    assert_eq!(sizes.collect::<Vec<_>>(), [(1, 1), (1, 0), (1, 0)]);
+}
+
+#[test]
 fn a_membership_change_is_alone_with_its_room() {
     let (room, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
     let mut queue = queue(vec![
