@@ -5,18 +5,23 @@
 //! [`problem::ApiError`], and that a problem document, in one place.
 
 mod auth;
+mod bans;
 mod edge;
 mod extract;
 mod gate;
+mod invitations;
 mod members;
 mod messages;
 mod metrics;
+mod mutes;
 mod openapi;
 mod page;
+mod period;
 pub mod problem;
 mod request;
 mod rooms;
 mod routes;
+mod sessions;
 mod users;
 mod websocket;
 
@@ -69,16 +74,30 @@ pub fn configure(
             .service(auth::login)
             .service(auth::logout)
             .service(auth::ticket)
+            .service(sessions::list_sessions)
+            .service(sessions::end_session)
+            .service(sessions::end_other_sessions)
             .service(users::me)
             .service(users::get_user)
             .service(rooms::create_room)
             .service(rooms::list_rooms)
             .service(rooms::get_room)
+            .service(rooms::change_room)
             .service(members::join_room)
             .service(members::leave_room)
             .service(members::list_members)
             .service(members::add_member)
             .service(members::remove_member)
+            .service(members::change_role)
+            .service(mutes::mute_member)
+            .service(mutes::unmute_member)
+            .service(bans::ban_user)
+            .service(bans::list_bans)
+            .service(bans::unban_user)
+            .service(invitations::accept_invitation)
+            .service(invitations::create_invitation)
+            .service(invitations::list_invitations)
+            .service(invitations::revoke_invitation)
             .service(messages::list_messages)
             .service(messages::post_message)
             .wrap(from_fn(gate::gate)),

@@ -20,6 +20,7 @@ mod optional;
 mod redact;
 mod refusal;
 mod render;
+mod retention;
 mod sources;
 mod telemetry;
 mod websocket;
@@ -37,6 +38,7 @@ pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
+pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub auth: Auth,
     /// Rate and size limits.
     pub limits: Limits,
+    /// How long things are kept.
+    pub retention: Retention,
     /// Logging.
     pub telemetry: Telemetry,
     #[serde(skip)]
@@ -124,6 +128,7 @@ impl Config {
         self.websocket.check(&mut checks);
         self.auth.check(&mut checks);
         self.limits.check(&mut checks);
+        self.retention.check(&mut checks);
         self.telemetry.check(&mut checks);
         self.check_relations(&mut checks);
         checks.into_result(&self.origins)

@@ -8,6 +8,7 @@
 mod arbiters;
 mod bridge;
 pub mod connection;
+mod control;
 mod delivery;
 mod encoded;
 mod fanout;
@@ -27,10 +28,12 @@ use std::time::{Duration, Instant};
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::connection::identity::Gate;
+use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::Journal;
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
+pub use self::journal::entry::{MemberChange, RoomChange};
 use self::presence::{Presence, PresenceSettings};
 use self::registry::Registry;
 use self::room::log::MemoryLimits;
@@ -43,10 +46,11 @@ use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::command::PageRequest;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{Event, MembershipChange, Role, Seq};
+use crate::protocol::event::{Event, Seq};
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
 use crate::protocol::reply::{MessagePage, Published, RoomPresence};
 use crate::protocol::text::Slug;
+use crate::store::control_log::MembershipNews;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
@@ -106,6 +110,7 @@ struct Shared {
     bridge: BridgeHandle,
     workers: Workers,
     arbiters: Arc<Arbiters>,
+    control: Control,
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
@@ -128,6 +133,13 @@ impl HubHandle {
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
         let presence = Presence::new(cores);
         let bridge = BridgeHandle::new(parts.bus);
+        let control = Control::new(ControlSettings {
+            database_url: parts.database_url.clone(),
+            connect: store::SessionOptions::from_config(&config.database),
+            origin: parts.origin.clone(),
+            stale_after: Duration::from_millis(config.hub.control_stale_ms),
+            drain_spread: Duration::from_millis(config.http.drain_ms),
+        });
         let supervisor = SupervisorHandle::start(
             &arbiters.hub(),
             Parts {
@@ -156,7 +168,7 @@ impl HubHandle {
                 },
             },
         );
-        Self {
+        let hub = Self {
             shared: Arc::new(Shared {
                 settings: HubSettings {
                     hub: config.hub.clone(),
@@ -172,6 +184,7 @@ impl HubHandle {
                 bridge,
                 workers,
                 arbiters,
+                control,
                 slugs: moka::sync::Cache::builder()
                     .max_capacity(SLUGS_MAX)
                     .time_to_live(SLUG_TTL)
@@ -182,7 +195,9 @@ impl HubHandle {
                     .build(),
                 is_draining: AtomicBool::new(false),
             }),
-        }
+        };
+        hub.shared.control.start(&hub);
+        hub
     }
 
     /// Says something in a room; the answer comes after the commit.
@@ -225,17 +240,38 @@ impl HubHandle {
         &self,
         room: RoomId,
         actor: UserId,
-        member: UserId,
-        change: MembershipChange,
-        role: Option<Role>,
+        change: MemberChange,
     ) -> Result<Option<Seq>, Refusal> {
-        let content = Content::Membership {
-            member_id: member,
-            change,
-            role,
-        };
+        if change.is_privileged() {
+            self.check_control()?;
+        }
+        let content = Content::Membership(change);
         let committed = self.commit(room, actor, content).await?;
+        self.shared.control.poke();
         Ok(committed.map(|it| it.seq))
+    }
+
+    /// Changes what is said of a room, as an event in its sequence; for its owners. The answer is
+    /// the event's `seq`; none if nothing changed.
+    pub async fn change_room(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        change: RoomChange,
+    ) -> Result<Option<Seq>, Refusal> {
+        self.check_control()?;
+        let committed = self.commit(room, actor, Content::Room(change)).await?;
+        Ok(committed.map(|it| it.seq))
+    }
+
+    /// Refuses what not everybody may do while this node does not know what others have decided.
+    pub fn check_control(&self) -> Result<(), Refusal> {
+        self.shared.control.check()
+    }
+
+    /// Has the control log looked at now: something was written there.
+    pub fn poke_control(&self) {
+        self.shared.control.poke();
     }
 
     async fn commit(
@@ -260,10 +296,27 @@ impl HubHandle {
     /// Ends every socket of a session on this node.
     pub fn end_session(&self, session: SessionId) {
         self.shared.ended.insert(session, ());
+        self.shared.gate.session_ended(session);
         let target = Target::Session(session);
         self.shared
             .workers
             .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
+    }
+
+    /// A membership has ended, here or elsewhere. Threads that have had the room's own event know.
+    fn membership_ended(&self, news: MembershipNews) {
+        self.shared.workers.send(|| FanoutMessage::Evict {
+            room_id: news.room_id,
+            user_id: news.user_id,
+            seq: news.seq,
+        });
+    }
+
+    /// Has every client reconnect.
+    fn resync_everybody(&self) {
+        self.shared
+            .workers
+            .send(|| FanoutMessage::Disconnect(Target::All, Disconnect::Resync));
     }
 
     /// Whether a session was ended a moment ago: a handshake that found it valid may not have
@@ -281,6 +334,13 @@ impl HubHandle {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.shared.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the node can begin to serve: publishes can be committed and the control log is
+    /// followed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.can_commit() && self.shared.control.is_ready()
     }
 
     /// Whether publishes can be committed now.
@@ -303,8 +363,15 @@ impl HubHandle {
         self.shared.journal.flush().await;
     }
 
+    /// Says that this node has stopped, as its last words.
+    pub async fn report_stopped(&self) -> Result<(), StoreError> {
+        self.shared.control.stop();
+        self.shared.control.report_stopped(&self.shared.store).await
+    }
+
     /// Ends the actors' threads.
     pub fn stop(&self) {
+        self.shared.control.stop();
         self.shared.arbiters.stop();
     }
 
@@ -317,6 +384,10 @@ impl HubHandle {
     /// The settings.
     pub(crate) fn settings(&self) -> &HubSettings {
         &self.shared.settings
+    }
+
+    fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     fn gate(&self) -> &dyn Gate {

@@ -24,7 +24,7 @@ use crate::hub::room::RoomHandle;
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, SessionId};
+use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::reply::{Gap, Reply};
 
@@ -46,6 +46,14 @@ pub(crate) enum FanoutMessage {
     },
     /// The room's connections cannot be kept in order any more and have to resume.
     Resync(RoomId),
+    /// A membership has ended, as the control log says: take the user's connections out of the
+    /// room, unless this thread has had the room's own event.
+    Evict {
+        room_id: RoomId,
+        user_id: UserId,
+        /// The event's place in the room.
+        seq: Seq,
+    },
     /// Close connections.
     Disconnect(Target, Disconnect),
     /// Tell every connection to move, and close them over this time, milliseconds.
@@ -59,6 +67,8 @@ pub(crate) enum Target {
     Session(SessionId),
     /// One.
     Connection(ConnectionKey),
+    /// Every one.
+    All,
 }
 
 /// A connection is in a room from now on, or is too far behind.
@@ -99,6 +109,8 @@ struct Overflow {
     connections: HashSet<ConnectionKey>,
     /// Sessions that have ended.
     sessions: HashSet<SessionId>,
+    /// Everybody has to come back.
+    everybody: bool,
     /// The node is going.
     drain: Option<u64>,
 }
@@ -145,7 +157,9 @@ impl FanoutHandle {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
             FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
-            FanoutMessage::Resync(room_id) => self.overflow_room(room_id),
+            FanoutMessage::Resync(room_id) | FanoutMessage::Evict { room_id, .. } => {
+                self.overflow_room(room_id);
+            }
             FanoutMessage::Subscribed(subscribed) => {
                 self.overflow_connection(subscribed.connection);
             }
@@ -158,6 +172,9 @@ impl FanoutHandle {
                 self.overflow(|missed| {
                     missed.sessions.insert(session);
                 });
+            }
+            FanoutMessage::Disconnect(Target::All, _) => {
+                self.overflow(|missed| missed.everybody = true);
             }
             FanoutMessage::Drain { spread_ms } => {
                 self.overflow(|missed| missed.drain = Some(spread_ms));

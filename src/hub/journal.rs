@@ -7,6 +7,7 @@
 //! Pure: [`queue`] (what goes into the next batch). With I/O: [`flight`] (one batch, one
 //! transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
 
+mod changes;
 pub(crate) mod entry;
 mod flight;
 mod queue;

@@ -200,7 +200,7 @@ impl Room {
         }
         let log = self.log.as_ref()?;
         // The membership was checked before this message was sent: it may have ended since.
-        if log.has_left_since(subscribe.user_id, subscribe.checked_at) != Some(false) {
+        if log.is_outdated_since(subscribe.user_id, subscribe.checked_at) != Some(false) {
             return None;
         }
         Some(log.replay(subscribe.since, subscribe.epoch))

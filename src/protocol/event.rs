@@ -64,7 +64,57 @@ pub enum EventBody {
         change: MembershipChange,
         /// The role from now on; none for those who have gone.
         role: Option<Role>,
+        /// Until when somebody is banned or muted; none for ever.
+        until: Option<Timestamp>,
     },
+    /// What is said of the room is this from now on.
+    Room(RoomSettings),
+}
+
+/// What is said of a room, all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomSettings {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it is about.
+    pub topic: Box<str>,
+    /// What new members see of the past.
+    pub history: History,
+    /// Whether only its members may know of it.
+    pub is_private: bool,
+}
+
+/// What those who come see of what was before. It is decided when they come: a later change of
+/// the room gives nothing to those who are here, and takes nothing.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Everything.
+    #[default]
+    All,
+    /// What was said since they came.
+    Joined,
+}
+
+impl History {
+    /// As it stands in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// Reads what [`History::as_str`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::All, Self::Joined]
+            .into_iter()
+            .find(|history| history.as_str() == text)
+    }
 }
 
 /// What became of a membership.
@@ -81,6 +131,14 @@ pub enum MembershipChange {
     Removed,
     /// Has another role now.
     Role,
+    /// Shut out by another member: a membership has ended, if there was one, and none can begin.
+    Banned,
+    /// May come again.
+    Unbanned,
+    /// May read, and say nothing.
+    Muted,
+    /// May speak again.
+    Unmuted,
 }
 
 impl MembershipChange {
@@ -93,13 +151,24 @@ impl MembershipChange {
             Self::Left => "left",
             Self::Removed => "removed",
             Self::Role => "role",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
+            Self::Muted => "muted",
+            Self::Unmuted => "unmuted",
         }
     }
 
     /// Whether the member has gone.
     #[must_use]
     pub const fn ends_membership(self) -> bool {
-        matches!(self, Self::Left | Self::Removed)
+        matches!(self, Self::Left | Self::Removed | Self::Banned)
+    }
+
+    /// Whether somebody's permissions change that a connection knows of: one that was checked
+    /// before must be checked again.
+    #[must_use]
+    pub const fn outdates_a_check(self) -> bool {
+        self.ends_membership() || matches!(self, Self::Muted | Self::Unmuted)
     }
 }
 
@@ -157,6 +226,8 @@ pub enum EventKind {
     Custom = 2,
     /// [`EventBody::Membership`]
     Membership = 3,
+    /// [`EventBody::Room`]
+    Room = 8,
 }
 
 /// A log entry that cannot be read back.
@@ -196,6 +267,8 @@ struct LoggedMembership {
     user_id: UserId,
     change: MembershipChange,
     role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
 }
 
 impl EventBody {
@@ -206,6 +279,7 @@ impl EventBody {
             Self::Message { .. } => EventKind::Message,
             Self::Custom { .. } => EventKind::Custom,
             Self::Membership { .. } => EventKind::Membership,
+            Self::Room(_) => EventKind::Room,
         }
     }
 
@@ -214,7 +288,7 @@ impl EventBody {
     pub const fn msg_no(&self) -> Option<u64> {
         match self {
             Self::Message { msg_no, .. } => Some(*msg_no),
-            Self::Custom { .. } | Self::Membership { .. } => None,
+            Self::Custom { .. } | Self::Membership { .. } | Self::Room(_) => None,
         }
     }
 
@@ -246,11 +320,14 @@ impl EventBody {
                 user_id,
                 change,
                 role,
+                until,
             } => Ok(rmp_serde::to_vec_named(&LoggedMembership {
                 user_id: *user_id,
                 change: *change,
                 role: *role,
+                until: *until,
             })?),
+            Self::Room(settings) => Ok(rmp_serde::to_vec_named(settings)?),
         }
     }
 
@@ -259,6 +336,7 @@ impl EventBody {
         const MESSAGE: i16 = EventKind::Message as i16;
         const CUSTOM: i16 = EventKind::Custom as i16;
         const MEMBERSHIP: i16 = EventKind::Membership as i16;
+        const ROOM: i16 = EventKind::Room as i16;
         match kind {
             MESSAGE => {
                 let logged: LoggedMessage<'_> = rmp_serde::from_slice(data)?;
@@ -283,8 +361,10 @@ impl EventBody {
                     user_id: logged.user_id,
                     change: logged.change,
                     role: logged.role,
+                    until: logged.until,
                 })
             }
+            ROOM => Ok(Self::Room(rmp_serde::from_slice(data)?)),
             other => Err(LogError::UnknownKind(other)),
         }
     }
@@ -305,6 +385,7 @@ impl Event {
                     client_id,
                 } => name.len() + data.json().len() + client_id.as_ref().map_or(0, |id| id.len()),
                 EventBody::Membership { .. } => 0,
+                EventBody::Room(settings) => settings.name.len() + settings.topic.len(),
             }
     }
 }
@@ -330,7 +411,20 @@ mod tests {
                 user_id: UserId::generate(),
                 change: MembershipChange::Added,
                 role: Some(Role::Moderator),
+                until: None,
             },
+            EventBody::Membership {
+                user_id: UserId::generate(),
+                change: MembershipChange::Muted,
+                role: Some(Role::Member),
+                until: Some("2026-01-02T03:04:05.678901Z".parse().unwrap()),
+            },
+            EventBody::Room(RoomSettings {
+                name: "General".into(),
+                topic: String::new().into(),
+                history: History::Joined,
+                is_private: true,
+            }),
         ];
         for body in bodies {
             let logged = body.to_log().unwrap();

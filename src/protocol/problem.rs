@@ -60,14 +60,25 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::TooManyRooms
         | ErrorCode::InvalidCursor => 400,
         ErrorCode::Unauthenticated | ErrorCode::InvalidCredentials => 401,
-        ErrorCode::OriginNotAllowed | ErrorCode::Forbidden | ErrorCode::NotAMember => 403,
-        ErrorCode::RoomNotFound | ErrorCode::UserNotFound | ErrorCode::NotFound => 404,
+        ErrorCode::OriginNotAllowed
+        | ErrorCode::Forbidden
+        | ErrorCode::NotAMember
+        | ErrorCode::Banned
+        | ErrorCode::Muted => 403,
+        ErrorCode::RoomNotFound
+        | ErrorCode::UserNotFound
+        | ErrorCode::InvitationNotFound
+        | ErrorCode::SessionNotFound
+        | ErrorCode::NotFound => 404,
         ErrorCode::MethodNotAllowed => 405,
         ErrorCode::NotJoined
         | ErrorCode::UsernameTaken
         | ErrorCode::EmailTaken
         | ErrorCode::SlugTaken
         | ErrorCode::LastOwner
+        | ErrorCode::InvitationUsed
+        | ErrorCode::InvitationExpired
+        | ErrorCode::TooManyInvitations
         | ErrorCode::ClientIdReused
         | ErrorCode::EarlierFailed => 409,
         ErrorCode::TooLarge => 413,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::data::Data;
-use super::event::{Event, EventBody, MembershipChange, Role, Seq};
+use super::event::{Event, EventBody, History, MembershipChange, Role, Seq};
 use super::id::{EventId, RoomId, UserId};
 
 /// A push. The wire form has the variant's name as `push`.
@@ -70,6 +70,30 @@ pub enum Push<'a> {
         /// The role from now on.
         #[serde(skip_serializing_if = "Option::is_none")]
         role: Option<Role>,
+        /// Until when they are banned or muted; for ever if it is not there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<jiff::Timestamp>,
+        /// Who did it.
+        by: UserId,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// What is said of the room is this from now on.
+    Room {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Its name.
+        name: &'a str,
+        /// What it is about.
+        topic: &'a str,
+        /// What new members see of the past.
+        history: History,
+        /// Whether only its members may know of it.
+        is_private: bool,
         /// Who did it.
         by: UserId,
         /// When it was committed.
@@ -144,6 +168,7 @@ impl<'a> From<&'a Event> for Push<'a> {
                 user_id,
                 change,
                 role,
+                until,
             } => Self::Member {
                 room: event.room_id,
                 seq: event.seq,
@@ -151,6 +176,18 @@ impl<'a> From<&'a Event> for Push<'a> {
                 user_id: *user_id,
                 change: *change,
                 role: *role,
+                until: *until,
+                by: event.user_id,
+                created_at: event.created_at,
+            },
+            EventBody::Room(settings) => Self::Room {
+                room: event.room_id,
+                seq: event.seq,
+                id: event.id,
+                name: &settings.name,
+                topic: &settings.topic,
+                history: settings.history,
+                is_private: settings.is_private,
                 by: event.user_id,
                 created_at: event.created_at,
             },

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Conn, Store, StoreError, room_members, seq};
-use crate::protocol::event::{Epoch, Role, Seq};
+use crate::protocol::event::{Epoch, History, Role, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::text::Slug;
 
@@ -35,6 +35,10 @@ pub struct RoomAccess {
     pub last_seq: Seq,
     /// Its last message.
     pub last_msg_no: u64,
+    /// The last event that the user may not see; 0 for those who see all.
+    pub history_floor: Seq,
+    /// Until when the user may say nothing there, if they may not; the end may be over.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// A room as a certain user sees it.
@@ -50,10 +54,14 @@ pub struct Room {
     pub topic: String,
     /// Whether only its members may know of it.
     pub is_private: bool,
+    /// What new members see of the past.
+    pub history: History,
     /// Who made it.
     pub created_by: UserId,
     /// When.
     pub created_at: Timestamp,
+    /// Moves with every change of the room itself.
+    pub version: i64,
     /// The log's life.
     pub epoch: Epoch,
     /// Its last event.
@@ -75,6 +83,8 @@ pub struct NewRoom<'a> {
     pub topic: &'a str,
     /// Whether only its members may know of it.
     pub is_private: bool,
+    /// What new members see of the past.
+    pub history: History,
     /// Who makes it, and will own it.
     pub owner: UserId,
 }
@@ -88,6 +98,7 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         slug,
         topic,
         is_private,
+        history,
         owner,
     } = new;
     // Random, so that a log that was reset, or a database that was made anew, has another one.
@@ -103,6 +114,7 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
                 &is_private,
                 &owner.0,
                 &epoch,
+                &history.as_str(),
             ],
         )
         .await?;
@@ -113,8 +125,10 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         name: name.to_owned(),
         topic: topic.to_owned(),
         is_private,
+        history,
         created_by: owner,
         created_at: row.try_get("created_at")?,
+        version: 1,
         epoch: Epoch(epoch),
         last_seq: 0,
         last_msg_no: 0,
@@ -155,6 +169,11 @@ pub async fn access(
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
+        history_floor: match row.try_get("history_floor")? {
+            Some(floor) => seq::from_db(floor)?,
+            None => 0,
+        },
+        muted_until: row.try_get("muted_until")?,
     }))
 }
 
@@ -206,12 +225,22 @@ fn read(row: &Row) -> Result<Room, StoreError> {
         name: row.try_get("name")?,
         topic: row.try_get("topic")?,
         is_private: row.try_get("is_private")?,
+        history: history(row.try_get("history")?)?,
         created_by: UserId(row.try_get("created_by")?),
         created_at: row.try_get("created_at")?,
+        version: row.try_get("version")?,
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
         role: role(row)?,
+    })
+}
+
+/// Reads the column `history`.
+fn history(text: &str) -> Result<History, StoreError> {
+    History::parse(text).ok_or_else(|| StoreError::Corrupt {
+        what: "history",
+        source: format!("no history is called {text:?}").into(),
     })
 }
 

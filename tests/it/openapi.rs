@@ -70,7 +70,8 @@ async fn every_operation_answers_and_no_other_does() {
         let address = path
             .replace("/users/{id}", "/users/ada")
             .replace("{id}", "general")
-            .replace("{user_id}", &ada.id);
+            .replace("{user_id}", &ada.id)
+            .replace("{invitation_id}", &ada.id);
         assert!(!address.contains('{'), "{address}: the test knows no value");
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             let described =

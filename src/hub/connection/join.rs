@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
@@ -38,6 +39,8 @@ struct Join {
     user_id: UserId,
     /// The head when the membership was checked.
     checked_at: Seq,
+    /// Until when the user was muted then.
+    muted_until: Option<Timestamp>,
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
@@ -79,6 +82,7 @@ impl Connection {
                 room_id: access.room_id,
                 user_id,
                 checked_at: access.last_seq,
+                muted_until: access.muted_until,
                 position: since,
                 epoch,
                 is_replied: false,
@@ -145,6 +149,7 @@ impl Join {
             .await
             .map_err(|_| timed_out())??;
         self.checked_at = access.last_seq;
+        self.muted_until = access.muted_until;
         Ok(())
     }
 
@@ -164,6 +169,7 @@ impl Join {
             number: self.number,
             request: self.request.clone(),
             is_replied: self.is_replied,
+            muted_until: self.muted_until,
             progress,
         }));
         room.subscribe(Subscribe {

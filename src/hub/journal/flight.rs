@@ -12,10 +12,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::changes::{MemberChanges, RoomChanges, refused, with_role};
 use super::entry::{Content, Entry};
 use crate::protocol::data::DataError;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::event::{Epoch, EventBody, EventKind, Seq};
+use crate::protocol::event::{Epoch, EventBody, EventKind, Role, Seq};
 use crate::protocol::id::EventId;
 use crate::store::statement::{Statement, statement};
 
@@ -23,6 +24,7 @@ const LOCK_HEADS: Statement = statement!("journal/lock_heads");
 const LOCK_FREE_HEADS: Statement = statement!("journal/lock_free_heads");
 const APPEND: Statement = statement!("journal/append");
 const CHANGE_MEMBERS: Statement = statement!("journal/change_members");
+const CHANGE_ROOMS: Statement = statement!("journal/change_rooms");
 
 /// A connection of the journal with its statements prepared. It is outside the pool, so that
 /// reads can never keep a publish waiting for a connection.
@@ -33,6 +35,7 @@ pub(super) struct Link {
     lock_free_heads: tokio_postgres::Statement,
     append: tokio_postgres::Statement,
     change_members: tokio_postgres::Statement,
+    change_rooms: tokio_postgres::Statement,
 }
 
 /// Which heads a flight waits for.
@@ -75,7 +78,7 @@ pub(super) enum Verdict {
     Accepted(Place),
     /// It was in the log already.
     Duplicate(Place),
-    /// A membership change that changes nothing.
+    /// A change that changes nothing.
     Unchanged,
     /// Somebody else has the head locked; nothing was done.
     Locked,
@@ -91,6 +94,8 @@ pub(super) struct Place {
     pub(super) msg_no: Option<u64>,
     pub(super) id: EventId,
     pub(super) created_at: Timestamp,
+    /// The role that a membership change has given.
+    pub(super) role: Option<Role>,
 }
 
 impl Link {
@@ -125,6 +130,7 @@ impl Link {
             lock_free_heads: client.prepare(LOCK_FREE_HEADS.sql).await?,
             append: client.prepare(APPEND.sql).await?,
             change_members: client.prepare(CHANGE_MEMBERS.sql).await?,
+            change_rooms: client.prepare(CHANGE_ROOMS.sql).await?,
             client,
         })
     }
@@ -141,22 +147,29 @@ impl Link {
         locking: Locking,
         timeout: Duration,
     ) -> Result<Vec<Verdict>, FlightError> {
-        let appends = Appends::of(batch)?;
-        let changes = Changes::of(batch)?;
-        let flight = self.transaction(batch, &appends, &changes, locking);
-        let (appended, changed) = tokio::time::timeout(timeout, flight)
+        let parameters = Parameters {
+            appends: Appends::of(batch)?,
+            members: MemberChanges::of(batch)?,
+            rooms: RoomChanges::of(batch)?,
+        };
+        let flight = self.transaction(batch, &parameters, locking);
+        let answers = tokio::time::timeout(timeout, flight)
             .await
             .map_err(|_| FlightError::TimedOut)??;
-        in_batch_order(batch, appended, changed).map_err(FlightError::Lost)
+        in_batch_order(batch, answers).map_err(FlightError::Lost)
     }
 
     async fn transaction(
         &self,
         batch: &[Entry],
-        appends: &Appends<'_>,
-        changes: &Changes<'_>,
+        parameters: &Parameters<'_>,
         locking: Locking,
-    ) -> Result<(Vec<Row>, Vec<Row>), FlightError> {
+    ) -> Result<Answers, FlightError> {
+        let Parameters {
+            appends,
+            members,
+            rooms: changes,
+        } = parameters;
         let mut rooms: Vec<Uuid> = batch.iter().map(|entry| entry.room_id.0).collect();
         rooms.sort_unstable();
         rooms.dedup();
@@ -166,9 +179,10 @@ impl Link {
         };
         let lock_parameters: [&(dyn ToSql + Sync); 1] = [&rooms];
         let append_parameters = appends.parameters();
-        let change_parameters = changes.parameters();
+        let member_parameters = members.parameters();
+        let room_parameters = changes.parameters();
         // Polled in this order for the first time, the requests are sent in this order.
-        let (begun, locked, appended, changed, committed) = tokio::join!(
+        let (begun, locked, appended, rooms, members, committed) = tokio::join!(
             biased;
             self.client.batch_execute("BEGIN"),
             self.client.execute(lock, &lock_parameters),
@@ -178,7 +192,12 @@ impl Link {
             },
             async {
                 if changes.is_empty() { return Ok(Vec::new()); }
-                self.client.query(&self.change_members, &change_parameters).await
+                self.client.query(&self.change_rooms, &room_parameters).await
+            },
+            // Last, because it takes the lock of the control log's head, which all nodes want.
+            async {
+                if members.is_empty() { return Ok(Vec::new()); }
+                self.client.query(&self.change_members, &member_parameters).await
             },
             self.client.batch_execute("COMMIT"),
         );
@@ -186,10 +205,29 @@ impl Link {
         begun.map_err(classify)?;
         locked.map_err(classify)?;
         let appended = appended.map_err(classify)?;
-        let changed = changed.map_err(classify)?;
+        let rooms = rooms.map_err(classify)?;
+        let members = members.map_err(classify)?;
         committed.map_err(classify)?;
-        Ok((appended, changed))
+        Ok(Answers {
+            appended,
+            members,
+            rooms,
+        })
     }
+}
+
+/// What a batch's statements are given.
+struct Parameters<'a> {
+    appends: Appends<'a>,
+    members: MemberChanges<'a>,
+    rooms: RoomChanges<'a>,
+}
+
+/// What they answer.
+struct Answers {
+    appended: Vec<Row>,
+    members: Vec<Row>,
+    rooms: Vec<Row>,
 }
 
 fn classify(error: tokio_postgres::Error) -> FlightError {
@@ -246,7 +284,7 @@ impl<'a> Appends<'a> {
                     }
                     .to_log()?,
                 ),
-                Content::Membership { .. } => continue,
+                Content::Membership(_) | Content::Room(_) => continue,
             };
             this.rooms.push(entry.room_id.0);
             this.users.push(entry.user_id.0);
@@ -278,78 +316,21 @@ impl<'a> Appends<'a> {
     }
 }
 
-/// The parameters of `journal/change_members`.
-#[derive(Default)]
-struct Changes<'a> {
-    rooms: Vec<Uuid>,
-    actors: Vec<Uuid>,
-    members: Vec<Uuid>,
-    kinds: Vec<&'a str>,
-    roles: Vec<Option<&'a str>>,
-    ids: Vec<Uuid>,
-    data: Vec<Vec<u8>>,
-}
-
-impl Changes<'_> {
-    fn of(batch: &[Entry]) -> Result<Self, DataError> {
-        let mut this = Self::default();
-        for entry in batch {
-            let Content::Membership {
-                member_id,
-                change,
-                role,
-            } = entry.content
-            else {
-                continue;
-            };
-            let body = EventBody::Membership {
-                user_id: member_id,
-                change,
-                role,
-            };
-            this.rooms.push(entry.room_id.0);
-            this.actors.push(entry.user_id.0);
-            this.members.push(member_id.0);
-            this.kinds.push(change.as_str());
-            this.roles
-                .push(role.map(crate::protocol::event::Role::as_str));
-            this.ids.push(entry.id.0);
-            this.data.push(body.to_log()?);
-        }
-        Ok(this)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
-    }
-
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 7] {
-        [
-            &self.rooms,
-            &self.actors,
-            &self.members,
-            &self.kinds,
-            &self.roles,
-            &self.ids,
-            &self.data,
-        ]
-    }
-}
-
 fn in_batch_order(
     batch: &[Entry],
-    appended: Vec<Row>,
-    changed: Vec<Row>,
+    answers: Answers,
 ) -> Result<Vec<Verdict>, tokio_postgres::Error> {
-    let (mut appended, mut changed) = (appended.into_iter(), changed.into_iter());
-    let rows = batch.iter().filter_map(|entry| {
-        if entry.content.is_membership() {
-            changed.next()
-        } else {
-            appended.next()
-        }
+    let mut appended = answers.appended.into_iter();
+    let mut members = answers.members.into_iter();
+    let mut rooms = answers.rooms.into_iter();
+    let verdicts = batch.iter().filter_map(|entry| match &entry.content {
+        Content::Membership(_) => members
+            .next()
+            .map(|row| verdict(&row).and_then(|verdict| with_role(verdict, &row))),
+        Content::Room(_) => rooms.next().map(|row| verdict(&row)),
+        _ => appended.next().map(|row| verdict(&row)),
     });
-    rows.map(|row| verdict(&row)).collect()
+    verdicts.collect()
 }
 
 fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
@@ -363,7 +344,7 @@ fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
         "user_not_found" => Verdict::Forbidden(ErrorCode::UserNotFound),
         "not_a_member" => Verdict::Forbidden(ErrorCode::NotAMember),
         "last_owner" => Verdict::Forbidden(ErrorCode::LastOwner),
-        _ => Verdict::Forbidden(ErrorCode::Forbidden),
+        other => Verdict::Forbidden(refused(other)),
     })
 }
 
@@ -377,5 +358,6 @@ fn place(row: &Row) -> Result<Place, tokio_postgres::Error> {
             .map(i64::unsigned_abs),
         id: EventId(row.try_get("id")?),
         created_at: row.try_get("created_at")?,
+        role: None,
     })
 }

@@ -5,8 +5,8 @@
 //! * a room whose head somebody else has locked is *held*: its entries go on the patient lane,
 //!   later ones wait until that lane has let go of the room. That lane tries one room at a time,
 //!   so that no free head is kept locked while a locked one is waited for;
-//! * in a batch a room has either messages and events, or one membership change: the statements
-//!   that write them run one after the other;
+//! * in a batch a room has either messages and events, or one change of a membership or of the
+//!   room itself: the statements that write them run one after the other;
 //! * a key is in a batch once: what comes with it a second time *follows* the first and shares
 //!   its fate, without a place of its own.
 
@@ -194,7 +194,7 @@ impl RoomsOfBatch {
     /// What becomes of the entry in this batch; if it joins, it counts as in it.
     fn admit(&mut self, entry: &Entry) -> Admission {
         let room = entry.room_id;
-        if entry.content.is_membership() {
+        if entry.content.is_alone() {
             let is_alone = !self.appended.contains(&room) && self.changed.insert(room);
             return if is_alone {
                 Admission::Join
@@ -227,7 +227,7 @@ enum Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::journal::entry::{Content, ReplyTo};
+    use crate::hub::journal::entry::{Content, MemberChange, ReplyTo};
     use crate::protocol::event::MembershipChange;
     use crate::protocol::id::EventId;
 
@@ -263,11 +263,7 @@ mod tests {
         entry(
             room,
             member_id,
-            Content::Membership {
-                member_id,
-                change: MembershipChange::Left,
-                role: None,
-            },
+            Content::Membership(MemberChange::new(member_id, MembershipChange::Left)),
         )
     }
 

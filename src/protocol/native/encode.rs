@@ -56,6 +56,7 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         Push::Event { name, data, .. } => name.len() + data.json().len(),
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
+        Push::Room { name, topic, .. } => name.len() + topic.len(),
         Push::Member { .. } | Push::Typing { .. } | Push::Removed { .. } => 0,
     };
     frame(expected_bytes, push)
@@ -182,6 +183,7 @@ mod tests {
             user_id: UserId(Uuid::from_u128(4)),
             change: MembershipChange::Added,
             role: Some(Role::Member),
+            until: None,
         });
         assert_eq!(
             json(&encode_push(&Push::from(&member))),

@@ -25,7 +25,7 @@ impl Logged {
         match &self.body {
             EventBody::Message { client_id, .. } => Some(client_id),
             EventBody::Custom { client_id, .. } => client_id.as_deref(),
-            EventBody::Membership { .. } => None,
+            EventBody::Membership { .. } | EventBody::Room(_) => None,
         }
     }
 
@@ -156,6 +156,7 @@ async fn verify_members(sql: &Client, room: Uuid, log: &[Logged]) {
             user_id,
             change,
             role,
+            ..
         } = event.body
         else {
             let is_member = members.contains_key(&event.user_id);
@@ -200,6 +201,11 @@ fn apply(
             let gone = members.remove(&member);
             assert!(gone.is_some(), "{event:?} is of no member");
         }
+        MembershipChange::Banned => {
+            members.remove(&member);
+        }
+        // Whether somebody may speak or come back is not in the list that is compared.
+        MembershipChange::Unbanned | MembershipChange::Muted | MembershipChange::Unmuted => {}
         MembershipChange::Role => {
             let place = members.get_mut(&member).expect("a role is of a member");
             let role = role.expect("a role");

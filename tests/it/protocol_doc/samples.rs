@@ -2,7 +2,7 @@
 
 use hubbub::protocol::command::{Command, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
-use hubbub::protocol::event::{Epoch, MembershipChange, Role};
+use hubbub::protocol::event::{Epoch, History, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
 use hubbub::protocol::reply::{
@@ -157,13 +157,14 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         client_id,
         created_at,
     };
-    let member = |role| Push::Member {
+    let member = |role, until| Push::Member {
         room: ROOM,
         seq: 1,
         id: EVENT,
         user_id: USER,
         change: MembershipChange::Joined,
         role,
+        until,
         by: USER,
         created_at: now(),
     };
@@ -180,8 +181,19 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         },
         event(None, None, None, None),
         event(Some(1), Some(EVENT), Some("c1"), Some(now())),
-        member(None),
-        member(Some(Role::Member)),
+        member(None, None),
+        member(Some(Role::Member), Some(now())),
+        Push::Room {
+            room: ROOM,
+            seq: 1,
+            id: EVENT,
+            name: "General",
+            topic: "",
+            history: History::All,
+            is_private: false,
+            by: USER,
+            created_at: now(),
+        },
         Push::Typing {
             room: ROOM,
             user_id: USER,
@@ -204,6 +216,7 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             Push::Message { .. }
             | Push::Event { .. }
             | Push::Member { .. }
+            | Push::Room { .. }
             | Push::Typing { .. }
             | Push::Presence { .. }
             | Push::Removed { .. }
