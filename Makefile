@@ -27,9 +27,11 @@ test-long: ## the same tests, those of random inputs and of races with many more
 	@scripts/setup test
 	HUBBUB_TEST_LONG=1 PROPTEST_CASES=10000 cargo test --workspace --features hubbub/failpoints $(ARGS)
 
-bench: ## measure publishing beside plain INSERTs of the same Postgres
+bench: ## measure publishing and resuming beside plain statements of the same Postgres
 	@scripts/setup run
-	cargo run --release -p hubbub-loadtests -- publish $(ARGS)
+	cargo build --release --workspace
+	$(TARGET_DIR)/release/hubbub-loadtests publish $(ARGS)
+	$(TARGET_DIR)/release/hubbub-loadtests recovery $(ARGS)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint

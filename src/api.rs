@@ -11,12 +11,14 @@ mod extract;
 mod gate;
 mod invitations;
 mod members;
+mod message_changes;
 mod messages;
 mod metrics;
 mod mutes;
 mod openapi;
 mod page;
 mod period;
+mod pins;
 pub mod problem;
 mod request;
 mod rooms;
@@ -100,6 +102,14 @@ pub fn configure(
             .service(invitations::revoke_invitation)
             .service(messages::list_messages)
             .service(messages::post_message)
+            .service(messages::get_message)
+            .service(message_changes::edit_message)
+            .service(message_changes::delete_message)
+            .service(message_changes::add_reaction)
+            .service(message_changes::remove_reaction)
+            .service(pins::pin_message)
+            .service(pins::unpin_message)
+            .service(pins::list_pins)
             .wrap(from_fn(gate::gate)),
     );
     routes.service(openapi::description);

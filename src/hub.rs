@@ -5,6 +5,7 @@
 //! starts and recreates the others. [`HubHandle`] is all that other layers get to see: no address
 //! of an actor leaves this module.
 
+mod anti_entropy;
 mod arbiters;
 mod bridge;
 pub mod connection;
@@ -25,30 +26,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::connection::identity::Gate;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
-use self::journal::Journal;
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
+use self::journal::{ChangeLimits, Journal};
 use self::presence::{Presence, PresenceSettings};
 use self::registry::Registry;
 use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
-use self::supervisor::{Parts, RestartLimits, SupervisorHandle};
+use self::supervision::RestartLimits;
+use self::supervisor::{Parts, SupervisorHandle};
 use self::workers::Workers;
 use crate::bus::Bus;
 use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
-use crate::protocol::command::PageRequest;
+use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Event, Seq};
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
-use crate::protocol::reply::{MessagePage, Published, RoomPresence};
+use crate::protocol::reply::{Changed, MessagePage, Published, RoomPresence};
 use crate::protocol::text::Slug;
 use crate::store::control_log::MembershipNews;
 use crate::store::rooms::RoomAccess;
@@ -91,6 +94,30 @@ pub struct HubParts<'a> {
     pub origin: Origin,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
+}
+
+/// Something to say, checked.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// What to say.
+    pub body: String,
+    /// The sender's own key of it.
+    pub client_id: String,
+    /// The message that it replies to.
+    pub thread: Option<EventId>,
+    /// Who is named in it, each once.
+    pub mentions: Vec<UserId>,
+}
+
+impl From<NewMessage> for Content {
+    fn from(new: NewMessage) -> Self {
+        Self::Message {
+            body: new.body.into(),
+            client_id: new.client_id.into(),
+            thread: new.thread,
+            mentions: new.mentions.into(),
+        }
+    }
 }
 
 /// The node's hub. Cheap to clone.
@@ -137,6 +164,7 @@ impl HubHandle {
             database_url: parts.database_url.clone(),
             connect: store::SessionOptions::from_config(&config.database),
             origin: parts.origin.clone(),
+            poll: Duration::from_millis(config.hub.anti_entropy_ms),
             stale_after: Duration::from_millis(config.hub.control_stale_ms),
             drain_spread: Duration::from_millis(config.http.drain_ms),
         });
@@ -150,6 +178,7 @@ impl HubHandle {
                 bridge: bridge.clone(),
                 workers: workers.clone(),
                 arbiters: Arc::clone(&arbiters),
+                anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
                 origin: parts.origin,
                 room: room_settings(&config.hub),
                 presence_settings: PresenceSettings {
@@ -161,6 +190,10 @@ impl HubHandle {
                     database_url: parts.database_url,
                     connect: store::SessionOptions::from_config(&config.database),
                     journal: config.journal.clone(),
+                    limits: ChangeLimits {
+                        reactions_per_message: config.limits.reactions_per_message.into(),
+                        pins_per_room: config.limits.pins_per_room.into(),
+                    },
                 },
                 restarts: RestartLimits {
                     max: config.hub.restart_max,
@@ -205,14 +238,9 @@ impl HubHandle {
         &self,
         room: RoomId,
         sender: UserId,
-        body: String,
-        client_id: String,
+        message: NewMessage,
     ) -> Result<Published, Refusal> {
-        let content = Content::Message {
-            body: body.into(),
-            client_id: client_id.into(),
-        };
-        let committed = self.commit(room, sender, content).await?;
+        let committed = self.commit(room, sender, message.into()).await?;
         let Some(Committed {
             seq,
             msg_no: Some(msg_no),
@@ -231,6 +259,29 @@ impl HubHandle {
             id,
             created_at,
         })
+    }
+
+    /// Changes a message, as an event in the room's sequence; the answer comes after the commit.
+    /// Whether `user` may do it is decided in the transaction.
+    pub async fn change_message(
+        &self,
+        room: RoomId,
+        user: UserId,
+        message_id: EventId,
+        change: MessageChange,
+        client_id: Option<String>,
+    ) -> Result<Changed, Refusal> {
+        let content = Content::Change {
+            message_id,
+            change,
+            client_id: client_id.map(Into::into),
+        };
+        let committed = self.commit(room, user, content).await?;
+        Ok(committed.map_or_else(Changed::default, |it| Changed {
+            seq: Some(it.seq),
+            id: Some(it.id),
+            created_at: Some(it.created_at),
+        }))
     }
 
     /// Changes a membership, as an event in the room's sequence. The answer, after the commit, is
@@ -412,7 +463,10 @@ impl HubHandle {
             return Ok(handle);
         }
         let ensured = self.shared.supervisor.ensure_room(room).await;
-        ensured.ok_or_else(|| Refusal::new(ErrorCode::Unavailable, "the node is shutting down"))
+        ensured.ok_or_else(|| {
+            let why = "the room fails again and again; it is left alone for a while";
+            Refusal::new(ErrorCode::Unavailable, why)
+        })
     }
 
     /// Sends something ephemeral to a room, here and on other nodes, but to one connection.
@@ -479,7 +533,8 @@ impl HubHandle {
         page: PageRequest,
     ) -> Result<MessagePage, Refusal> {
         let access = self.member_access(room, user).await?;
-        let page = store::messages::page(&self.shared.store, access.room_id, page)
+        let floor = access.history_floor;
+        let page = store::messages::page(&self.shared.store, access.room_id, floor, page)
             .await
             .map_err(|error| refuse(&error))?;
         page.ok_or_else(room_not_found)

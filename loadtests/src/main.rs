@@ -11,8 +11,11 @@ mod plain_inserts;
 mod postgres;
 mod publish;
 mod publishers;
+mod recovery;
+mod recovery_report;
 mod report;
 mod samples;
+mod socket;
 mod start_time;
 
 use std::path::PathBuf;
@@ -34,6 +37,10 @@ struct Arguments {
 enum Command {
     /// Durable publishes beside plain INSERTs of the same Postgres, and the node's start times
     Publish(publish::Options),
+
+    /// Resuming after a lost connection beside a plain SELECT of the same events, and how soon a
+    /// revocation closes a socket
+    Recovery(recovery::Options),
 }
 
 /// What every measurement needs to know.
@@ -52,12 +59,28 @@ struct Common {
     json: bool,
 }
 
+impl Common {
+    /// The node's binary.
+    fn binary(&self) -> Result<PathBuf, LoadError> {
+        if let Some(binary) = &self.node {
+            return Ok(binary.clone());
+        }
+        let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
+        Ok(us.with_file_name("hubbub"))
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Publish(options) = Arguments::parse().command;
+    let measuring = async {
+        match Arguments::parse().command {
+            Command::Publish(options) => publish::run(&options).await,
+            Command::Recovery(options) => recovery::run(&options).await,
+        }
+    };
     // When interrupted, the measurement is dropped, and its processes and folders with it.
     let outcome = tokio::select! {
-        outcome = publish::run(&options) => outcome,
+        outcome = measuring => outcome,
         error = interrupted() => Err(error),
     };
     match outcome {

@@ -1,9 +1,12 @@
 //! People who sign up and rooms that they are in.
 
 use futures_util::future::try_join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::error::LoadError;
+
+const PASSWORD: &str = "correct horse battery";
 
 /// People, and the room of each.
 pub(crate) struct People {
@@ -40,13 +43,14 @@ impl People {
     }
 }
 
-struct Api {
+/// The REST side of a node.
+pub(crate) struct Api {
     http: reqwest::Client,
     address: String,
 }
 
 impl Api {
-    fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
             address: address.to_owned(),
@@ -57,20 +61,48 @@ impl Api {
         let body = json!({
             "username": format!("person{n}"),
             "email": format!("person{n}@example.org"),
-            "password": "correct horse battery",
+            "password": PASSWORD,
         });
         let answer = self.post("/api/auth/register", None, &body).await?;
         text(&answer["token"])
     }
 
-    async fn post(
+    /// Opens another session of a person.
+    pub(crate) async fn login(&self, n: usize) -> Result<String, LoadError> {
+        let body = json!({ "login": format!("person{n}"), "password": PASSWORD });
+        let answer = self.post("/api/auth/login", None, &body).await?;
+        text(&answer["token"])
+    }
+
+    pub(crate) async fn post(
         &self,
         path: &str,
         token: Option<&str>,
         body: &Value,
     ) -> Result<Value, LoadError> {
+        self.send(Method::POST, path, token, Some(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Result<Value, LoadError> {
+        self.send(Method::GET, path, Some(token), None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, token: &str) -> Result<Value, LoadError> {
+        self.send(Method::DELETE, path, Some(token), None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Value, LoadError> {
         let url = format!("http://{}{path}", self.address);
-        let mut request = self.http.post(url).json(body);
+        let mut request = self.http.request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -84,7 +116,7 @@ impl Api {
     }
 }
 
-fn text(value: &Value) -> Result<String, LoadError> {
+pub(crate) fn text(value: &Value) -> Result<String, LoadError> {
     let text = value.as_str().map(str::to_owned);
     text.ok_or_else(|| LoadError::Unexpected(format!("not a text: {value}")))
 }

@@ -1,6 +1,5 @@
 //! `publish`: durable publishes beside what the same Postgres does without us, in one run.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -55,10 +54,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
 }
 
 async fn measure(options: &Options) -> Result<Report, LoadError> {
-    let binary = match &options.common.node {
-        Some(binary) => binary.clone(),
-        None => beside_us()?,
-    };
+    let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");
     let embedded = NodeOptions {
@@ -176,9 +172,4 @@ async fn verify(client: &Client, acknowledged: u64) -> Result<(), LoadError> {
         });
     }
     Ok(())
-}
-
-fn beside_us() -> Result<PathBuf, LoadError> {
-    let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
-    Ok(us.with_file_name("hubbub"))
 }

@@ -3,17 +3,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::error::LoadError;
 use crate::people::People;
 use crate::samples::{Rate, Samples};
+use crate::socket::Socket;
 
 /// How one measurement is made.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +32,7 @@ pub(crate) struct Measured {
 }
 
 struct Publisher {
-    stream: WebSocketStream<TcpStream>,
+    socket: Socket,
     room: String,
     body: String,
     key: String,
@@ -63,7 +58,7 @@ pub(crate) async fn measure(
         let key = format!("{run}-{n}-");
         let mut publisher = Publisher::connect(address, &people.tokens[n], room, body, key).await?;
         if plan.joined {
-            publisher.join().await?;
+            publisher.socket.join(room).await?;
         }
         publishers.push(publisher);
     }
@@ -96,19 +91,8 @@ impl Publisher {
         body: &str,
         key: String,
     ) -> Result<Self, LoadError> {
-        let mut request = format!("ws://{address}/ws").into_client_request()?;
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|error| LoadError::Unexpected(error.to_string()))?;
-        request.headers_mut().insert("authorization", bearer);
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(LoadError::io("connecting to the node"))?;
-        stream
-            .set_nodelay(true)
-            .map_err(LoadError::io("setting TCP_NODELAY"))?;
-        let (stream, _) = client_async(request, stream).await?;
         Ok(Self {
-            stream,
+            socket: Socket::connect(address, token).await?,
             room: room.to_owned(),
             body: body.to_owned(),
             key,
@@ -118,20 +102,6 @@ impl Publisher {
             acknowledged: 0,
             pushes: 0,
         })
-    }
-
-    async fn join(&mut self) -> Result<(), LoadError> {
-        let request = format!(r#"{{"id":"join","cmd":"join","room":"{}"}}"#, self.room);
-        self.stream.send(Message::text(request)).await?;
-        loop {
-            let text = self.read().await?;
-            if text.starts_with(r#"{"id":"join","ok""#) {
-                return Ok(());
-            }
-            if !text.starts_with(r#"{"push""#) {
-                return Err(LoadError::Unexpected(text));
-            }
-        }
     }
 
     /// Publishes until the end, then waits for what is under way. Those count that were
@@ -151,14 +121,14 @@ impl Publisher {
                     r#"{{"id":{n},"cmd":"publish","room":"{room}","body":"{body}","client_id":"{key}{n}"}}"#
                 );
                 self.under_way.push_back((n, Instant::now()));
-                self.stream.feed(Message::text(request)).await?;
+                self.socket.feed(request).await?;
             }
-            self.stream.flush().await?;
+            self.socket.flush().await?;
             if self.under_way.is_empty() {
-                let _ = self.stream.close(None).await;
+                self.socket.close().await;
                 return Ok(self);
             }
-            let text = self.read().await?;
+            let text = self.socket.read().await?;
             self.take(&text, measure_from, end)?;
         }
     }
@@ -187,17 +157,5 @@ impl Publisher {
             self.samples.add(now - sent);
         }
         Ok(())
-    }
-
-    async fn read(&mut self) -> Result<String, LoadError> {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(other)) => return Err(LoadError::Unexpected(format!("{other:?}"))),
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(LoadError::Unexpected("the node hung up".to_owned())),
-            }
-        }
     }
 }

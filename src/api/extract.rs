@@ -9,15 +9,17 @@ pub(super) use query::Query;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
+use actix_web::web::Path;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::problem::{ApiError, FieldError};
 use crate::auth::registration::FieldRule;
 use crate::auth::{AuthError, Identity};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::id::{InvitationId, RoomRef, SessionId, UserId};
-use crate::protocol::text::TextError;
+use crate::protocol::id::{EventId, InvitationId, RoomRef, SessionId, UserId};
+use crate::protocol::text::{EMOJI_MAX_BYTES, TextError, check_line};
 
 /// Who asks, as [`super::gate`] has found out.
 impl FromRequest for Identity {
@@ -56,6 +58,47 @@ impl FromRequest for UserPath {
             user.map(|id| Self(UserId(id)))
                 .map_err(|_| ErrorCode::UserNotFound.into()),
         )
+    }
+}
+
+/// The message that the address names by `{message_id}`.
+pub(super) struct MessagePath(pub(super) EventId);
+
+impl FromRequest for MessagePath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let message = Uuid::try_parse(req.match_info().query("message_id"));
+        ready(
+            message
+                .map(|id| Self(EventId(id)))
+                .map_err(|_| ErrorCode::MessageNotFound.into()),
+        )
+    }
+}
+
+/// The part of an address that [`EmojiPath`] reads, percent-decoded.
+#[derive(Deserialize)]
+struct NamesEmoji {
+    emoji: String,
+}
+
+/// What the address names by `{emoji}`.
+pub(super) struct EmojiPath(pub(super) String);
+
+impl FromRequest for EmojiPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let named = Path::<NamesEmoji>::extract(req).into_inner();
+        let Ok(NamesEmoji { emoji }) = named.map(Path::into_inner) else {
+            return ready(Err(FieldError::new("emoji", "must be UTF-8").into()));
+        };
+        let mut checks = Checks::default();
+        checks.field("emoji", check_line(&emoji, EMOJI_MAX_BYTES));
+        ready(checks.finish().map(|()| Self(emoji)))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 /// getting new ones.
 const WITHOUT_CREDENTIALS: [&str; 2] = ["/api/auth/register", "/api/auth/login"];
 
-/// What counts as publishing, when it is posted to.
+/// What counts as publishing, when it is written to: messages, and what is done to them.
 const PUBLISHING: &str = "/api/rooms/{id}/messages";
 
 /// Lets a request through, or answers it with the reason why not.
@@ -118,7 +118,7 @@ async fn authenticate(
 fn bucket(method: &Method, pattern: &str) -> Bucket {
     if is_read(method) {
         Bucket::Reads
-    } else if pattern == PUBLISHING {
+    } else if pattern.starts_with(PUBLISHING) {
         Bucket::Publishes
     } else {
         Bucket::Writes

@@ -7,15 +7,17 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ApiState;
-use super::extract::{Body, Checks, Query, RoomPath};
+use super::extract::{Body, Checks, MessagePath, Query, RoomPath};
 use super::problem::{ApiError, Failure, FieldError};
 use super::rooms::membership;
 use crate::auth::Identity;
+use crate::hub::NewMessage;
 use crate::protocol::command::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, PageAnchor, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::Seq;
-use crate::protocol::reply::{MessagePage, Published};
-use crate::protocol::text::{CLIENT_ID_MAX_BYTES, TextError, check_body, check_line};
+use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
+use crate::protocol::reply::{MessagePage, MessageView, Published};
+use crate::protocol::text::{CLIENT_ID_MAX_BYTES, MENTIONS_MAX, TextError, check_body, check_line};
 use crate::store::{messages, rooms};
 
 /// The largest position that Postgres can hold.
@@ -31,6 +33,12 @@ pub(super) struct PostMessage {
     /// the first. Without one, a request that is repeated is published twice.
     #[schema(min_length = 1, max_length = 128)]
     client_id: Option<String>,
+    /// The message that it replies to, itself no reply.
+    thread: Option<Uuid>,
+    /// Who is named in it; at most 50 different users.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    mentions: Vec<Uuid>,
 }
 
 /// Which page is read. Only for the description: [`Query`] reads them.
@@ -45,6 +53,8 @@ struct ListMessages {
     /// At most this many. A page may be shorter than `limit`; go on while `next` is there.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
+    /// Only the replies to this message.
+    thread: Option<Uuid>,
 }
 
 /// A page of messages, ascending; the newest ones if neither `before` nor `after` is given.
@@ -63,8 +73,31 @@ pub(super) async fn list_messages(
 ) -> Result<Json<MessagePage>, ApiError> {
     let request = page_request(&query)?;
     let (access, _) = membership(&state, &room.0, who).await?;
-    let page = messages::page(&state.store, access.room_id, request).await?;
+    let page = messages::page(&state.store, access.room_id, access.history_floor, request).await?;
     Ok(Json(page.ok_or(ErrorCode::RoomNotFound)?))
+}
+
+/// One message
+#[utoipa::path(
+    tag = "messages",
+    security(("bearer" = []), ("cookie" = [])),
+    params(
+        ("id" = String, Path, description = "The room's id or slug"),
+        ("message_id" = Uuid, Path, description = "The message's id")
+    ),
+    responses((status = 200, description = "The message", body = MessageView), Failure)
+)]
+#[get("/rooms/{id}/messages/{message_id}")]
+pub(super) async fn get_message(
+    state: Data<ApiState>,
+    who: Identity,
+    room: RoomPath,
+    message: MessagePath,
+) -> Result<Json<MessageView>, ApiError> {
+    let (access, _) = membership(&state, &room.0, who).await?;
+    let floor = access.history_floor;
+    let found = messages::get(&state.store, access.room_id, floor, message.0).await?;
+    Ok(Json(found.ok_or(ErrorCode::MessageNotFound)?))
 }
 
 fn page_request(query: &Query) -> Result<PageRequest, ApiError> {
@@ -82,6 +115,7 @@ fn page_request(query: &Query) -> Result<PageRequest, ApiError> {
     Ok(PageRequest {
         anchor,
         limit: limit.unwrap_or(HISTORY_LIMIT_DEFAULT),
+        thread: query.id("thread")?.map(EventId),
     })
 }
 
@@ -100,38 +134,87 @@ pub(super) async fn post_message(
     room: RoomPath,
     body: Body<PostMessage>,
 ) -> Result<HttpResponse, ApiError> {
-    let Body(PostMessage { body, client_id }) = body;
-    let max_bytes = state.config.limits.message_bytes;
-    let fits = check_body(&body, max_bytes);
-    if let Err(error @ TextError::TooLong { .. }) = fits {
-        return Err(Refusal::new(ErrorCode::TooLarge, format!("body: {error}")).into());
-    }
+    let Body(PostMessage {
+        body,
+        client_id,
+        thread,
+        mentions,
+    }) = body;
     let mut checks = Checks::default();
+    let fits = check_message(&body, state.config.limits.message_bytes)?;
     checks.field("body", fits);
     if let Some(client_id) = &client_id {
         checks.field("client_id", check_line(client_id, CLIENT_ID_MAX_BYTES));
     }
     checks.finish()?;
-    let access = rooms::access(&state.store, &room.0, who.user_id).await?;
+    let mentions = mentioned(mentions)?;
+    let (room, stranger) = writable(&state, &room.0, who, client_id.as_deref()).await?;
+    let message = NewMessage {
+        body,
+        client_id: client_id.unwrap_or_else(|| Uuid::now_v7().to_string()),
+        thread: thread.map(EventId),
+        mentions,
+    };
+    let published = state.hub.publish(room, who.user_id, message).await;
+    let published = published.map_err(|refusal| refused(refusal, stranger))?;
+    Ok(HttpResponse::Created().json(published))
+}
+
+/// Checks what is said. Too much of it has a code of its own; the rest is for [`Checks`].
+pub(super) fn check_message(
+    body: &str,
+    max_bytes: usize,
+) -> Result<Result<(), TextError>, ApiError> {
+    match check_body(body, max_bytes) {
+        Err(error @ TextError::TooLong { .. }) => {
+            Err(Refusal::new(ErrorCode::TooLarge, format!("body: {error}")).into())
+        }
+        fits => Ok(fits),
+    }
+}
+
+/// Those who are named, each once.
+fn mentioned(given: Vec<Uuid>) -> Result<Vec<UserId>, ApiError> {
+    let mut users = Vec::new();
+    for user in given.into_iter().map(UserId) {
+        if !users.contains(&user) {
+            users.push(user);
+        }
+        if users.len() > MENTIONS_MAX {
+            let message = format!("must name at most {MENTIONS_MAX} users");
+            return Err(FieldError::new("mentions", message).into());
+        }
+    }
+    Ok(users)
+}
+
+/// The room, if the user may write to it as far as can be told before the journal decides, and
+/// what those are told who may not.
+pub(super) async fn writable(
+    state: &ApiState,
+    room: &RoomRef,
+    who: Identity,
+    client_id: Option<&str>,
+) -> Result<(RoomId, ErrorCode), ApiError> {
+    let access = rooms::access(&state.store, room, who.user_id).await?;
     let access = access.ok_or(ErrorCode::RoomNotFound)?;
     let stranger = if access.is_private {
         ErrorCode::RoomNotFound
     } else {
         ErrorCode::NotAMember
     };
-    // Who was removed since may still ask what became of a message with this key: the journal
+    // Who was removed since may still ask what became of a request with this key: the journal
     // answers a repetition before it looks at the membership.
     if access.role.is_none() && client_id.is_none() {
         return Err(stranger.into());
     }
-    let client_id = client_id.unwrap_or_else(|| Uuid::now_v7().to_string());
-    let published = state
-        .hub
-        .publish(access.room_id, who.user_id, body, client_id)
-        .await
-        .map_err(|refusal| match refusal.code {
-            ErrorCode::NotAMember => stranger.into(),
-            _ => ApiError::from(refusal),
-        })?;
-    Ok(HttpResponse::Created().json(published))
+    Ok((access.room_id, stranger))
+}
+
+/// The journal's refusal as it is told over REST.
+pub(super) fn refused(refusal: Refusal, stranger: ErrorCode) -> ApiError {
+    match refusal.code {
+        ErrorCode::NotAMember => stranger.into(),
+        _ => refusal.into(),
+    }
 }

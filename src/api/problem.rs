@@ -51,6 +51,7 @@ impl From<ErrorCode> for ApiError {
         let message = match code {
             ErrorCode::RoomNotFound => "there is no such room",
             ErrorCode::UserNotFound => "there is no such user",
+            ErrorCode::MessageNotFound => "there is no such message in this room",
             ErrorCode::NotFound => "there is nothing at this address",
             ErrorCode::NotAMember => "only members of the room may do this",
             ErrorCode::SlugTaken => "another room has this slug",

@@ -271,6 +271,8 @@ mod tests {
         Limits::new(&config::Limits {
             exempt: exempt.iter().map(|net| net.parse().unwrap()).collect(),
             message_bytes: 65536,
+            reactions_per_message: 50,
+            pins_per_room: 50,
             reads_per_min: 20,
             writes_per_min: 10,
             publishes_per_min: 10,

@@ -90,6 +90,8 @@ struct WireEvent {
     created_at_us: i64,
     #[serde(with = "serde_bytes")]
     data: Vec<u8>,
+    #[serde(default)]
+    message_id: Option<Uuid>,
 }
 
 impl Payload {
@@ -141,6 +143,7 @@ fn to_wire(event: &Event) -> Result<WireEvent, PayloadError> {
         user_id: event.user_id.0,
         created_at_us: event.created_at.as_microsecond(),
         data: event.body.to_log()?,
+        message_id: event.body.message_id().map(|id| id.0),
     })
 }
 
@@ -152,7 +155,12 @@ fn from_wire(room_id: RoomId, event: &WireEvent) -> Result<Event, PayloadError> 
         id: EventId(event.id),
         user_id: UserId(event.user_id),
         created_at: Timestamp::from_microsecond(event.created_at_us)?,
-        body: EventBody::from_log(event.kind, event.msg_no, &event.data)?,
+        body: EventBody::from_log(
+            event.kind,
+            event.msg_no,
+            event.message_id.map(EventId),
+            &event.data,
+        )?,
     })
 }
 
@@ -164,26 +172,38 @@ mod tests {
     fn payloads_come_back() {
         let room_id = RoomId::generate();
         let user_id = UserId::generate();
-        let event = Event {
+        let event = |body| Event {
             room_id,
             epoch: Epoch(3),
             seq: 41,
             id: EventId::generate(),
             user_id,
             created_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
-            body: EventBody::Message {
-                msg_no: 30,
-                body: "hi".into(),
-                client_id: "c1".into(),
-            },
+            body,
         };
+        let message_id = EventId::generate();
+        let message = EventBody::Message {
+            msg_no: 30,
+            body: "hi".into(),
+            client_id: "c1".into(),
+            thread: Some(message_id),
+            mentions: [user_id].into(),
+            deleted: false,
+        };
+        let redacted = message.redacted().unwrap();
+        let edit = EventBody::Edit {
+            message_id,
+            body: "ho".into(),
+            deleted: false,
+        };
+        let delete = EventBody::Delete { message_id };
         let custom = Payload::Custom {
             user_id,
             name: "cursor".into(),
             data: serde_json::from_str("[1,2]").unwrap(),
         };
         for payload in [
-            Payload::Events(vec![event]),
+            Payload::Events([message, redacted, edit, delete].map(event).into()),
             Payload::Typing {
                 user_id,
                 typing: true,

@@ -10,7 +10,7 @@ use super::check::{Checks, DAY_S, GIB, HOUR_MS};
 pub struct Hub {
     /// Threads that run rooms and presence; 0 is one for each core.
     pub arbiters: usize,
-    /// Messages that may wait for one room.
+    /// Messages that may wait for one room, and joins that may wait until it has caught up.
     pub room_mailbox: usize,
     /// Events of a room kept in memory.
     pub room_memory_events: usize,
@@ -20,9 +20,11 @@ pub struct Hub {
     pub room_idle_s: u64,
     /// How long a room waits for a missing event before it reads the log.
     pub gap_wait_ms: u64,
+    /// How often the heads of all active rooms are compared with their logs.
+    pub anti_entropy_ms: u64,
     /// Events that a resume replays at most.
     pub replay_page_events: u32,
-    /// Restarts of one room within the window before it is given up.
+    /// Restarts of one room, or of one kind of other actor, within the window.
     pub restart_max: u32,
     /// The window of `restart_max`.
     pub restart_window_s: u64,
@@ -50,6 +52,7 @@ impl Hub {
         checks.range("hub.room_memory_bytes", self.room_memory_bytes, 1024..=GIB);
         checks.range("hub.room_idle_s", self.room_idle_s, 1..=DAY_S);
         checks.range("hub.gap_wait_ms", self.gap_wait_ms, 0..=10_000);
+        checks.range("hub.anti_entropy_ms", self.anti_entropy_ms, 100..=60_000);
         checks.range(
             "hub.replay_page_events",
             self.replay_page_events,

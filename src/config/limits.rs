@@ -13,6 +13,10 @@ pub struct Limits {
     pub exempt: Vec<IpNet>,
     /// Largest body of one message or event.
     pub message_bytes: usize,
+    /// Different emojis that one message may have as reactions.
+    pub reactions_per_message: u32,
+    /// Messages that may be pinned in one room.
+    pub pins_per_room: u32,
     /// REST reads.
     pub reads_per_min: u32,
     /// REST writes other than messages.
@@ -34,6 +38,12 @@ pub struct Limits {
 impl Limits {
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.range("limits.message_bytes", self.message_bytes, 1..=GIB);
+        for (key, value) in [
+            ("limits.reactions_per_message", self.reactions_per_message),
+            ("limits.pins_per_room", self.pins_per_room),
+        ] {
+            checks.range(key, value, 1..=1000);
+        }
         for (key, value) in [
             ("limits.reads_per_min", self.reads_per_min),
             ("limits.writes_per_min", self.writes_per_min),

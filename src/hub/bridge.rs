@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use parking_lot::RwLock;
-use tokio::sync::mpsc;
 
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
 use crate::bus::{Bus, Inbox};
+use crate::fault;
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
 use crate::hub::metrics::{BUS_ENVELOPES, OVERFLOWS};
 use crate::hub::registry::Registry;
-use crate::hub::supervision::{ActorId, Down, Guard};
+use crate::hub::supervision::Guard;
 use crate::protocol::id::RoomId;
 
 /// What may wait to be published.
@@ -41,9 +41,8 @@ impl BridgeHandle {
         arbiter: &ArbiterHandle,
         origin: Origin,
         registry: Registry,
-        reports: mpsc::Sender<Down>,
+        guard: Guard,
     ) {
-        let guard = Guard::new(ActorId::Bridge, reports);
         let bus = Arc::clone(&self.bus);
         let addr = Bridge::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(MAILBOX);
@@ -52,7 +51,7 @@ impl BridgeHandle {
                 bus,
                 origin,
                 registry,
-                guard,
+                _guard: guard,
             }
         });
         *self.addr.write() = Some(addr);
@@ -132,7 +131,8 @@ struct Bridge {
     inbox: Option<Inbox>,
     origin: Origin,
     registry: Registry,
-    guard: Guard,
+    /// Dropped with it.
+    _guard: Guard,
 }
 
 impl Bridge {
@@ -181,14 +181,11 @@ impl Actor for Bridge {
             }));
         }
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.guard.finish();
-    }
 }
 
 impl StreamHandler<Vec<Envelope>> for Bridge {
     fn handle(&mut self, batch: Vec<Envelope>, _: &mut Self::Context) {
+        fault::point!("hub.bridge.receive");
         for envelope in batch {
             BUS_ENVELOPES.with_label_values(&["in"]).inc();
             if let Err(error) = self.receive(&envelope) {
@@ -203,6 +200,7 @@ impl Handler<Publish> for Bridge {
     type Result = ();
 
     fn handle(&mut self, message: Publish, _: &mut Self::Context) {
+        fault::point!("hub.bridge.publish");
         let room_id = message.room_id;
         let payload = match message.payload.encode() {
             Ok(payload) => payload,
@@ -228,6 +226,7 @@ impl Handler<Publish> for Bridge {
 mod tests {
     use super::*;
     use crate::bus::local::LocalBus;
+    use crate::hub::supervision::ActorId;
     use crate::protocol::id::UserId;
 
     fn origin(node: &str) -> Origin {
@@ -243,13 +242,13 @@ mod tests {
         let (here, there) = (Arc::new(bus.attach()), bus.attach());
         let room_id = RoomId::generate();
         there.subscribe(room_id);
-        let (reports, _downs) = mpsc::channel(1);
+        let (reports, _downs) = tokio::sync::mpsc::channel(1);
         let bridge = BridgeHandle::new(here);
         bridge.start(
             &Arbiter::current(),
             origin("here"),
             Registry::default(),
-            reports,
+            Guard::new(ActorId::Bridge, 1, reports),
         );
         let typing = Ephemeral::Typing {
             room_id,

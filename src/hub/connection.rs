@@ -12,6 +12,7 @@ mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
 mod session;
+mod submit;
 
 use std::io;
 use std::net::IpAddr;
@@ -26,10 +27,11 @@ use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
 use self::session::{Admission, Session, SessionLimits, Situation};
+use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::{Attachment, Worker};
-use crate::hub::metrics::{COMMANDS, CONNECTIONS};
+use crate::hub::metrics::{ACTORS_DOWN, COMMANDS, CONNECTIONS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
 use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
@@ -233,6 +235,7 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        fault::point!("hub.connection.command");
         let attachment = &self.attachment;
         let now = self.worker.now();
         let mut life = attachment.life.get();
@@ -322,6 +325,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // Also after a panic: the place in the table and the subscriptions must go with it.
         self.worker.detach(&self.attachment);
+        if std::thread::panicking() {
+            ACTORS_DOWN.with_label_values(&["connection"]).inc();
+            self.attachment.outbox.shut();
+        }
         self.attachment.outbox.finish();
         CONNECTIONS.dec();
     }

@@ -3,7 +3,7 @@
 //!
 //! One task a node applies the entries in their order, from where the log ended when the node
 //! started. It looks whenever Postgres notifies of new ones, whenever this node has written some,
-//! and every [`POLL`] in case both were missed. It never skips one: ids are dense, and an id is
+//! and every `hub.anti_entropy_ms` in case both were missed. It never skips one: ids are dense, and an id is
 //! visible only together with all before it (see [`crate::store::control_log`]). If entries are
 //! missing all the same, because the node was frozen for longer than they are kept or the database
 //! was restored, everybody has to reconnect, by which their sessions and memberships are looked at
@@ -35,9 +35,6 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::store::nodes::NodeState;
 use crate::store::{SessionOptions, Store, StoreError};
 
-/// How often the log is looked at when nothing is heard: the tick of anti-entropy.
-const POLL: Duration = Duration::from_secs(2);
-
 /// A task that panicked is started again after this.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -50,6 +47,8 @@ pub(crate) struct ControlSettings {
     pub(crate) connect: SessionOptions,
     /// This node, in this life.
     pub(crate) origin: Origin,
+    /// How often the log is looked at when nothing is heard.
+    pub(crate) poll: Duration,
     /// After so long without a successful read the log counts as unknown.
     pub(crate) stale_after: Duration,
     /// Over which time clients are told to move when the node is ordered to drain.

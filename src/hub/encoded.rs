@@ -116,6 +116,7 @@ pub(crate) enum Ephemeral {
         joins: Vec<UserId>,
         leaves: Vec<UserId>,
         count: u64,
+        reset: bool,
     },
 }
 
@@ -160,11 +161,13 @@ impl Ephemeral {
                 joins,
                 leaves,
                 count,
+                reset,
             } => Push::Presence {
                 room: *room_id,
                 joins,
                 leaves,
                 count: *count,
+                reset: *reset,
             },
         }
     }

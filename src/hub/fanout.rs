@@ -5,11 +5,14 @@
 //! writes each outbox once.
 
 mod drain;
+mod recovery;
+#[cfg(feature = "failpoints")]
+mod sabotage;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +23,7 @@ pub(crate) use self::table::{Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
+use crate::hub::presence::Generation;
 use crate::hub::room::RoomHandle;
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
@@ -53,6 +57,13 @@ pub(crate) enum FanoutMessage {
         user_id: UserId,
         /// The event's place in the room.
         seq: Seq,
+    },
+    /// The room has a new actor, because the one before panicked.
+    Recreated(RoomHandle),
+    /// A presence shard has a new actor, which does not know who is here.
+    Reannounce {
+        shard: usize,
+        generation: Generation,
     },
     /// Close connections.
     Disconnect(Target, Disconnect),
@@ -111,6 +122,8 @@ struct Overflow {
     sessions: HashSet<SessionId>,
     /// Everybody has to come back.
     everybody: bool,
+    /// Presence shards that want to know who is here, and their generations.
+    shards: HashMap<usize, Generation>,
     /// The node is going.
     drain: Option<u64>,
 }
@@ -159,6 +172,13 @@ impl FanoutHandle {
             FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
             FanoutMessage::Resync(room_id) | FanoutMessage::Evict { room_id, .. } => {
                 self.overflow_room(room_id);
+            }
+            // They are of the actor that was lost.
+            FanoutMessage::Recreated(room) => self.overflow_room(room.id()),
+            FanoutMessage::Reannounce { shard, generation } => {
+                self.overflow(|missed| {
+                    missed.shards.insert(shard, generation);
+                });
             }
             FanoutMessage::Subscribed(subscribed) => {
                 self.overflow_connection(subscribed.connection);

@@ -4,12 +4,14 @@
 //! Postgres at a time and gathers the next meanwhile, so batches grow by themselves under load.
 //! Whoever handed in an entry is told after the commit, never before.
 //!
-//! Pure: [`queue`] (what goes into the next batch). With I/O: [`flight`] (one batch, one
-//! transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
+//! Pure: [`queue`] (what goes into the next batch), [`appends`] and [`message_changes`] (what the
+//! statements are given). With I/O: [`flight`] (one batch, one transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
 
+mod appends;
 mod changes;
 pub(crate) mod entry;
 mod flight;
+mod message_changes;
 mod queue;
 mod settled;
 mod write;
@@ -22,6 +24,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use self::entry::{Entry, unavailable};
+pub(crate) use self::message_changes::ChangeLimits;
 pub(crate) use self::writer::{Writer, WriterSettings};
 use crate::hub::metrics::{JOURNAL_OUTCOMES, JOURNAL_QUEUE};
 use crate::protocol::error::{ErrorCode, Refusal};

@@ -94,12 +94,55 @@ pub(crate) static GAPS: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
-/// Actors that ended unasked, by kind.
+/// Actors that panicked, by kind.
 pub(crate) static ACTORS_DOWN: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "hub_actors_down_total",
-        "Actors that ended unasked and were recreated, by kind",
-        &["actor"],
+        "Actors that panicked, by kind",
+        &["kind"],
+    )
+});
+
+/// Restarts that had to wait, by kind.
+pub(crate) static RESTARTS_DELAYED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_restarts_delayed_total",
+        "Restarts of actors that had to wait, because there had been others, by kind",
+        &["kind"],
+    )
+});
+
+/// Rooms that the comparison of heads found behind.
+pub(crate) static BEHIND: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_anti_entropy_behind_total",
+        "Rooms that were behind their logs until the heads were compared",
+    )
+});
+
+/// How long a comparison of heads takes.
+pub(crate) static ANTI_ENTROPY_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "hub_anti_entropy_seconds",
+        "Comparing the heads of all active rooms",
+        &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0],
+    )
+});
+
+/// Rooms whose logs had lost what was delivered.
+pub(crate) static HISTORY_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_histories_lost_total",
+        "Rooms whose logs ended before what had been delivered of them",
+    )
+});
+
+/// Events between a room and a thread that did not come in their turn.
+pub(crate) static OUT_OF_TURN: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_fanout_out_of_turn_total",
+        "Events that did not follow the last one that a thread had of their room, by kind: known (again), hole (others are missing), epoch (of another log), late (a join was put off), behind (the last ones never came)",
+        &["kind"],
     )
 });
 

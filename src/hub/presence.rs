@@ -1,10 +1,14 @@
 //! Presence: who is in which room now, on this node. Rooms are spread over a few actors.
 //!
 //! What changes is told in diffs, gathered for a moment: a join costs its room one entry of a
-//! diff, whatever the room's size. When a shard is recreated after a panic it
-//! does not know who was here, and counts them wrongly until the node restarts; nothing durable
-//! depends on it.
+//! diff, whatever the room's size.
+//!
+//! A shard that panics is recreated, as its next *generation*, and learns who is here from the
+//! worker threads: each announces whom it has, once for each generation. Until then it tells the
+//! shard of no moves: they are part of the announcement. When all have announced themselves, each
+//! room is told the whole list once.
 
+mod shard;
 mod tracker;
 
 use std::sync::Arc;
@@ -12,13 +16,14 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use parking_lot::RwLock;
-use tokio::sync::mpsc;
 
-use self::tracker::Tracker;
-use crate::hub::encoded::{Ephemeral, SharedPush};
+pub(crate) use self::shard::Present;
+use self::shard::{Announce, Move, Shard, TellAgain, Who};
+use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::index_of;
 use crate::hub::registry::Registry;
-use crate::hub::supervision::{ActorId, Down, Guard};
+use crate::hub::supervision::Guard;
+use crate::hub::workers::Workers;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::reply::RoomPresence;
@@ -33,17 +38,27 @@ pub(crate) struct PresenceSettings {
     pub(crate) list_max: usize,
 }
 
+/// Which of the actors of a shard's place this is, from 1; 0 while there has been none.
+pub(crate) type Generation = u64;
+
 /// The node's presence shards. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Presence {
-    shards: Arc<[RwLock<Option<Addr<Shard>>>]>,
+    shards: Arc<[RwLock<Place>]>,
+}
+
+/// A shard's place: it stays when the shard is recreated.
+#[derive(Debug, Default)]
+struct Place {
+    shard: Option<Addr<Shard>>,
+    generation: Generation,
 }
 
 impl Presence {
     /// Places for `shards` shards.
     pub(crate) fn new(shards: usize) -> Self {
         Self {
-            shards: (0..shards.max(1)).map(|_| RwLock::new(None)).collect(),
+            shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
         }
     }
 
@@ -52,45 +67,90 @@ impl Presence {
         self.shards.len()
     }
 
-    /// Starts the shard of a place.
+    /// Starts the shard of a place, and asks the threads whom they have.
     pub(crate) fn start_shard(
         &self,
         number: usize,
         arbiter: &ArbiterHandle,
         settings: PresenceSettings,
         registry: Registry,
-        reports: mpsc::Sender<Down>,
+        workers: &Workers,
+        guard: Guard,
     ) {
-        let guard = Guard::new(ActorId::Presence(number), reports);
+        let awaited = workers.ids();
         let addr = Shard::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(settings.mailbox);
-            Shard {
-                tracker: Tracker::default(),
-                settings,
-                registry,
-                is_telling: false,
-                guard,
-            }
+            Shard::new(settings, registry, awaited, guard)
         });
-        *self.shards[number].write() = Some(addr);
+        let generation = {
+            let mut place = self.shards[number].write();
+            place.shard = Some(addr);
+            place.generation += 1;
+            place.generation
+        };
+        workers.send(|| FanoutMessage::Reannounce {
+            shard: number,
+            generation,
+        });
     }
 
-    /// A connection of a user has come into a room.
-    pub(crate) fn arrive(&self, room: RoomId, user: UserId) {
-        self.send(Move {
-            room,
-            user,
-            is_arrival: true,
-        });
+    /// The shards' generations. A thread that has nobody yet has announced itself to them.
+    pub(crate) fn generations(&self) -> Vec<Generation> {
+        let generation = |place: &RwLock<Place>| place.read().generation;
+        self.shards.iter().map(generation).collect()
+    }
+
+    /// Which shard a room belongs to.
+    pub(crate) fn shard_of(&self, room: RoomId) -> usize {
+        index_of(room, self.shards.len())
+    }
+
+    /// A connection of a user has come into a room. `announced` are the generations that its
+    /// thread has announced itself to.
+    pub(crate) fn arrive(&self, announced: &[Generation], room: RoomId, user: UserId) {
+        let is_arrival = true;
+        self.shift(
+            announced,
+            Move {
+                room,
+                user,
+                is_arrival,
+            },
+        );
     }
 
     /// A connection of a user has gone from a room.
-    pub(crate) fn depart(&self, room: RoomId, user: UserId) {
-        self.send(Move {
-            room,
-            user,
-            is_arrival: false,
-        });
+    pub(crate) fn depart(&self, announced: &[Generation], room: RoomId, user: UserId) {
+        let is_arrival = false;
+        self.shift(
+            announced,
+            Move {
+                room,
+                user,
+                is_arrival,
+            },
+        );
+    }
+
+    /// Whom a thread has in the rooms of a shard. Later generations have to be told anew.
+    pub(crate) fn announce(
+        &self,
+        shard: usize,
+        generation: Generation,
+        worker: usize,
+        present: Vec<Present>,
+    ) {
+        let addr = self.at(shard, |place| place.generation == generation);
+        if let Some(addr) = addr {
+            send_certainly(addr, Announce { worker, present });
+        }
+    }
+
+    /// A room may have missed diffs: it is told the whole list.
+    pub(crate) fn tell_again(&self, room: RoomId) {
+        if let Some(addr) = self.at(self.shard_of(room), |_| true) {
+            send_certainly(addr, TellAgain { room });
+        }
     }
 
     /// Who is in a room.
@@ -101,110 +161,34 @@ impl Presence {
                 "presence is not available, try again",
             )
         };
-        let shard = self.shard(room).ok_or_else(away)?;
-        shard.send(Who { room }).await.map_err(|_| away())
+        let shard = self.at(self.shard_of(room), |_| true).ok_or_else(away)?;
+        let answer = shard.send(Who { room }).await.map_err(|_| away())?;
+        answer.ok_or_else(away)
     }
 
-    fn shard(&self, room: RoomId) -> Option<Addr<Shard>> {
-        self.shards[index_of(room, self.shards.len())]
-            .read()
-            .clone()
+    /// The shard of a place, if it is the one that is meant.
+    fn at(&self, shard: usize, is_it: impl Fn(&Place) -> bool) -> Option<Addr<Shard>> {
+        let place = self.shards.get(shard)?.read();
+        place.shard.clone().filter(|_| is_it(&place))
     }
 
-    fn send(&self, message: Move) {
-        let Some(shard) = self.shard(message.room) else {
-            return;
-        };
-        if let Err(SendError::Full(message)) = shard.try_send(message) {
-            // Arrivals and departures must add up. There is at most one such task for each
-            // connection and room.
-            actix_rt::spawn(async move { shard.send(message).await.ok() });
+    fn shift(&self, announced: &[Generation], message: Move) {
+        let shard = self.shard_of(message.room);
+        let is_announced = |place: &Place| announced.get(shard) == Some(&place.generation);
+        if let Some(addr) = self.at(shard, is_announced) {
+            send_certainly(addr, message);
         }
     }
 }
 
-/// A connection came or went.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Move {
-    room: RoomId,
-    user: UserId,
-    is_arrival: bool,
-}
-
-/// Who is there?
-#[derive(Debug, Message)]
-#[rtype(result = "RoomPresence")]
-struct Who {
-    room: RoomId,
-}
-
-/// The actor.
-struct Shard {
-    tracker: Tracker,
-    settings: PresenceSettings,
-    registry: Registry,
-    is_telling: bool,
-    guard: Guard,
-}
-
-impl Shard {
-    fn tell(&mut self) {
-        self.is_telling = false;
-        for diff in self.tracker.take_diffs() {
-            // A room without an actor has nobody left to tell.
-            let Some(room) = self.registry.find(diff.room_id) else {
-                continue;
-            };
-            let max = self.settings.list_max;
-            let first = |mut users: Vec<UserId>| {
-                users.truncate(max);
-                users
-            };
-            let push = SharedPush::new(Ephemeral::Presence {
-                room_id: diff.room_id,
-                joins: first(diff.joins),
-                leaves: first(diff.leaves),
-                count: diff.count,
-            });
-            room.broadcast(push, None);
-        }
-    }
-}
-
-impl Actor for Shard {
-    type Context = Context<Self>;
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.guard.finish();
-    }
-}
-
-impl Handler<Move> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, message: Move, ctx: &mut Self::Context) {
-        if message.is_arrival {
-            self.tracker.arrive(message.room, message.user);
-        } else {
-            self.tracker.depart(message.room, message.user);
-        }
-        if self.tracker.has_changes() && !self.is_telling {
-            self.is_telling = true;
-            ctx.run_later(self.settings.coalesce, |this, _| this.tell());
-        }
-    }
-}
-
-impl Handler<Who> for Shard {
-    type Result = MessageResult<Who>;
-
-    fn handle(&mut self, message: Who, _: &mut Self::Context) -> Self::Result {
-        let (count, users) = self.tracker.who(message.room, self.settings.list_max);
-        MessageResult(RoomPresence {
-            room: message.room,
-            count,
-            users,
-        })
+/// Sends what must add up in the end. There is at most one waiting task for each connection and
+/// room, and one for each room and thread.
+fn send_certainly<M>(shard: Addr<Shard>, message: M)
+where
+    M: Message<Result = ()> + Send + 'static,
+    Shard: Handler<M>,
+{
+    if let Err(SendError::Full(message)) = shard.try_send(message) {
+        actix_rt::spawn(async move { shard.send(message).await.ok() });
     }
 }

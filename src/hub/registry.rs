@@ -21,6 +21,11 @@ impl Registry {
         handle.is_alive().then(|| handle.clone())
     }
 
+    /// All of them, also those that have just ended.
+    pub(crate) fn all(&self) -> Vec<RoomHandle> {
+        self.rooms.iter().map(|room| room.clone()).collect()
+    }
+
     /// For the hub actor: a room has an actor.
     pub(super) fn insert(&self, handle: RoomHandle) {
         self.rooms.insert(handle.id(), handle);

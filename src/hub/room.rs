@@ -2,33 +2,44 @@
 //!
 //! It puts the room's events in order, notices and fills holes, remembers the last events, and
 //! gives each event once to every worker thread that has connections in the room. It never waits
-//! for Postgres on the way of a message. Its whole state can be made again from the log.
+//! for Postgres on the way of a message. Its whole state can be made again from the log, and is
+//! when it panics: the threads tell the next actor where they stand, see [`healing`].
+//!
+//! Pure: [`log`] (what is known of the log), [`threads`] (who is told).
 
 mod handle;
+mod healing;
+mod joining;
 pub(crate) mod log;
+mod threads;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix::dev::channel;
 use actix::prelude::*;
 
-use self::handle::{Ask, Broadcast, Committed, Heal, LookAgain, Unsubscribe};
-pub(crate) use self::handle::{RoomHandle, Stop, Subscribe};
-use self::log::{MemoryLimits, Replay, RoomLog};
+pub(crate) use self::handle::{Adopt, Missed, RoomHandle, SawHead, Stop, Subscribe};
+use self::handle::{Ask, Broadcast, Committed, Heal, LookAgain, Shared, Unsubscribe};
+use self::healing::Healing;
+pub(crate) use self::healing::Standing;
+use self::log::{MemoryLimits, RoomLog};
+use self::threads::Threads;
+use crate::fault;
 use crate::hub::encoded::SharedEvent;
-use crate::hub::fanout::{FanoutHandle, FanoutMessage, Subscribed};
-use crate::hub::metrics::GAPS;
-use crate::hub::supervision::Guard;
-use crate::hub::supervisor::{Retire, SupervisorHandle};
-use crate::protocol::event::Event;
+use crate::hub::fanout::{FanoutHandle, FanoutMessage};
+use crate::hub::presence::Presence;
+use crate::hub::supervision::{Guard, Life};
+use crate::hub::supervisor::SupervisorHandle;
 use crate::protocol::id::RoomId;
-use crate::store::{Store, StoreError, room_events};
+use crate::store::{Store, room_events};
 
 /// What a room needs to know.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RoomSettings {
     pub(crate) memory: MemoryLimits,
+    /// Messages that may wait for it, and joins that may wait for it to catch up.
     pub(crate) mailbox: usize,
     /// Without connections for this long it ends.
     pub(crate) idle: Duration,
@@ -44,70 +55,96 @@ pub(crate) struct Room {
     store: Store,
     settings: RoomSettings,
     supervisor: SupervisorHandle,
-    guard: Guard,
-    committed: Arc<AtomicU64>,
-    broadcasts: Arc<AtomicUsize>,
+    presence: Presence,
+    shared: Arc<Shared>,
     /// None until the head has been read.
     log: Option<RoomLog>,
-    /// The threads with connections here, and how many each has.
-    workers: Vec<(FanoutHandle, usize)>,
-    is_filling: bool,
+    /// The threads with connections here.
+    threads: Threads<FanoutHandle>,
+    healing: Healing,
+    /// Threads that said where they stand before the head had been read.
+    unheard: Vec<(FanoutHandle, Standing)>,
+    /// Joins that wait until the room has caught up.
+    waiting: VecDeque<Ask>,
     is_retiring: bool,
+    /// Dropped with it.
+    _guard: Guard,
+}
+
+/// A room that is known and does not run yet.
+pub(crate) struct Unstarted {
+    room: Room,
+    inbox: channel::AddressReceiver<Room>,
+}
+
+impl Unstarted {
+    /// Runs it on an arbiter.
+    pub(crate) fn run_on(self, arbiter: &ArbiterHandle) {
+        arbiter.spawn_fn(move || {
+            Context::with_receiver(self.inbox).run(self.room);
+        });
+    }
 }
 
 impl Room {
-    /// Starts a room's actor on an arbiter.
-    pub(crate) fn start_on(
-        arbiter: &ArbiterHandle,
+    /// A room's actor that takes messages and does nothing with them before it runs.
+    pub(crate) fn prepare(
         id: RoomId,
+        life: Life,
         store: Store,
         settings: RoomSettings,
         supervisor: SupervisorHandle,
+        presence: Presence,
         guard: Guard,
-    ) -> RoomHandle {
-        let committed = Arc::new(AtomicU64::new(0));
-        let shared = Arc::clone(&committed);
-        let broadcasts = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&broadcasts);
-        let addr = Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(settings.mailbox);
-            Self {
-                id,
-                store,
-                settings,
-                supervisor,
-                guard,
-                committed: shared,
-                broadcasts: counted,
-                log: None,
-                workers: Vec::new(),
-                is_filling: false,
-                is_retiring: false,
-            }
-        });
-        RoomHandle {
+    ) -> (RoomHandle, Unstarted) {
+        let (sender, inbox) = channel::channel(settings.mailbox);
+        let shared = Arc::new(Shared::new(life, settings.mailbox.div_ceil(2)));
+        let handle = RoomHandle {
             id,
-            addr,
-            committed,
-            broadcasts,
-            broadcasts_max: settings.mailbox.div_ceil(2),
-        }
+            addr: Addr::new(sender),
+            shared: Arc::clone(&shared),
+        };
+        let room = Self {
+            id,
+            store,
+            settings,
+            supervisor,
+            presence,
+            shared,
+            log: None,
+            threads: Threads::new(),
+            healing: Healing::default(),
+            unheard: Vec::new(),
+            waiting: VecDeque::new(),
+            is_retiring: false,
+            _guard: guard,
+        };
+        (handle, Unstarted { room, inbox })
     }
 
     /// Reads where the log is. Nothing else is looked at before that.
-    fn load(&self, ctx: &mut Context<Self>) {
+    fn load(&mut self, ctx: &mut Context<Self>) {
         let (store, id) = (self.store.clone(), self.id);
         let loading = async move { room_events::head(&store, id).await };
-        ctx.wait(loading.into_actor(self).map(|head, this, _| match head {
+        ctx.wait(loading.into_actor(self).map(|head, this, ctx| match head {
             Ok(Some((epoch, head))) => {
                 this.log = Some(RoomLog::new(epoch, head, this.settings.memory));
+                this.publish_standing();
+                for (fanout, standing) in std::mem::take(&mut this.unheard) {
+                    this.bring_up(&fanout, standing, ctx);
+                }
+                this.answer_waiting(ctx);
             }
             Ok(None) => tracing::warn!(room = %this.id, "a room without a head"),
-            Err(error) => tracing::warn!(room = %this.id, %error, "a room's head cannot be read"),
+            Err(error) => {
+                tracing::warn!(room = %this.id, %error, "a room's head cannot be read");
+                this.load_later(ctx);
+            }
         }));
     }
 
     fn accept(&mut self, events: Vec<Arc<SharedEvent>>, ctx: &mut Context<Self>) {
+        fault::point!("hub.room.accept", ());
         let Some(log) = &mut self.log else {
             // The head will be read, and these are in the log already.
             return;
@@ -115,96 +152,37 @@ impl Room {
         if let Some(event) = events.first()
             && event.event.epoch != log.epoch()
         {
-            return self.start_afresh(ctx);
+            return self.start_afresh("its log has a new epoch", ctx);
         }
-        for event in log.accept(events) {
-            for (fanout, _) in &self.workers {
-                fanout.send(FanoutMessage::Deliver(Arc::clone(&event)));
+        let ready = log.accept(events);
+        if !ready.is_empty() {
+            // Before the threads have them: what a thread has was delivered by its room.
+            self.publish_standing();
+        }
+        for event in ready {
+            for fanout in self.threads.iter() {
+                deliver(fanout, &event);
             }
         }
         self.heal(ctx);
-    }
-
-    /// The log has begun a new life: what the connections have is of the old one.
-    fn start_afresh(&mut self, ctx: &mut Context<Self>) {
-        tracing::warn!(room = %self.id, "the room's log has a new epoch");
-        for (fanout, _) in &self.workers {
-            fanout.send(FanoutMessage::Resync(self.id));
-        }
-        self.log = None;
-        self.committed.store(0, Ordering::Relaxed);
-        self.load(ctx);
-    }
-
-    /// Fills a hole, if there is one and nobody else fills it in time.
-    fn heal(&mut self, ctx: &mut Context<Self>) {
-        if self.has_gap() && !self.is_filling {
-            self.is_filling = true;
-            ctx.run_later(self.settings.gap_wait, Self::fill);
-        }
-    }
-
-    fn has_gap(&self) -> bool {
-        self.log.as_ref().is_some_and(|log| {
-            log.has_gap() || log.delivered() < self.committed.load(Ordering::Relaxed)
-        })
-    }
-
-    fn fill(&mut self, ctx: &mut Context<Self>) {
-        let Some(delivered) = self.log.as_ref().map(RoomLog::delivered) else {
-            self.is_filling = false;
-            return;
-        };
-        if !self.has_gap() {
-            self.is_filling = false;
-            return;
-        }
-        GAPS.inc();
-        let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
-        let reading = async move { room_events::after(&store, id, delivered, page).await };
-        ctx.spawn(reading.into_actor(self).map(Self::filled));
-    }
-
-    fn filled(read: Result<Vec<Event>, StoreError>, this: &mut Self, ctx: &mut Context<Self>) {
-        this.is_filling = false;
-        match read {
-            Ok(events) if events.is_empty() => {
-                tracing::error!(room = %this.id, "events that were announced are not in the log");
-                this.start_afresh(ctx);
-            }
-            Ok(events) => {
-                let shared = |event| SharedEvent::new(event, None);
-                this.accept(events.into_iter().map(shared).collect(), ctx);
-            }
-            Err(error) => {
-                tracing::warn!(room = %this.id, %error, "a hole cannot be filled yet");
-                this.is_filling = true;
-                ctx.run_later(Duration::from_secs(1), Self::fill);
-            }
-        }
+        self.answer_waiting(ctx);
     }
 
     fn retire_if_idle(&mut self, ctx: &mut Context<Self>) {
-        if self.workers.is_empty() && !self.is_retiring {
-            self.is_retiring = self.supervisor.try_retire(Retire {
-                room_id: self.id,
-                addr: ctx.address(),
-            });
+        self.threads.forget_dead();
+        if self.threads.is_empty() && !self.is_retiring {
+            self.is_retiring = true;
+            let (supervisor, id, addr) = (self.supervisor.clone(), self.id, ctx.address());
+            let retiring = async move { supervisor.retire(id, addr).await };
+            ctx.spawn(retiring.into_actor(self));
         }
     }
+}
 
-    /// Why a subscription cannot be given now, or where it begins.
-    fn judge(&self, subscribe: &Subscribe) -> Option<Replay> {
-        if self.is_retiring {
-            return None;
-        }
-        let log = self.log.as_ref()?;
-        // The membership was checked before this message was sent: it may have ended since.
-        if log.is_outdated_since(subscribe.user_id, subscribe.checked_at) != Some(false) {
-            return None;
-        }
-        Some(log.replay(subscribe.since, subscribe.epoch))
-    }
+/// Gives an event to a thread.
+fn deliver(fanout: &FanoutHandle, event: &Arc<SharedEvent>) {
+    fault::point!("hub.room.deliver", ());
+    fanout.send(FanoutMessage::Deliver(Arc::clone(event)));
 }
 
 impl Actor for Room {
@@ -213,10 +191,6 @@ impl Actor for Room {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
         ctx.run_interval(self.settings.idle, Self::retire_if_idle);
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.guard.finish();
     }
 }
 
@@ -240,19 +214,16 @@ impl Handler<LookAgain> for Room {
     type Result = ();
 
     fn handle(&mut self, LookAgain: LookAgain, ctx: &mut Self::Context) {
-        let (store, id) = (self.store.clone(), self.id);
-        let reading = async move { room_events::head(&store, id).await };
-        ctx.spawn(reading.into_actor(self).map(|head, this, ctx| match head {
-            Ok(Some((epoch, head))) => {
-                if this.log.as_ref().is_some_and(|log| log.epoch() != epoch) {
-                    return this.start_afresh(ctx);
-                }
-                this.committed.fetch_max(head, Ordering::Relaxed);
-                this.heal(ctx);
-            }
-            Ok(None) => tracing::warn!(room = %this.id, "a room without a head"),
-            Err(error) => tracing::warn!(room = %this.id, %error, "a room's head cannot be read"),
-        }));
+        self.look(ctx);
+    }
+}
+
+impl Handler<SawHead> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: SawHead, ctx: &mut Self::Context) {
+        self.healing.compared();
+        self.saw_head(message.epoch, message.head, message.delivered, ctx);
     }
 }
 
@@ -260,7 +231,7 @@ impl Handler<Broadcast> for Room {
     type Result = ();
 
     fn handle(&mut self, message: Broadcast, ctx: &mut Self::Context) {
-        for (fanout, _) in &self.workers {
+        for fanout in self.threads.iter() {
             let except = message
                 .except
                 .and_then(|(worker, key)| (worker == fanout.id()).then_some(key));
@@ -273,50 +244,8 @@ impl Handler<Broadcast> for Room {
 impl Handler<Ask> for Room {
     type Result = ();
 
-    fn handle(&mut self, mut message: Ask, ctx: &mut Self::Context) {
-        if self.log.is_none() {
-            // The answer now is no; the next one who asks may have more luck.
-            return self.load(ctx);
-        }
-        self.heal(ctx);
-        let Some((subscribe, log)) = message.0.as_ref().zip(self.log.as_ref()) else {
-            return;
-        };
-        let Some(replay) = self.judge(subscribe) else {
-            return;
-        };
-        let (epoch, head) = (log.epoch(), log.delivered());
-        let Some(subscribe) = message.0.take() else {
-            return;
-        };
-        let (replay, gap) = match replay {
-            Replay::Events(events, gap) => (Some(events), gap),
-            Replay::Behind => (None, None),
-        };
-        if replay.is_some() {
-            let id = subscribe.fanout.id();
-            match self.workers.iter_mut().find(|(it, _)| it.id() == id) {
-                Some((_, count)) => *count += 1,
-                None => self.workers.push((subscribe.fanout.clone(), 1)),
-            }
-        }
-        subscribe
-            .fanout
-            .send(FanoutMessage::Subscribed(Box::new(Subscribed {
-                connection: subscribe.connection,
-                join: subscribe.join,
-                room: RoomHandle {
-                    id: self.id,
-                    addr: ctx.address(),
-                    committed: Arc::clone(&self.committed),
-                    broadcasts: Arc::clone(&self.broadcasts),
-                    broadcasts_max: self.settings.mailbox.div_ceil(2),
-                },
-                epoch,
-                head,
-                replay,
-                gap,
-            })));
+    fn handle(&mut self, message: Ask, ctx: &mut Self::Context) {
+        self.asked(message, ctx);
     }
 }
 
@@ -324,16 +253,27 @@ impl Handler<Unsubscribe> for Room {
     type Result = ();
 
     fn handle(&mut self, message: Unsubscribe, _: &mut Self::Context) {
-        if let Some(at) = self
-            .workers
-            .iter()
-            .position(|(fanout, _)| fanout.id() == message.worker)
-        {
-            self.workers[at].1 -= 1;
-            if self.workers[at].1 == 0 {
-                self.workers.swap_remove(at);
-            }
-        }
+        self.threads.count(&message.fanout, -1);
+    }
+}
+
+impl Handler<Adopt> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Adopt, ctx: &mut Self::Context) {
+        let count = isize::try_from(message.count).unwrap_or(isize::MAX);
+        self.threads.count(&message.fanout, count);
+        // What presence told meanwhile was lost with the actor that this one replaces.
+        self.presence.tell_again(self.id);
+        self.bring_up(&message.fanout, message.standing, ctx);
+    }
+}
+
+impl Handler<Missed> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Missed, ctx: &mut Self::Context) {
+        self.bring_up(&message.fanout, message.standing, ctx);
     }
 }
 

@@ -1,15 +1,20 @@
-//! How the hub learns that an actor has ended.
+//! How the hub learns that an actor has panicked, and how often it starts it again.
 //!
 //! `actix::Supervisor` does not survive a panic, so each actor that the hub must recreate holds a
-//! [`Guard`]: when the actor goes, however it goes, the guard is dropped and says so.
+//! [`Guard`]: when a panic takes the actor away, the guard is dropped with it and says so.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::protocol::id::RoomId;
 
-/// An actor that the hub recreates.
+/// An actor that is recreated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ActorId {
+    /// The hub actor itself.
+    Hub,
     /// A room's actor on this node.
     Room(RoomId),
     /// A presence shard.
@@ -18,61 +23,64 @@ pub(crate) enum ActorId {
     Writer(usize),
     /// The bridge to other nodes.
     Bridge,
+    /// The comparison of heads.
+    AntiEntropy,
 }
 
 impl ActorId {
     /// The kind of actor, as metrics label it.
     pub(crate) const fn kind(self) -> &'static str {
         match self {
+            Self::Hub => "hub",
             Self::Room(_) => "room",
             Self::Presence(_) => "presence",
             Self::Writer(_) => "writer",
             Self::Bridge => "bridge",
+            Self::AntiEntropy => "anti_entropy",
         }
     }
 }
 
-/// An actor has ended that was not meant to.
+/// Which of the actors that bore an id one after the other.
+pub(crate) type Life = u64;
+
+/// An actor has panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Down {
     /// Which.
     pub(crate) id: ActorId,
+    /// A report may come late, or twice: it counts for this life only.
+    pub(crate) life: Life,
 }
 
 /// Held by an actor for its life.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    id: ActorId,
+    down: Down,
     reports: mpsc::Sender<Down>,
-    finished: bool,
 }
 
 impl Guard {
     /// A guard that reports to `reports`.
-    pub(crate) fn new(id: ActorId, reports: mpsc::Sender<Down>) -> Self {
+    pub(crate) fn new(id: ActorId, life: Life, reports: mpsc::Sender<Down>) -> Self {
         Self {
-            id,
+            down: Down { id, life },
             reports,
-            finished: false,
         }
-    }
-
-    /// The actor ends because it is meant to.
-    pub(crate) fn finish(&mut self) {
-        self.finished = true;
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.finished {
+        // An actor that ends in any other way was meant to. `Actor::stopped` cannot tell: actix
+        // calls it for one that panics, too, while it is dropped.
+        if !std::thread::panicking() {
             return;
         }
-        let down = Down { id: self.id };
-        // Full or closed: the hub notices a dead room when it is next asked for, and is itself
-        // going down in the other case.
-        if self.reports.try_send(down).is_err() {
-            tracing::debug!(id = ?self.id, "nobody hears that an actor ended");
+        // Full or closed: a dead room is noticed when it is next asked for or its head is compared,
+        // and in the other case the node is going down.
+        if self.reports.try_send(self.down).is_err() {
+            tracing::warn!(actor = ?self.down.id, "nobody hears that an actor panicked");
         }
     }
 }
@@ -81,64 +89,121 @@ impl Drop for Guard {
 /// burn the node's time.
 #[derive(Debug)]
 pub(crate) struct Intensity {
-    max: usize,
-    window: std::time::Duration,
-    restarts: std::collections::VecDeque<std::time::Instant>,
+    limits: RestartLimits,
+    restarts: VecDeque<Instant>,
 }
 
+/// Bounds of restarts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RestartLimits {
+    pub(crate) max: u32,
+    pub(crate) window: Duration,
+}
+
+/// When an actor may be started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// At once, or after this time.
+    After(Duration),
+    /// It has had all the restarts of the window; after this time it may have another.
+    TooMany(Duration),
+}
+
+/// The pause before the third restart in a window; each later one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 impl Intensity {
-    /// At most `max` restarts within `window`.
-    pub(crate) fn new(max: u32, window: std::time::Duration) -> Self {
+    /// Within these limits.
+    pub(crate) fn new(limits: RestartLimits) -> Self {
         Self {
-            max: max as usize,
-            window,
-            restarts: std::collections::VecDeque::new(),
+            limits,
+            restarts: VecDeque::new(),
         }
     }
 
-    /// Whether another restart is allowed now; if so it counts.
-    pub(crate) fn allow(&mut self, now: std::time::Instant) -> bool {
-        while let Some(&first) = self.restarts.front() {
-            if now.duration_since(first) < self.window {
-                break;
-            }
+    /// When to start the actor that has just ended; that restart is counted. The first two of a
+    /// window are at once: a single bad event must not be felt.
+    pub(crate) fn restart(&mut self, now: Instant) -> Restart {
+        self.forget_before(now);
+        let earlier = self.restarts.len();
+        if earlier >= self.limits.max as usize {
+            let oldest = self.restarts.front().copied().unwrap_or(now);
+            let wait = self.limits.window.saturating_sub(now - oldest);
+            return Restart::TooMany(wait);
+        }
+        self.restarts.push_back(now);
+        let Some(doublings) = earlier.checked_sub(2) else {
+            return Restart::After(Duration::ZERO);
+        };
+        let factor = 1 << doublings.min(16);
+        Restart::After((FIRST_PAUSE * factor).min(LONGEST_PAUSE))
+    }
+
+    /// Whether nothing of the past bears on the next restart.
+    pub(crate) fn is_calm(&mut self, now: Instant) -> bool {
+        self.forget_before(now);
+        self.restarts.is_empty()
+    }
+
+    fn forget_before(&mut self, now: Instant) {
+        let window = self.limits.window;
+        let is_old = |&at: &Instant| now.saturating_duration_since(at) >= window;
+        while self.restarts.front().is_some_and(is_old) {
             self.restarts.pop_front();
         }
-        let allowed = self.restarts.len() < self.max;
-        if allowed {
-            self.restarts.push_back(now);
-        }
-        allowed
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     #[test]
-    fn a_guard_tells_an_end_from_a_panic() {
+    fn a_guard_tells_a_panic_from_an_end() {
         let (reports, mut downs) = mpsc::channel(2);
-        let mut guard = Guard::new(ActorId::Writer(1), reports.clone());
-        guard.finish();
-        drop(guard);
-        drop(Guard::new(ActorId::Bridge, reports));
-        let id = ActorId::Bridge;
-        assert_eq!(downs.try_recv(), Ok(Down { id }));
+        drop(Guard::new(ActorId::Writer(1), 1, reports.clone()));
         assert!(downs.try_recv().is_err());
+        let guard = Guard::new(ActorId::Bridge, 7, reports);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _guard = guard;
+            panic!("as an actor does");
+        }));
+        assert!(panicked.is_err());
+        let (id, life) = (ActorId::Bridge, 7);
+        assert_eq!(downs.try_recv(), Ok(Down { id, life }));
     }
 
     #[test]
-    fn restarts_are_limited_within_the_window() {
+    fn restarts_slow_down_and_are_limited_within_the_window() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut intensity = Intensity::new(2, Duration::from_secs(10));
-        assert!(intensity.allow(at(0)));
-        assert!(intensity.allow(at(1)));
-        assert!(!intensity.allow(at(2)));
-        assert!(intensity.allow(at(10)));
-        assert!(!intensity.allow(at(10)));
+        let ms = |ms| Restart::After(Duration::from_millis(ms));
+        let mut intensity = Intensity::new(RestartLimits {
+            max: 4,
+            window: Duration::from_secs(10),
+        });
+        let answers = [0, 1, 2, 3].map(|s| intensity.restart(at(s)));
+        assert_eq!(answers, [ms(0), ms(0), ms(10), ms(20)]);
+        let wait = Restart::TooMany(Duration::from_secs(6));
+        assert_eq!(intensity.restart(at(4)), wait);
+        assert_eq!(intensity.restart(at(10)), ms(20), "the first is forgotten");
+        assert!(!intensity.is_calm(at(19)));
+        assert!(intensity.is_calm(at(20)));
+    }
+
+    #[test]
+    fn pauses_have_a_longest() {
+        let mut intensity = Intensity::new(RestartLimits {
+            max: 10_000,
+            window: Duration::from_secs(10),
+        });
+        let now = Instant::now();
+        for _ in 0..100 {
+            intensity.restart(now);
+        }
+        assert_eq!(intensity.restart(now), Restart::After(LONGEST_PAUSE));
     }
 }

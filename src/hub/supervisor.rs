@@ -1,24 +1,34 @@
-//! The hub actor: it starts and finds rooms, and recreates what ends unasked. It is never on the
-//! way of a message.
+//! The hub actor: it starts and finds rooms, and recreates what panics. It is never on the way of
+//! a message.
+//!
+//! It can panic itself: what it must not forget is in the [`Parts`], which outlive it, and
+//! [`keeper`] starts another.
 
-use std::collections::HashMap;
+mod keeper;
+mod ledger;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use self::keeper::SupervisorHandle;
+use self::ledger::Ledger;
 use crate::bus::envelope::Origin;
+use crate::fault;
+use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::Arbiters;
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::{Journal, Writer, WriterSettings};
-use crate::hub::metrics::ACTORS_DOWN;
+use crate::hub::metrics::RESTARTS_DELAYED;
 use crate::hub::presence::{Presence, PresenceSettings};
 use crate::hub::registry::Registry;
 use crate::hub::room::{Room, RoomHandle, RoomSettings, Stop};
-use crate::hub::supervision::{ActorId, Down, Guard, Intensity};
+use crate::hub::supervision::{ActorId, Down, Guard, Life, Restart, RestartLimits};
 use crate::hub::workers::Workers;
 use crate::protocol::id::RoomId;
 use crate::store::Store;
@@ -29,13 +39,6 @@ const MAILBOX: usize = 16_384;
 /// Reports of ended actors that may wait.
 const REPORTS: usize = 4096;
 
-/// Bounds of restarts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RestartLimits {
-    pub(crate) max: u32,
-    pub(crate) window: Duration,
-}
-
 /// Everything that the hub actor starts actors with.
 pub(crate) struct Parts {
     pub(crate) store: Store,
@@ -45,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) bridge: BridgeHandle,
     pub(crate) workers: Workers,
     pub(crate) arbiters: Arc<Arbiters>,
+    pub(crate) anti_entropy: AntiEntropy,
     pub(crate) origin: Origin,
     pub(crate) room: RoomSettings,
     pub(crate) presence_settings: PresenceSettings,
@@ -52,143 +56,224 @@ pub(crate) struct Parts {
     pub(crate) restarts: RestartLimits,
 }
 
-/// The way to the hub actor. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct SupervisorHandle {
-    addr: Addr<Hub>,
-}
-
-impl SupervisorHandle {
-    /// Starts the hub actor on an arbiter of its own, and everything that there is one of.
-    pub(crate) fn start(arbiter: &ArbiterHandle, parts: Parts) -> Self {
-        let addr = Hub::start_in_arbiter(arbiter, |ctx| {
-            ctx.set_mailbox_capacity(MAILBOX);
-            let (reports, downs) = mpsc::channel(REPORTS);
-            Hub {
-                parts,
-                reports,
-                downs: Some(downs),
-                intensities: HashMap::new(),
-            }
-        });
-        Self { addr }
-    }
-
-    /// The room's actor, started if it is not there. None if the hub is going down or has far
-    /// too much to do.
-    pub(crate) async fn ensure_room(&self, room_id: RoomId) -> Option<RoomHandle> {
-        self.addr.send(EnsureRoom { room_id }).await.ok().flatten()
-    }
-
-    /// Asks that a room without connections be ended.
-    pub(crate) fn try_retire(&self, retire: Retire) -> bool {
-        self.addr.try_send(retire).is_ok()
-    }
+/// What stays when the hub actor panics.
+struct Lasting {
+    parts: Parts,
+    supervisor: SupervisorHandle,
+    reports: mpsc::Sender<Down>,
+    ledger: Mutex<Ledger>,
 }
 
 /// Find or start a room's actor.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<RoomHandle>")]
+#[rtype(result = "Ensured")]
 struct EnsureRoom {
     room_id: RoomId,
+}
+
+/// What became of that.
+#[derive(Debug)]
+enum Ensured {
+    /// It lives.
+    Here(RoomHandle),
+    /// It has panicked and is started again in a moment.
+    Soon,
+    /// It has panicked too often.
+    GivenUp,
 }
 
 /// A room has had no connections for a while.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Retire {
-    pub(crate) room_id: RoomId,
-    pub(crate) addr: Addr<Room>,
+struct Retire {
+    room_id: RoomId,
+    addr: Addr<Room>,
 }
 
+/// An actor has panicked.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+struct WentDown(Down);
+
 /// The actor.
-pub(crate) struct Hub {
-    parts: Parts,
-    reports: mpsc::Sender<Down>,
-    downs: Option<mpsc::Receiver<Down>>,
-    intensities: HashMap<&'static str, Intensity>,
+struct Hub {
+    lasting: Arc<Lasting>,
+    /// Dropped with it.
+    _guard: Guard,
 }
 
 impl Hub {
-    fn start_writer(&self, number: usize) {
-        let Some(slot) = self.parts.journal.slots().get(number) else {
+    fn parts(&self) -> &Parts {
+        &self.lasting.parts
+    }
+
+    /// Starts an actor that there is a fixed number of, unless it lives.
+    fn begin(&self, id: ActorId) {
+        let Some(life) = self.lasting.ledger.lock().begin(id) else {
+            return;
+        };
+        let guard = self.guard(id, life);
+        match id {
+            ActorId::Presence(number) => self.start_presence(number, guard),
+            ActorId::Writer(number) => self.start_writer(number, guard),
+            ActorId::Bridge => self.start_bridge(guard),
+            ActorId::AntiEntropy => self.start_anti_entropy(guard),
+            ActorId::Hub | ActorId::Room(_) => {}
+        }
+    }
+
+    fn guard(&self, id: ActorId, life: Life) -> Guard {
+        Guard::new(id, life, self.lasting.reports.clone())
+    }
+
+    fn start_writer(&self, number: usize, guard: Guard) {
+        let parts = self.parts();
+        let Some(slot) = parts.journal.slots().get(number) else {
             return;
         };
         let slot = Arc::clone(slot);
-        let settings = self.parts.writer.clone();
-        let delivery = Delivery::new(self.parts.registry.clone(), self.parts.bridge.clone());
-        let reports = self.reports.clone();
-        Writer::start_in_arbiter(self.parts.arbiters.by_number(number), |_| {
-            Writer::new(slot, settings, delivery, reports)
+        let settings = parts.writer.clone();
+        let delivery = Delivery::new(parts.registry.clone(), parts.bridge.clone());
+        Writer::start_in_arbiter(parts.arbiters.by_number(number), |_| {
+            Writer::new(slot, settings, delivery, guard)
         });
     }
 
-    fn start_presence(&self, number: usize) {
-        self.parts.presence.start_shard(
+    fn start_presence(&self, number: usize, guard: Guard) {
+        let parts = self.parts();
+        parts.presence.start_shard(
             number,
-            self.parts.arbiters.by_number(number),
-            self.parts.presence_settings,
-            self.parts.registry.clone(),
-            self.reports.clone(),
+            parts.arbiters.by_number(number),
+            parts.presence_settings,
+            parts.registry.clone(),
+            &parts.workers,
+            guard,
         );
     }
 
-    fn start_bridge(&self) {
-        self.parts.bridge.start(
-            self.parts.arbiters.by_number(0),
-            self.parts.origin.clone(),
-            self.parts.registry.clone(),
-            self.reports.clone(),
+    fn start_bridge(&self, guard: Guard) {
+        let parts = self.parts();
+        parts.bridge.start(
+            parts.arbiters.by_number(0),
+            parts.origin.clone(),
+            parts.registry.clone(),
+            guard,
         );
     }
 
-    fn start_room(&self, room_id: RoomId, ctx: &Context<Self>) -> RoomHandle {
-        let supervisor = SupervisorHandle {
-            addr: ctx.address(),
-        };
-        let handle = Room::start_on(
-            self.parts.arbiters.of_room(room_id),
+    fn start_anti_entropy(&self, guard: Guard) {
+        let parts = self.parts();
+        parts.anti_entropy.start(
+            parts.arbiters.by_number(0),
+            parts.store.clone(),
+            parts.registry.clone(),
+            self.lasting.reports.clone(),
+            guard,
+        );
+    }
+
+    /// Starts a room's actor. If there was one before, the threads that have connections in the
+    /// room hear of the new one before anybody can join it.
+    fn start_room(&self, room_id: RoomId, is_recreated: bool) -> RoomHandle {
+        let parts = self.parts();
+        let life = self.lasting.ledger.lock().next_life();
+        let (handle, start) = Room::prepare(
             room_id,
-            self.parts.store.clone(),
-            self.parts.room,
-            supervisor,
-            Guard::new(ActorId::Room(room_id), self.reports.clone()),
+            life,
+            parts.store.clone(),
+            parts.room,
+            self.lasting.supervisor.clone(),
+            parts.presence.clone(),
+            self.guard(ActorId::Room(room_id), life),
         );
+        if is_recreated {
+            let recreated = || FanoutMessage::Recreated(handle.clone());
+            parts.workers.send(recreated);
+        }
         // Known before it reads its head: what is committed after the reading reaches it.
-        self.parts.bridge.subscribe(room_id);
-        self.parts.registry.insert(handle.clone());
+        parts.bridge.subscribe(room_id);
+        parts.registry.insert(handle.clone());
+        start.run_on(parts.arbiters.of_room(room_id));
         handle
     }
 
-    fn went_down(&mut self, down: Down, ctx: &mut Context<Self>) {
-        if let ActorId::Room(room_id) = down.id {
-            self.parts.registry.remove(room_id, |room| !room.is_alive());
-        }
-        let kind = down.id.kind();
-        ACTORS_DOWN.with_label_values(&[kind]).inc();
-        tracing::error!(actor = ?down.id, "an actor ended unasked");
-        let limits = self.parts.restarts;
-        let intensity = self
-            .intensities
-            .entry(kind)
-            .or_insert_with(|| Intensity::new(limits.max, limits.window));
-        // A room costs nothing until somebody joins it again, and its connections must not wait.
-        let is_room = matches!(down.id, ActorId::Room(_));
-        if is_room || intensity.allow(Instant::now()) {
-            self.restart(down.id);
-        } else {
-            tracing::error!(actor = ?down.id, "too many restarts; the next one waits");
-            ctx.run_later(limits.window, move |this, _| this.restart(down.id));
+    fn went_down(&self, down: Down, ctx: &mut Context<Self>) {
+        fault::point!("hub.supervisor.down");
+        match down.id {
+            ActorId::Room(room_id) => {
+                let is_it = |room: &RoomHandle| room.life() == down.life;
+                if self.parts().registry.remove(room_id, is_it) {
+                    self.restart_room(room_id, ctx);
+                }
+            }
+            id => {
+                if self.lasting.ledger.lock().end(down) {
+                    self.restart(id, ctx);
+                }
+            }
         }
     }
 
-    fn restart(&self, id: ActorId) {
+    fn restart(&self, id: ActorId, ctx: &mut Context<Self>) {
+        if let ActorId::Writer(_) = id {
+            // What it had committed and not yet handed over is in the log.
+            self.parts().anti_entropy.hint();
+        }
+        let restart = self.lasting.ledger.lock().restart(id, Instant::now());
+        match restart {
+            Restart::After(pause) if pause.is_zero() => self.begin(id),
+            restart => Self::wait(id, restart, ctx),
+        }
+    }
+
+    /// Starts a room again beneath its connections, or gives it up for a while.
+    fn restart_room(&self, room_id: RoomId, ctx: &mut Context<Self>) -> Ensured {
+        let id = ActorId::Room(room_id);
+        let restart = self.lasting.ledger.lock().restart(id, Instant::now());
+        match restart {
+            Restart::After(pause) if pause.is_zero() => {
+                Ensured::Here(self.start_room(room_id, true))
+            }
+            Restart::After(_) => {
+                Self::wait(id, restart, ctx);
+                Ensured::Soon
+            }
+            Restart::TooMany(_) => {
+                self.parts().bridge.unsubscribe(room_id);
+                let workers = &self.parts().workers;
+                workers.send(|| FanoutMessage::Resync(room_id));
+                Self::wait(id, restart, ctx);
+                Ensured::GivenUp
+            }
+        }
+    }
+
+    fn wait(id: ActorId, restart: Restart, ctx: &mut Context<Self>) {
+        RESTARTS_DELAYED.with_label_values(&[id.kind()]).inc();
+        let pause = match restart {
+            Restart::After(pause) => pause,
+            Restart::TooMany(pause) => {
+                tracing::error!(actor = ?id, ?pause, "too many restarts; the next one waits");
+                pause
+            }
+        };
+        ctx.run_later(pause, move |this, _| this.end_wait(id));
+    }
+
+    fn end_wait(&self, id: ActorId) {
+        let (wait, waited) = {
+            let mut ledger = self.lasting.ledger.lock();
+            (ledger.wait_of(id), ledger.end_wait(id))
+        };
+        let is_given_up = wait.is_some_and(|wait| wait.is_given_up);
         match id {
-            // Its connections reconnect and resume, which starts it again from the log.
-            ActorId::Room(room_id) => self.parts.workers.send(|| FanoutMessage::Resync(room_id)),
-            ActorId::Presence(number) => self.start_presence(number),
-            ActorId::Writer(number) => self.start_writer(number),
-            ActorId::Bridge => self.start_bridge(),
+            // The next one who joins it starts it.
+            ActorId::Room(_) if is_given_up => {}
+            ActorId::Room(room_id) if waited => {
+                self.start_room(room_id, true);
+            }
+            ActorId::Room(_) => {}
+            id => self.begin(id),
         }
     }
 }
@@ -197,21 +282,29 @@ impl Actor for Hub {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.start_bridge();
-        for number in 0..self.parts.presence.len() {
-            self.start_presence(number);
+        // Those that wait go on waiting if this is not the first hub actor.
+        let now = Instant::now();
+        let waits = self.lasting.ledger.lock().waits();
+        for (id, wait) in &waits {
+            let (id, pause) = (*id, wait.until.saturating_duration_since(now));
+            ctx.run_later(pause, move |this, _| this.end_wait(id));
         }
-        for number in 0..self.parts.journal.slots().len() {
-            self.start_writer(number);
-        }
-        if let Some(mut downs) = self.downs.take() {
-            ctx.add_stream(futures_util::stream::poll_fn(move |cx| downs.poll_recv(cx)));
+        let parts = self.parts();
+        let shards = (0..parts.presence.len()).map(ActorId::Presence);
+        let writers = (0..parts.journal.slots().len()).map(ActorId::Writer);
+        let single = [ActorId::Bridge, ActorId::AntiEntropy];
+        for id in single.into_iter().chain(shards).chain(writers) {
+            if waits.iter().all(|(waiting, _)| *waiting != id) {
+                self.begin(id);
+            }
         }
     }
 }
 
-impl StreamHandler<Down> for Hub {
-    fn handle(&mut self, down: Down, ctx: &mut Self::Context) {
+impl Handler<WentDown> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, WentDown(down): WentDown, ctx: &mut Self::Context) {
         self.went_down(down, ctx);
     }
 }
@@ -220,9 +313,22 @@ impl Handler<EnsureRoom> for Hub {
     type Result = MessageResult<EnsureRoom>;
 
     fn handle(&mut self, message: EnsureRoom, ctx: &mut Self::Context) -> Self::Result {
+        fault::point!("hub.supervisor.ensure");
         let room_id = message.room_id;
-        let found = self.parts.registry.find(room_id);
-        MessageResult(Some(found.unwrap_or_else(|| self.start_room(room_id, ctx))))
+        let registry = &self.parts().registry;
+        if let Some(room) = registry.find(room_id) {
+            return MessageResult(Ensured::Here(room));
+        }
+        let wait = self.lasting.ledger.lock().wait_of(ActorId::Room(room_id));
+        MessageResult(match wait {
+            Some(wait) if wait.is_given_up => Ensured::GivenUp,
+            Some(_) => Ensured::Soon,
+            // It has ended, and its report is still on its way.
+            None if registry.remove(room_id, |room| !room.is_alive()) => {
+                self.restart_room(room_id, ctx)
+            }
+            None => Ensured::Here(self.start_room(room_id, false)),
+        })
     }
 }
 
@@ -231,12 +337,9 @@ impl Handler<Retire> for Hub {
 
     fn handle(&mut self, message: Retire, _: &mut Self::Context) {
         let Retire { room_id, addr } = message;
-        if self
-            .parts
-            .registry
-            .remove(room_id, |room| room.is_at(&addr))
-        {
-            self.parts.bridge.unsubscribe(room_id);
+        let registry = &self.parts().registry;
+        if registry.remove(room_id, |room| room.is_at(&addr)) {
+            self.parts().bridge.unsubscribe(room_id);
         }
         if let Err(SendError::Full(stop)) = addr.try_send(Stop) {
             actix_rt::spawn(async move { addr.send(stop).await.ok() });

@@ -29,6 +29,13 @@ impl Workers {
         fanout
     }
 
+    /// The ids of those that live.
+    pub(crate) fn ids(&self) -> Vec<usize> {
+        let known = self.known.read();
+        let living = known.fanouts.iter().filter(|fanout| fanout.is_alive());
+        living.map(FanoutHandle::id).collect()
+    }
+
     /// Sends each of them a message.
     pub(crate) fn send(&self, message: impl Fn() -> FanoutMessage) {
         for fanout in &self.known.read().fanouts {

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::event::{Epoch, Seq};
-use super::id::RoomRef;
+use super::id::{EventId, RoomRef, UserId};
 
 /// A page of history is this long when nothing is said.
 pub const HISTORY_LIMIT_DEFAULT: u32 = 50;
@@ -35,6 +35,22 @@ pub enum Command {
         body: String,
         /// The sender's own key of it; a second publish with the same key is the first.
         client_id: String,
+        /// The message that it replies to, the root of a thread.
+        thread: Option<EventId>,
+        /// Who is named in it, each once, at most
+        /// [`MENTIONS_MAX`](super::text::MENTIONS_MAX).
+        mentions: Vec<UserId>,
+    },
+    /// Change a message, durably.
+    Change {
+        /// The room.
+        room: RoomRef,
+        /// Which message of it.
+        message_id: EventId,
+        /// How.
+        change: MessageChange,
+        /// The sender's own key of it, if it wants duplicates found.
+        client_id: Option<String>,
     },
     /// A page of messages.
     History {
@@ -85,12 +101,50 @@ impl Command {
             Self::Join { .. } => "join",
             Self::Leave { .. } => "leave",
             Self::Publish { .. } => "publish",
+            Self::Change { change, .. } => change.name(),
             Self::History { .. } => "history",
             Self::Typing { .. } => "typing",
             Self::Emit { .. } => "emit",
             Self::Presence { .. } => "presence",
             Self::Ping => "ping",
             Self::AuthRefresh { .. } => "auth.refresh",
+        }
+    }
+}
+
+/// What becomes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageChange {
+    /// It says something else. For its author.
+    Edit {
+        /// What it says from now on.
+        body: Box<str>,
+    },
+    /// It is deleted: its text goes, its place stays. For its author, moderators and owners.
+    Delete,
+    /// One reacts to it, or takes that back.
+    React {
+        /// With what, 1 to [`EMOJI_MAX_BYTES`](super::text::EMOJI_MAX_BYTES) bytes.
+        emoji: Box<str>,
+        /// Take it back.
+        remove: bool,
+    },
+    /// It is pinned, or no longer. For moderators and owners.
+    Pin {
+        /// Whether it is from now on.
+        pinned: bool,
+    },
+}
+
+impl MessageChange {
+    /// The name of the command and of the push.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Edit { .. } => "message.edit",
+            Self::Delete => "message.delete",
+            Self::React { .. } => "message.react",
+            Self::Pin { .. } => "message.pin",
         }
     }
 }
@@ -102,6 +156,8 @@ pub struct PageRequest {
     pub anchor: PageAnchor,
     /// At most this many, 1 to [`HISTORY_LIMIT_MAX`].
     pub limit: u32,
+    /// Only the replies to this message.
+    pub thread: Option<EventId>,
 }
 
 /// Where a page lies. Positions are exclusive.

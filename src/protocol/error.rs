@@ -56,6 +56,12 @@ codes! {
     RoomNotFound = "room_not_found", retry: false;
     /// No such user.
     UserNotFound = "user_not_found", retry: false;
+    /// No such message in this room, or none that this user may see.
+    MessageNotFound = "message_not_found", retry: false;
+    /// The message was deleted.
+    MessageDeleted = "message_deleted", retry: false;
+    /// The member was silenced for a while.
+    Muted = "muted", retry: false;
     /// No such address.
     NotFound = "not_found", retry: false;
     /// The address exists, the method does not.
@@ -72,8 +78,6 @@ codes! {
     LastOwner = "last_owner", retry: false;
     /// Shut out of the room.
     Banned = "banned", retry: false;
-    /// Silenced in the room.
-    Muted = "muted", retry: false;
     /// No such invitation, or none that is good any more.
     InvitationNotFound = "invitation_not_found", retry: false;
     /// Somebody has come in by the invitation.
@@ -101,6 +105,10 @@ codes! {
     RateLimited = "rate_limited", retry: true;
     /// More rooms than one connection, or one cursor, may have.
     TooManyRooms = "too_many_rooms", retry: false;
+    /// More different reactions than one message may have.
+    TooManyReactions = "too_many_reactions", retry: false;
+    /// More pinned messages than one room may have.
+    TooManyPins = "too_many_pins", retry: false;
     /// The cursor is not one of ours.
     InvalidCursor = "invalid_cursor", retry: false;
     /// A defect of the hub, logged there.

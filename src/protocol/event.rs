@@ -1,9 +1,13 @@
 //! Events: the entries of a room's log, each with its place in the room's one sequence.
 
+mod log;
+
+pub use log::LogError;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::data::{Data, DataError};
+use super::data::Data;
 use super::id::{EventId, RoomId, UserId};
 
 /// The life of a room's log. It changes only when the log was reset or history may have been
@@ -44,8 +48,14 @@ pub enum EventBody {
         msg_no: u64,
         /// What was said.
         body: Box<str>,
-        /// The sender's own key of it, unique for the sender in the room.
+        /// The sender's own key of it, unique for the sender in the room; empty if redacted.
         client_id: Box<str>,
+        /// The message that it replies to, the root of a thread.
+        thread: Option<EventId>,
+        /// Who is named in it, each once, as the sender gave them; empty if redacted.
+        mentions: Box<[UserId]>,
+        /// Redacted: the message was deleted since, and the body is empty.
+        deleted: bool,
     },
     /// A durable event that the application defines.
     Custom {
@@ -66,6 +76,36 @@ pub enum EventBody {
         role: Option<Role>,
         /// Until when somebody is banned or muted; none for ever.
         until: Option<Timestamp>,
+    },
+    /// A message says something else now.
+    Edit {
+        /// Which message.
+        message_id: EventId,
+        /// What it says.
+        body: Box<str>,
+        /// Redacted: the message was deleted since, and the body is empty.
+        deleted: bool,
+    },
+    /// A message was deleted: its text is gone from here and from the log.
+    Delete {
+        /// Which message.
+        message_id: EventId,
+    },
+    /// Somebody reacted to a message, or took it back.
+    Reaction {
+        /// Which message.
+        message_id: EventId,
+        /// With what.
+        emoji: Box<str>,
+        /// Taken back.
+        removed: bool,
+    },
+    /// A message was pinned, or is no longer.
+    Pin {
+        /// Which message.
+        message_id: EventId,
+        /// Whether it is pinned from now on.
+        pinned: bool,
     },
     /// What is said of the room is this from now on.
     Room(RoomSettings),
@@ -226,49 +266,16 @@ pub enum EventKind {
     Custom = 2,
     /// [`EventBody::Membership`]
     Membership = 3,
+    /// [`EventBody::Edit`]
+    Edit = 4,
+    /// [`EventBody::Delete`]
+    Delete = 5,
+    /// [`EventBody::Reaction`]
+    Reaction = 6,
+    /// [`EventBody::Pin`]
+    Pin = 7,
     /// [`EventBody::Room`]
     Room = 8,
-}
-
-/// A log entry that cannot be read back.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// A kind that this version does not know.
-    #[error("unknown event kind {0}")]
-    UnknownKind(i16),
-    /// A message without its number.
-    #[error("a message without msg_no")]
-    NoMsgNo,
-    /// The data are not what the kind asks for.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The data are not what the kind asks for.
-    #[error("event data: {0}")]
-    Decode(#[from] rmp_serde::decode::Error),
-}
-
-#[derive(Serialize, Deserialize)]
-struct LoggedMessage<'a> {
-    #[serde(borrow)]
-    body: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    client_id: std::borrow::Cow<'a, str>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct LoggedCustom {
-    name: Box<str>,
-    data: serde_json::Value,
-    client_id: Option<Box<str>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct LoggedMembership {
-    user_id: UserId,
-    change: MembershipChange,
-    role: Option<Role>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
 }
 
 impl EventBody {
@@ -279,6 +286,10 @@ impl EventBody {
             Self::Message { .. } => EventKind::Message,
             Self::Custom { .. } => EventKind::Custom,
             Self::Membership { .. } => EventKind::Membership,
+            Self::Edit { .. } => EventKind::Edit,
+            Self::Delete { .. } => EventKind::Delete,
+            Self::Reaction { .. } => EventKind::Reaction,
+            Self::Pin { .. } => EventKind::Pin,
             Self::Room(_) => EventKind::Room,
         }
     }
@@ -288,157 +299,79 @@ impl EventBody {
     pub const fn msg_no(&self) -> Option<u64> {
         match self {
             Self::Message { msg_no, .. } => Some(*msg_no),
+            _ => None,
+        }
+    }
+
+    /// The message that it is about; for a message that is a reply, the root of its thread.
+    #[must_use]
+    pub const fn message_id(&self) -> Option<EventId> {
+        match self {
+            Self::Message { thread, .. } => *thread,
+            Self::Edit { message_id, .. }
+            | Self::Delete { message_id }
+            | Self::Reaction { message_id, .. }
+            | Self::Pin { message_id, .. } => Some(*message_id),
             Self::Custom { .. } | Self::Membership { .. } | Self::Room(_) => None,
         }
     }
 
-    /// A message's data as the log keeps them. They do not include `msg_no`, which is known only
-    /// when the log has them.
-    pub fn message_to_log(body: &str, client_id: &str) -> Result<Vec<u8>, DataError> {
-        Ok(rmp_serde::to_vec_named(&LoggedMessage {
-            body: body.into(),
-            client_id: client_id.into(),
-        })?)
-    }
-
-    /// The data as the log keeps them, MessagePack.
-    pub fn to_log(&self) -> Result<Vec<u8>, DataError> {
+    /// The same without what was said, if it is a message or an edit of one: what is left of
+    /// them when the message is deleted. Its place in the log stays.
+    #[must_use]
+    pub fn redacted(&self) -> Option<Self> {
         match self {
-            Self::Message {
-                body, client_id, ..
-            } => Self::message_to_log(body, client_id),
-            Self::Custom {
-                name,
-                data,
-                client_id,
-            } => Ok(rmp_serde::to_vec_named(&LoggedCustom {
-                name: name.clone(),
-                data: serde_json::from_str(data.json())?,
-                client_id: client_id.clone(),
-            })?),
-            Self::Membership {
-                user_id,
-                change,
-                role,
-                until,
-            } => Ok(rmp_serde::to_vec_named(&LoggedMembership {
-                user_id: *user_id,
-                change: *change,
-                role: *role,
-                until: *until,
-            })?),
-            Self::Room(settings) => Ok(rmp_serde::to_vec_named(settings)?),
-        }
-    }
-
-    /// Reads a row of the log.
-    pub fn from_log(kind: i16, msg_no: Option<u64>, data: &[u8]) -> Result<Self, LogError> {
-        const MESSAGE: i16 = EventKind::Message as i16;
-        const CUSTOM: i16 = EventKind::Custom as i16;
-        const MEMBERSHIP: i16 = EventKind::Membership as i16;
-        const ROOM: i16 = EventKind::Room as i16;
-        match kind {
-            MESSAGE => {
-                let logged: LoggedMessage<'_> = rmp_serde::from_slice(data)?;
-                Ok(Self::Message {
-                    msg_no: msg_no.ok_or(LogError::NoMsgNo)?,
-                    body: logged.body.into(),
-                    client_id: logged.client_id.into(),
-                })
-            }
-            CUSTOM => {
-                let logged: LoggedCustom = rmp_serde::from_slice(data)?;
-                let raw = serde_json::value::to_raw_value(&logged.data).map_err(DataError::Json)?;
-                Ok(Self::Custom {
-                    name: logged.name,
-                    data: raw.into(),
-                    client_id: logged.client_id,
-                })
-            }
-            MEMBERSHIP => {
-                let logged: LoggedMembership = rmp_serde::from_slice(data)?;
-                Ok(Self::Membership {
-                    user_id: logged.user_id,
-                    change: logged.change,
-                    role: logged.role,
-                    until: logged.until,
-                })
-            }
-            ROOM => Ok(Self::Room(rmp_serde::from_slice(data)?)),
-            other => Err(LogError::UnknownKind(other)),
+            Self::Message { msg_no, thread, .. } => Some(Self::Message {
+                msg_no: *msg_no,
+                body: Box::default(),
+                client_id: Box::default(),
+                thread: *thread,
+                mentions: Box::default(),
+                deleted: true,
+            }),
+            Self::Edit { message_id, .. } => Some(Self::Edit {
+                message_id: *message_id,
+                body: Box::default(),
+                deleted: true,
+            }),
+            _ => None,
         }
     }
 }
 
 impl Event {
+    /// Whether it holds text of this message: it is the message, or an edit of it.
+    #[must_use]
+    pub fn is_text_of(&self, message: EventId) -> bool {
+        match &self.body {
+            EventBody::Message { .. } => self.id == message,
+            EventBody::Edit { message_id, .. } => *message_id == message,
+            _ => false,
+        }
+    }
+
     /// About how much memory the event holds, bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.body {
                 EventBody::Message {
-                    body, client_id, ..
-                } => body.len() + client_id.len(),
+                    body,
+                    client_id,
+                    mentions,
+                    ..
+                } => body.len() + client_id.len() + size_of_val(&**mentions),
                 EventBody::Custom {
                     name,
                     data,
                     client_id,
                 } => name.len() + data.json().len() + client_id.as_ref().map_or(0, |id| id.len()),
-                EventBody::Membership { .. } => 0,
+                EventBody::Edit { body, .. } => body.len(),
+                EventBody::Reaction { emoji, .. } => emoji.len(),
                 EventBody::Room(settings) => settings.name.len() + settings.topic.len(),
+                EventBody::Membership { .. } | EventBody::Delete { .. } | EventBody::Pin { .. } => {
+                    0
+                }
             }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_survives_the_log() {
-        let bodies = [
-            EventBody::Message {
-                msg_no: 3,
-                body: "hi \u{1F600}".into(),
-                client_id: "c1".into(),
-            },
-            EventBody::Custom {
-                name: "cursor".into(),
-                data: serde_json::from_str(r#"{"x":[1,2.5,null]}"#).unwrap(),
-                client_id: None,
-            },
-            EventBody::Membership {
-                user_id: UserId::generate(),
-                change: MembershipChange::Added,
-                role: Some(Role::Moderator),
-                until: None,
-            },
-            EventBody::Membership {
-                user_id: UserId::generate(),
-                change: MembershipChange::Muted,
-                role: Some(Role::Member),
-                until: Some("2026-01-02T03:04:05.678901Z".parse().unwrap()),
-            },
-            EventBody::Room(RoomSettings {
-                name: "General".into(),
-                topic: String::new().into(),
-                history: History::Joined,
-                is_private: true,
-            }),
-        ];
-        for body in bodies {
-            let logged = body.to_log().unwrap();
-            let back = EventBody::from_log(body.kind() as i16, body.msg_no(), &logged).unwrap();
-            assert_eq!(back, body);
-        }
-    }
-
-    #[test]
-    fn what_is_not_ours_is_an_error() {
-        assert!(matches!(
-            EventBody::from_log(99, None, &[]),
-            Err(LogError::UnknownKind(99))
-        ));
-        assert!(EventBody::from_log(1, Some(1), b"\xc1").is_err());
     }
 }

@@ -69,6 +69,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::UserNotFound
         | ErrorCode::InvitationNotFound
         | ErrorCode::SessionNotFound
+        | ErrorCode::MessageNotFound
         | ErrorCode::NotFound => 404,
         ErrorCode::MethodNotAllowed => 405,
         ErrorCode::NotJoined
@@ -79,8 +80,11 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::InvitationUsed
         | ErrorCode::InvitationExpired
         | ErrorCode::TooManyInvitations
+        | ErrorCode::TooManyReactions
+        | ErrorCode::TooManyPins
         | ErrorCode::ClientIdReused
         | ErrorCode::EarlierFailed => 409,
+        ErrorCode::MessageDeleted => 410,
         ErrorCode::TooLarge => 413,
         ErrorCode::UnsupportedMediaType => 415,
         ErrorCode::Rejected => 422,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::data::Data;
-use super::event::{Event, EventBody, History, MembershipChange, Role, Seq};
+use super::event::{Event, EventBody, History, MembershipChange, Role, RoomSettings, Seq};
 use super::id::{EventId, RoomId, UserId};
 
 /// A push. The wire form has the variant's name as `push`.
@@ -28,6 +28,90 @@ pub enum Push<'a> {
         body: &'a str,
         /// The sender's own key of it.
         client_id: &'a str,
+        /// The message that it replies to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread: Option<EventId>,
+        /// Who is named in it.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        mentions: &'a [UserId],
+        /// It was deleted since, and what it said is gone.
+        #[serde(skip_serializing_if = "is_false")]
+        deleted: bool,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// A message says something else now.
+    #[serde(rename = "message.edit")]
+    Edit {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Which message.
+        message_id: EventId,
+        /// Who did it.
+        user_id: UserId,
+        /// What it says.
+        body: &'a str,
+        /// The message was deleted since, and what it said is gone.
+        #[serde(skip_serializing_if = "is_false")]
+        deleted: bool,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// A message was deleted.
+    #[serde(rename = "message.delete")]
+    Delete {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Which message.
+        message_id: EventId,
+        /// Who did it.
+        user_id: UserId,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// Somebody reacted to a message, or took it back.
+    #[serde(rename = "message.react")]
+    React {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Which message.
+        message_id: EventId,
+        /// Who did it.
+        user_id: UserId,
+        /// With what.
+        emoji: &'a str,
+        /// Taken back.
+        removed: bool,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// A message was pinned, or is no longer.
+    #[serde(rename = "message.pin")]
+    Pin {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Which message.
+        message_id: EventId,
+        /// Who did it.
+        user_id: UserId,
+        /// Whether it is pinned from now on.
+        pinned: bool,
         /// When it was committed.
         created_at: jiff::Timestamp,
     },
@@ -118,6 +202,10 @@ pub enum Push<'a> {
         leaves: &'a [UserId],
         /// How many are here.
         count: u64,
+        /// What was told before does not count: `joins` is everybody who is here, as far as
+        /// lists go.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
     /// This connection no longer receives the room: the membership has ended.
     Removed {
@@ -140,6 +228,9 @@ impl<'a> From<&'a Event> for Push<'a> {
                 msg_no,
                 body,
                 client_id,
+                thread,
+                mentions,
+                deleted,
             } => Self::Message {
                 room: event.room_id,
                 seq: event.seq,
@@ -148,6 +239,9 @@ impl<'a> From<&'a Event> for Push<'a> {
                 user_id: event.user_id,
                 body,
                 client_id,
+                thread: *thread,
+                mentions,
+                deleted: *deleted,
                 created_at: event.created_at,
             },
             EventBody::Custom {
@@ -180,17 +274,71 @@ impl<'a> From<&'a Event> for Push<'a> {
                 by: event.user_id,
                 created_at: event.created_at,
             },
-            EventBody::Room(settings) => Self::Room {
+            EventBody::Room(settings) => of_settings(event, settings),
+            EventBody::Edit {
+                message_id,
+                body,
+                deleted,
+            } => Self::Edit {
                 room: event.room_id,
                 seq: event.seq,
                 id: event.id,
-                name: &settings.name,
-                topic: &settings.topic,
-                history: settings.history,
-                is_private: settings.is_private,
-                by: event.user_id,
+                message_id: *message_id,
+                user_id: event.user_id,
+                body,
+                deleted: *deleted,
+                created_at: event.created_at,
+            },
+            EventBody::Delete { message_id } => Self::Delete {
+                room: event.room_id,
+                seq: event.seq,
+                id: event.id,
+                message_id: *message_id,
+                user_id: event.user_id,
+                created_at: event.created_at,
+            },
+            EventBody::Reaction {
+                message_id,
+                emoji,
+                removed,
+            } => Self::React {
+                room: event.room_id,
+                seq: event.seq,
+                id: event.id,
+                message_id: *message_id,
+                user_id: event.user_id,
+                emoji,
+                removed: *removed,
+                created_at: event.created_at,
+            },
+            EventBody::Pin { message_id, pinned } => Self::Pin {
+                room: event.room_id,
+                seq: event.seq,
+                id: event.id,
+                message_id: *message_id,
+                user_id: event.user_id,
+                pinned: *pinned,
                 created_at: event.created_at,
             },
         }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn of_settings<'a>(event: &Event, settings: &'a RoomSettings) -> Push<'a> {
+    Push::Room {
+        room: event.room_id,
+        seq: event.seq,
+        id: event.id,
+        name: &settings.name,
+        topic: &settings.topic,
+        history: settings.history,
+        is_private: settings.is_private,
+        by: event.user_id,
+        created_at: event.created_at,
     }
 }

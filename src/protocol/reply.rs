@@ -1,7 +1,7 @@
 //! What answers a command.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::event::{Epoch, Seq};
@@ -26,6 +26,8 @@ pub enum Reply {
     Published(Published),
     /// To a durable `emit`.
     Emitted(Emitted),
+    /// To `message.edit`, `message.delete`, `message.react` and `message.pin`.
+    Changed(Changed),
     /// To `history`.
     History(MessagePage),
     /// To `presence`.
@@ -109,6 +111,22 @@ pub struct Emitted {
     pub created_at: Timestamp,
 }
 
+/// A message was changed, or was as it should be already. Wire form: either all fields or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Changed {
+    /// The event's place in the room. None if nothing changed, and so there is no event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+    /// The event's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub id: Option<EventId>,
+    /// When it was committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
+}
+
 /// A page of messages, ascending. It may be shorter than `limit`: go on while `next` is there.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MessagePage {
@@ -144,6 +162,56 @@ pub struct MessageView {
     /// When it was committed.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// When it was edited last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub edited_at: Option<Timestamp>,
+    /// It was deleted, and its body is empty. Left out if it was not.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(default = false, required = false)]
+    pub deleted: bool,
+    /// The message that it replies to, the root of a thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub thread: Option<EventId>,
+    /// How many messages reply to it, deleted ones included. Left out if none do.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(default = 0, required = false)]
+    pub replies: u64,
+    /// Who is named in it. Left out if nobody is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<uuid::Uuid>, required = false)]
+    pub mentions: Vec<UserId>,
+    /// How members reacted, in the order in which each emoji came first. Left out if none did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub reactions: Vec<ReactionView>,
+    /// Since when it is pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub pinned_at: Option<Timestamp>,
+}
+
+/// Who reacted to a message with one emoji.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReactionView {
+    /// With what.
+    pub emoji: String,
+    /// How many members.
+    pub count: u64,
+    /// The first 50 of them.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub users: Vec<UserId>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Who is in a room now.

@@ -17,6 +17,13 @@ pub const CLIENT_ID_MAX_BYTES: usize = 128;
 /// The name of a custom event is 1 to this many bytes long.
 pub const EVENT_NAME_MAX_BYTES: usize = 64;
 
+/// What one reacts with is 1 to this many bytes long: the longest emoji sequences that there are
+/// have 35.
+pub const EMOJI_MAX_BYTES: usize = 64;
+
+/// A message names at most this many users.
+pub const MENTIONS_MAX: usize = 50;
+
 /// Why a text was refused. The message is fit for a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {

@@ -1,58 +1,106 @@
 //! Messages as they stand. They are written by the journal, with their events.
 
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Store, StoreError, seq};
 use crate::protocol::command::{PageAnchor, PageRequest};
-use crate::protocol::event::Epoch;
+use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
-use crate::protocol::reply::{MessagePage, MessageView};
+use crate::protocol::reply::{MessagePage, MessageView, ReactionView};
 
-const NEWEST: Statement = statement!("messages/newest");
 const BEFORE: Statement = statement!("messages/before");
 const AFTER: Statement = statement!("messages/after");
+const THREAD_BEFORE: Statement = statement!("messages/thread_before");
+const THREAD_AFTER: Statement = statement!("messages/thread_after");
+const PINNED: Statement = statement!("messages/pinned");
+const GET: Statement = statement!("messages/get");
 
 /// A page holds at most so many bytes of bodies, unless its only message is larger. A hundred
 /// messages of 64 KiB would be 39 MB of JSON if each character had to be escaped as six, held
 /// whole in memory for every reader; this is 3 MB, and 5 KiB for each of a hundred messages.
 const PAGE_BODY_BYTES: i64 = 512 * 1024;
 
-/// A page of a room's messages, with the room's head at the same moment. None if there is no
-/// such room. Whether the reader may read it is the caller's to check.
+/// A page of a room's messages after `floor`, with the room's head at the same moment. None if
+/// there is no such room. Whether the reader may read it is the caller's to check.
 pub async fn page(
     store: &Store,
     room: RoomId,
+    floor: Seq,
     request: PageRequest,
 ) -> Result<Option<MessagePage>, StoreError> {
+    let (limit, floor, bytes) = (i64::from(request.limit), seq::to_db(floor), PAGE_BODY_BYTES);
+    let (statement, of_thread, position) = match request.anchor {
+        PageAnchor::Newest => (&BEFORE, &THREAD_BEFORE, i64::MAX),
+        PageAnchor::Before(before) => (&BEFORE, &THREAD_BEFORE, seq::to_db(before)),
+        PageAnchor::After(after) => (&AFTER, &THREAD_AFTER, seq::to_db(after)),
+    };
     let conn = store.get().await?;
-    let limit = i64::from(request.limit);
-    let bytes = PAGE_BODY_BYTES;
-    let rows = match request.anchor {
-        PageAnchor::Newest => conn.query(&NEWEST, &[&room.0, &limit, &bytes]).await?,
-        PageAnchor::Before(before) => {
-            let before = seq::to_db(before);
-            conn.query(&BEFORE, &[&room.0, &limit, &bytes, &before])
+    let rows = match request.thread {
+        None => {
+            conn.query(statement, &[&room.0, &limit, &bytes, &floor, &position])
                 .await?
         }
-        PageAnchor::After(after) => {
-            let after = seq::to_db(after);
-            conn.query(&AFTER, &[&room.0, &limit, &bytes, &after])
-                .await?
+        Some(root) => {
+            conn.query(
+                of_thread,
+                &[&room.0, &limit, &bytes, &floor, &position, &root.0],
+            )
+            .await?
         }
     };
+    read_page(&rows, matches!(request.anchor, PageAnchor::After(_)))
+}
+
+/// What is pinned in a room after `floor`, as [`page`] gives it, in the order in which it was
+/// said; at most `limit` messages.
+pub async fn pinned(
+    store: &Store,
+    room: RoomId,
+    floor: Seq,
+    limit: u32,
+) -> Result<Option<MessagePage>, StoreError> {
+    let (limit, floor) = (i64::from(limit), seq::to_db(floor));
+    // There are few of them, and no next page: none may be left out for its size.
+    let bytes = i64::MAX;
+    let conn = store.get().await?;
+    let rows = conn
+        .query(&PINNED, &[&room.0, &limit, &bytes, &floor])
+        .await?;
+    read_page(&rows, true)
+}
+
+/// One message, if it is in this room and after `floor`.
+pub async fn get(
+    store: &Store,
+    room: RoomId,
+    floor: Seq,
+    message: EventId,
+) -> Result<Option<MessageView>, StoreError> {
+    let floor = seq::to_db(floor);
+    let conn = store.get().await?;
+    let row = conn.query_opt(&GET, &[&room.0, &message.0, &floor]).await?;
+    Ok(match row {
+        Some(row) => read(&row)?,
+        None => None,
+    })
+}
+
+fn read_page(rows: &[Row], is_forward: bool) -> Result<Option<MessagePage>, StoreError> {
     let Some(head) = rows.first() else {
         return Ok(None);
     };
     let mut messages = Vec::with_capacity(rows.len());
-    for row in &rows {
-        messages.extend(message(row)?);
+    for row in rows {
+        messages.extend(read(row)?);
     }
     // None on a page without messages.
     let found: Option<i64> = head.try_get("found")?;
-    let edge = match request.anchor {
-        PageAnchor::After(_) => messages.last(),
-        PageAnchor::Newest | PageAnchor::Before(_) => messages.first(),
+    let edge = if is_forward {
+        messages.last()
+    } else {
+        messages.first()
     };
     let more = usize::try_from(found.unwrap_or(0)).is_ok_and(|found| found > messages.len());
     let next = edge.filter(|_| more).map(|message| message.seq);
@@ -65,10 +113,12 @@ pub async fn page(
 }
 
 /// A row of nulls is a page without messages.
-fn message(row: &Row) -> Result<Option<MessageView>, StoreError> {
+fn read(row: &Row) -> Result<Option<MessageView>, StoreError> {
     let Some(message_seq) = row.try_get::<_, Option<i64>>("seq")? else {
         return Ok(None);
     };
+    let deleted_at: Option<jiff::Timestamp> = row.try_get("deleted_at")?;
+    let mentions: Option<Vec<Uuid>> = row.try_get("mentions")?;
     Ok(Some(MessageView {
         seq: seq::from_db(message_seq)?,
         msg_no: seq::from_db(row.try_get("msg_no")?)?,
@@ -77,5 +127,27 @@ fn message(row: &Row) -> Result<Option<MessageView>, StoreError> {
         body: row.try_get("body")?,
         client_id: row.try_get("client_id")?,
         created_at: row.try_get("created_at")?,
+        edited_at: row.try_get("edited_at")?,
+        deleted: deleted_at.is_some(),
+        thread: row.try_get::<_, Option<Uuid>>("thread_id")?.map(EventId),
+        replies: seq::from_db(row.try_get("replies")?)?,
+        mentions: mentions
+            .unwrap_or_default()
+            .into_iter()
+            .map(UserId)
+            .collect(),
+        reactions: reactions(row.try_get("reactions")?)?,
+        pinned_at: row.try_get("pinned_at")?,
     }))
+}
+
+/// Reads the column `reactions`, a list in JSON.
+fn reactions(json: Option<&str>) -> Result<Vec<ReactionView>, StoreError> {
+    let Some(json) = json else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_str(json).map_err(|source| StoreError::Corrupt {
+        what: "reactions",
+        source: source.into(),
+    })
 }

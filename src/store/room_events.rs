@@ -3,12 +3,25 @@
 use tokio_postgres::Row;
 
 use super::statement::{Statement, statement};
-use super::{Store, StoreError};
+use super::{Store, StoreError, seq};
 use crate::protocol::event::{Epoch, Event, EventBody, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
 
 const HEAD: Statement = statement!("room_events/head");
 const AFTER: Statement = statement!("room_events/after");
+const OTHER_HEADS: Statement = statement!("room_events/other_heads");
+const BEGIN_EPOCH: Statement = statement!("room_events/begin_epoch");
+
+/// Where a room's log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Whose.
+    pub room_id: RoomId,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub last_seq: Seq,
+}
 
 /// Where a room's log stands: its life and its last event. None if there is no such room.
 pub async fn head(store: &Store, room: RoomId) -> Result<Option<(Epoch, Seq)>, StoreError> {
@@ -21,6 +34,46 @@ pub async fn head(store: &Store, room: RoomId) -> Result<Option<(Epoch, Seq)>, S
         Epoch(row.try_get("epoch")?),
         last_seq.unsigned_abs(),
     )))
+}
+
+/// Of rooms whose logs are thought to stand there, those that stand elsewhere, and where.
+pub async fn other_heads(
+    store: &Store,
+    known: impl Iterator<Item = Head>,
+) -> Result<Vec<Head>, StoreError> {
+    let (mut rooms, mut epochs, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    for head in known {
+        rooms.push(head.room_id.0);
+        epochs.push(head.epoch.0);
+        seqs.push(seq::to_db(head.last_seq));
+    }
+    let conn = store.get().await?;
+    let rows = conn.query(&OTHER_HEADS, &[&rooms, &epochs, &seqs]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Head {
+                room_id: RoomId(row.try_get("room_id")?),
+                epoch: Epoch(row.try_get("epoch")?),
+                last_seq: seq::from_db(row.try_get("last_seq")?)?,
+            })
+        })
+        .collect()
+}
+
+/// Gives a log that has lost events up to `told` another epoch, unless that has been done or the
+/// log is that long after all.
+pub async fn begin_epoch(
+    store: &Store,
+    room: RoomId,
+    epoch: Epoch,
+    told: Seq,
+) -> Result<(), StoreError> {
+    let conn = store.get().await?;
+    let next = rand::random_range(1..=i32::MAX);
+    let told = seq::to_db(told);
+    conn.execute(&BEGIN_EPOCH, &[&room.0, &epoch.0, &told, &next])
+        .await?;
+    Ok(())
 }
 
 /// A page holds no more than the event that reaches so many bytes of data: a thousand long
@@ -36,7 +89,7 @@ pub async fn after(
     limit: u32,
 ) -> Result<Vec<Event>, StoreError> {
     let conn = store.get().await?;
-    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    let seq = seq::to_db(seq);
     let rows = conn
         .query(&AFTER, &[&room.0, &seq, &i64::from(limit), &PAGE_BYTES])
         .await?;
@@ -46,9 +99,11 @@ pub async fn after(
 fn read(room_id: RoomId, row: &Row) -> Result<Event, StoreError> {
     let seq: i64 = row.try_get("seq")?;
     let msg_no: Option<i64> = row.try_get("msg_no")?;
+    let message_id: Option<uuid::Uuid> = row.try_get("message_id")?;
     let body = EventBody::from_log(
         row.try_get("kind")?,
         msg_no.map(i64::unsigned_abs),
+        message_id.map(EventId),
         row.try_get("data")?,
     )
     .map_err(|source| StoreError::Corrupt {

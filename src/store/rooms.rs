@@ -29,14 +29,14 @@ pub struct RoomAccess {
     pub is_private: bool,
     /// What the user is in it; none: no member.
     pub role: Option<Role>,
+    /// The last event that this member may not see; 0 if all may be seen.
+    pub history_floor: Seq,
     /// The log's life.
     pub epoch: Epoch,
     /// Its last event.
     pub last_seq: Seq,
     /// Its last message.
     pub last_msg_no: u64,
-    /// The last event that the user may not see; 0 for those who see all.
-    pub history_floor: Seq,
     /// Until when the user may say nothing there, if they may not; the end may be over.
     pub muted_until: Option<Timestamp>,
 }
@@ -166,13 +166,10 @@ pub async fn access(
         room_id: RoomId(row.try_get("id")?),
         is_private: row.try_get("is_private")?,
         role: role(&row)?,
+        history_floor: seq::from_db(row.try_get("history_floor")?)?,
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
-        history_floor: match row.try_get("history_floor")? {
-            Some(floor) => seq::from_db(floor)?,
-            None => 0,
-        },
         muted_until: row.try_get("muted_until")?,
     }))
 }

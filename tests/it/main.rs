@@ -30,5 +30,6 @@ mod pool;
 mod protocol_doc;
 mod shutdown;
 mod statements;
+mod supervision;
 mod talk;
 mod ws_limits;

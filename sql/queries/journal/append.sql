@@ -5,14 +5,18 @@
 --
 -- A row is judged in this order: published before (the original answer, whatever has become of
 -- the sender since), key used for something else, no such room, head not locked by this
--- transaction, sender no member (who may not even know of a private room), accepted. The batch
--- itself holds no key twice.
+-- transaction, sender no member (who may not even know of a private room), muted, accepted. The
+-- batch itself holds no key twice.
+--
+-- A reply is to a message that is no reply itself, still there, and not before what the sender may
+-- see. `mentions` holds arrays as text, and null where nobody is named.
 WITH input AS (
     SELECT *
     FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::smallint[], $6::bytea[], $7::text[], $8::bytea[]
+        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::smallint[], $6::bytea[], $7::text[], $8::bytea[],
+        $9::uuid[], $10::text[]
     ) WITH ORDINALITY
-        AS i (room_id, user_id, client_id, id, kind, fingerprint, body, data, ord)
+        AS i (room_id, user_id, client_id, id, kind, fingerprint, body, data, thread_id, mentions, ord)
 ),
 locked AS MATERIALIZED (
     SELECT unnest(string_to_array(current_setting('hubbub.locked'), ','))::uuid AS room_id
@@ -36,6 +40,16 @@ judged AS MATERIALIZED (
                 WHEN (SELECT r.is_private FROM rooms AS r WHERE r.id = i.room_id) THEN 'room_not_found'
                 ELSE 'not_a_member'
             END
+            WHEN m.muted_until > now() THEN 'muted'
+            WHEN i.thread_id IS NOT NULL THEN coalesce(
+                (
+                    SELECT CASE WHEN root.deleted_at IS NULL THEN 'accepted' ELSE 'message_deleted' END
+                    FROM messages AS root
+                    WHERE root.id = i.thread_id AND root.room_id = i.room_id
+                        AND root.thread_id IS NULL AND root.seq > m.history_floor
+                ),
+                'message_not_found'
+            )
             ELSE 'accepted'
         END AS verdict
     FROM input AS i
@@ -47,7 +61,7 @@ judged AS MATERIALIZED (
 ),
 accepted AS MATERIALIZED (
     SELECT
-        ord, room_id, user_id, client_id, id, kind, fingerprint, body, data,
+        ord, room_id, user_id, client_id, id, kind, fingerprint, body, data, thread_id, mentions,
         last_seq + row_number() OVER in_order AS seq,
         CASE WHEN kind = 1 THEN last_msg_no + count(*) FILTER (WHERE kind = 1) OVER in_order END AS msg_no,
         now.created_at
@@ -66,13 +80,16 @@ moved AS (
     WHERE h.room_id = a.room_id
 ),
 logged AS (
-    INSERT INTO room_events (room_id, seq, kind, msg_no, id, user_id, data, created_at)
-    SELECT room_id, seq, kind, msg_no, id, user_id, data, created_at
+    INSERT INTO room_events (room_id, seq, kind, msg_no, id, user_id, data, created_at, message_id)
+    SELECT room_id, seq, kind, msg_no, id, user_id, data, created_at, thread_id
     FROM accepted
 ),
 said AS (
-    INSERT INTO messages (id, room_id, seq, msg_no, user_id, client_id, body, created_at)
-    SELECT id, room_id, seq, msg_no, user_id, client_id, body, created_at
+    INSERT INTO messages (
+        id, room_id, seq, msg_no, user_id, client_id, body, created_at, thread_id, mentions
+    )
+    SELECT
+        id, room_id, seq, msg_no, user_id, client_id, body, created_at, thread_id, mentions::uuid[]
     FROM accepted
     WHERE kind = 1
 ),

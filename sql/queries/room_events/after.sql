@@ -1,7 +1,9 @@
 -- A page of a room's log: at most $3 events, and no more than the one that reaches $4 bytes of
 -- data. The epoch comes with each row, because a log that was reset in between must not be mixed
 -- with the one before.
-SELECT h.epoch, page.seq, page.kind, page.msg_no, page.id, page.user_id, page.data, page.created_at
+SELECT
+    h.epoch, page.seq, page.kind, page.msg_no, page.message_id, page.id, page.user_id, page.data,
+    page.created_at
 FROM room_heads AS h
 JOIN LATERAL (
     SELECT
@@ -9,7 +11,7 @@ JOIN LATERAL (
         sum(octet_length(e.data)) OVER (ORDER BY e.seq ROWS UNBOUNDED PRECEDING)
             - octet_length(e.data) AS bytes_before
     FROM (
-        SELECT seq, kind, msg_no, id, user_id, data, created_at
+        SELECT seq, kind, msg_no, message_id, id, user_id, data, created_at
         FROM room_events
         WHERE room_id = h.room_id AND seq > $2
         ORDER BY seq

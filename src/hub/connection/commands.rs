@@ -1,21 +1,20 @@
 //! Running a client's commands.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 
 use super::identity::Demand;
 use super::{Connection, Flow};
+use crate::hub::NewMessage;
 use crate::hub::encoded::Ephemeral;
-use crate::hub::fanout::ReplyAddress;
-use crate::hub::journal::entry::{Content, Entry, ReplyTo};
-use crate::hub::room_not_found;
+use crate::hub::journal::entry::Content;
 use crate::protocol::close::Disconnect;
 use crate::protocol::command::Command;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::{Request, RequestId};
 use crate::protocol::reply::Reply;
 
@@ -34,61 +33,59 @@ impl Connection {
             }
             Command::AuthRefresh { token } => self.authenticate(id, token, ctx),
             Command::Join { room, since, epoch } => self.join(id, room, since, epoch, ctx),
-            Command::Leave { room } => {
-                self.in_room(id, room, not_joined, ctx, |this, id, room_id, _| {
-                    let result = if this.worker.unsubscribe(&this.attachment, room_id) {
-                        let table = this.worker.table.borrow();
-                        Ok(Reply::Left {
-                            room: room_id,
-                            cursor: table.cursor(&this.attachment, None).ok(),
-                        })
-                    } else {
-                        Err(not_joined())
-                    };
-                    this.reply(id.as_ref(), &result);
-                    Flow::Continue
-                })
-            }
+            Command::Leave { room } => self.leave(id, room, ctx),
             Command::Publish {
                 room,
                 body,
                 client_id,
-            } => self.in_room(
-                id,
+                thread,
+                mentions,
+            } => {
+                let content = Content::from(NewMessage {
+                    body,
+                    client_id,
+                    thread,
+                    mentions,
+                });
+                self.submit(id, room, content, ctx)
+            }
+            Command::Change {
                 room,
-                room_not_found,
-                ctx,
-                move |this, id, room_id, _| {
-                    let content = Content::Message {
-                        body: body.into(),
-                        client_id: client_id.into(),
-                    };
-                    this.publish(id, room_id, content);
-                    Flow::Continue
-                },
-            ),
+                message_id,
+                change,
+                client_id,
+            } => {
+                let content = Content::Change {
+                    message_id,
+                    change,
+                    client_id: client_id.map(Into::into),
+                };
+                self.submit(id, room, content, ctx)
+            }
             Command::Emit {
                 room,
                 name,
                 data,
-                volatile,
+                volatile: false,
                 client_id,
             } => {
-                let absent = if volatile { not_joined } else { room_not_found };
-                self.in_room(id, room, absent, ctx, move |this, id, room_id, _| {
-                    if volatile {
-                        this.emit_volatile(id.as_ref(), room_id, name, data);
-                    } else {
-                        let content = Content::Custom {
-                            name: name.into(),
-                            data,
-                            client_id: client_id.map(Into::into),
-                        };
-                        this.publish(id, room_id, content);
-                    }
-                    Flow::Continue
-                })
+                let content = Content::Custom {
+                    name: name.into(),
+                    data,
+                    client_id: client_id.map(Into::into),
+                };
+                self.submit(id, room, content, ctx)
             }
+            Command::Emit {
+                room,
+                name,
+                data,
+                volatile: true,
+                ..
+            } => self.in_room(id, room, not_joined, ctx, move |this, id, room_id, _| {
+                this.emit_volatile(id.as_ref(), room_id, name, data);
+                Flow::Continue
+            }),
             Command::Typing { room, typing } => {
                 self.in_room(id, room, not_joined, ctx, move |this, id, room_id, _| {
                     let ephemeral = |user_id| Ephemeral::Typing {
@@ -101,17 +98,7 @@ impl Connection {
                     Flow::Continue
                 })
             }
-            Command::Presence { room } => {
-                self.in_room(id, room, not_joined, ctx, |this, id, room_id, ctx| {
-                    if !this.attachment.is_in(room_id) {
-                        this.refuse(id.as_ref(), not_joined());
-                        return Flow::Continue;
-                    }
-                    let hub = this.worker.hub.clone();
-                    let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
-                    this.wait_for(id, Box::pin(answer), ctx)
-                })
-            }
+            Command::Presence { room } => self.presence(id, room, ctx),
             Command::History { room, page } => {
                 let Some(user_id) = self.attachment.user_id() else {
                     return Flow::Continue;
@@ -122,6 +109,34 @@ impl Connection {
                 self.wait_for(id, Box::pin(answer), ctx)
             }
         }
+    }
+
+    fn leave(&mut self, id: Option<RequestId>, room: RoomRef, ctx: &mut Context<Self>) -> Flow {
+        self.in_room(id, room, not_joined, ctx, |this, id, room_id, _| {
+            let result = if this.worker.unsubscribe(&this.attachment, room_id) {
+                let table = this.worker.table.borrow();
+                Ok(Reply::Left {
+                    room: room_id,
+                    cursor: table.cursor(&this.attachment, None).ok(),
+                })
+            } else {
+                Err(not_joined())
+            };
+            this.reply(id.as_ref(), &result);
+            Flow::Continue
+        })
+    }
+
+    fn presence(&mut self, id: Option<RequestId>, room: RoomRef, ctx: &mut Context<Self>) -> Flow {
+        self.in_room(id, room, not_joined, ctx, |this, id, room_id, ctx| {
+            if !this.attachment.is_in(room_id) {
+                this.refuse(id.as_ref(), not_joined());
+                return Flow::Continue;
+            }
+            let hub = this.worker.hub.clone();
+            let answer = async move { hub.presence(room_id).await.map(Reply::Presence) };
+            this.wait_for(id, Box::pin(answer), ctx)
+        })
     }
 
     /// Counts what is looked up.
@@ -142,7 +157,7 @@ impl Connection {
     /// Goes on with the room's id: at once if it is known, else when it has been looked up. If
     /// there is no such room, the refusal is what `absent` makes: the same that a room would get
     /// that the user may not know of.
-    fn in_room(
+    pub(super) fn in_room(
         &mut self,
         id: Option<RequestId>,
         room: RoomRef,
@@ -243,31 +258,6 @@ impl Connection {
             this.resume(ctx);
         }));
         Flow::Wait
-    }
-
-    fn publish(&self, id: Option<RequestId>, room_id: RoomId, content: Content) {
-        let Some(user_id) = self.attachment.user_id() else {
-            return;
-        };
-        let hub = &self.worker.hub;
-        if let Err(refusal) = hub.gate().admit(user_id, self.address, Demand::Publish) {
-            return self.refuse(id.as_ref(), refusal);
-        }
-        let inflight = &self.attachment.inflight;
-        inflight.set(inflight.get() + 1);
-        hub.journal().submit(Entry {
-            room_id,
-            user_id,
-            id: EventId::generate(),
-            content,
-            received_at: Instant::now(),
-            reply_to: ReplyTo::connection(ReplyAddress {
-                fanout: self.worker.fanout.clone(),
-                connection: self.attachment.key,
-                request: id,
-            }),
-            permit: None,
-        });
     }
 
     fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {

@@ -41,6 +41,8 @@ struct Join {
     checked_at: Seq,
     /// Until when the user was muted then.
     muted_until: Option<Timestamp>,
+    /// Of which life of the log.
+    checked_epoch: Epoch,
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
@@ -83,6 +85,7 @@ impl Connection {
                 user_id,
                 checked_at: access.last_seq,
                 muted_until: access.muted_until,
+                checked_epoch: access.epoch,
                 position: since,
                 epoch,
                 is_replied: false,
@@ -150,6 +153,7 @@ impl Join {
             .map_err(|_| timed_out())??;
         self.checked_at = access.last_seq;
         self.muted_until = access.muted_until;
+        self.checked_epoch = access.epoch;
         Ok(())
     }
 
@@ -178,6 +182,7 @@ impl Join {
             join: self.number,
             user_id: self.user_id,
             checked_at: self.checked_at,
+            checked_epoch: self.checked_epoch,
             since: self.position,
             epoch: self.epoch,
         });

@@ -81,7 +81,7 @@ impl Session {
         }
         match command {
             Command::Join { .. } if now.is_draining => Admission::Refuse(going()),
-            Command::Publish { .. } | Command::Emit { .. }
+            Command::Publish { .. } | Command::Emit { .. } | Command::Change { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
                 Admission::Wait
@@ -147,6 +147,8 @@ mod tests {
             room: room(),
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Vec::new(),
         }
     }
 

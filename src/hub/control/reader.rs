@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Control, POLL, Progress};
+use super::{Control, Progress};
 use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::metrics::{CONTROL_ENTRIES, CONTROL_LOST, CONTROL_POSITION};
@@ -37,7 +37,7 @@ pub(super) async fn run(control: Control, hub: HubHandle) {
         // Too early or too often is as good as once.
         tokio::select! {
             () = control.shared.news.notified() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(control.shared.settings.poll) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
+mod turns;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,6 +11,8 @@ use jiff::Timestamp;
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use self::turns::Lack;
+pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
@@ -98,6 +102,7 @@ struct LocalRoom {
     /// Members who may say nothing, and until when: known from the checks of those who joined
     /// on this thread, and from the room's events since.
     muted: HashMap<UserId, Timestamp>,
+    lack: Lack,
 }
 
 /// What a connection left behind: its user is no longer there by this connection, and the room's
@@ -194,6 +199,7 @@ impl Table {
             position,
             connections: Vec::new(),
             muted: HashMap::new(),
+            lack: Lack::default(),
         });
         // The room's actor may have been recreated since the others joined.
         room.handle = handle;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -17,6 +18,8 @@ use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
+use crate::hub::presence::Generation;
+use crate::hub::room::Standing;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::id::RoomId;
@@ -51,6 +54,8 @@ pub(crate) struct Worker {
     wheel: RefCell<Wheel<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
+    /// For each presence shard the last generation that knows who is here.
+    pub(super) announced: RefCell<Vec<Generation>>,
 }
 
 thread_local! {
@@ -73,8 +78,11 @@ impl Worker {
     fn start(hub: HubHandle) -> Rc<Self> {
         let (sender, inbox) = mpsc::channel(hub.settings().hub.fanout_queue);
         let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
+        // After it is known: a generation that begins from now on asks.
+        let announced = hub.presence_shards().generations();
         let worker = Rc::new(Self {
             fanout,
+            announced: RefCell::new(announced),
             timeouts: Timeouts::from(&hub.settings().websocket),
             hub,
             table: RefCell::default(),
@@ -149,11 +157,10 @@ impl Worker {
     }
 
     fn depart(&self, departure: &Departure) {
-        departure.room.unsubscribe(self.fanout.id());
+        departure.room.unsubscribe(&self.fanout);
         if let Some(user_id) = departure.user_id {
-            self.hub
-                .presence_shards()
-                .depart(departure.room.id(), user_id);
+            let presence = self.hub.presence_shards();
+            presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
         }
     }
 
@@ -175,7 +182,7 @@ impl Worker {
         let (Some(attachment), Some(joining)) = (attachment, joining) else {
             // The connection has gone or has given up waiting.
             if replay.is_some() {
-                room.unsubscribe(self.fanout.id());
+                room.unsubscribe(&self.fanout);
             }
             return;
         };
@@ -188,21 +195,19 @@ impl Worker {
             return;
         };
         let room_id = room.id();
-        let is_recreated = {
-            let table = self.table.borrow();
-            table
-                .room(room_id)
-                .is_some_and(|known| !known.is_same(&room))
+        let begins = Standing {
+            epoch,
+            position: head,
         };
-        if is_recreated {
-            // Those who are here belong to an actor that was lost, and what it had not delivered
-            // to them is lost with it.
-            self.resync(room_id);
+        if !self.can_begin(&room, begins) {
+            room.unsubscribe(&self.fanout);
+            joining.progress.send(JoinProgress::Unavailable).ok();
+            return;
         }
         let mut table = self.table.borrow_mut();
         if !table.subscribe(&attachment, room.clone(), epoch, head) {
             drop(table);
-            room.unsubscribe(self.fanout.id());
+            room.unsubscribe(&self.fanout);
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
@@ -231,7 +236,8 @@ impl Worker {
         table.mark(&attachment);
         drop(table);
         if let Some(user_id) = attachment.user_id() {
-            self.hub.presence_shards().arrive(room_id, user_id);
+            let presence = self.hub.presence_shards();
+            presence.arrive(&self.announced.borrow(), room_id, user_id);
         }
         joining.progress.send(JoinProgress::Live).ok();
     }
@@ -246,7 +252,7 @@ impl Worker {
         }
     }
 
-    fn resync(&self, room_id: RoomId) {
+    pub(super) fn resync(&self, room_id: RoomId) {
         let connections = self.table.borrow().in_room(room_id);
         for attachment in connections {
             // Out of the room at once: it may be joined anew before they have gone.
@@ -343,6 +349,7 @@ struct Fanout {
 
 impl Fanout {
     fn apply(&self, message: FanoutMessage) {
+        fault::point!("hub.fanout.apply");
         let worker = &self.worker;
         match message {
             FanoutMessage::Deliver(event) => deliver(worker, &event),
@@ -383,6 +390,10 @@ impl Fanout {
                     worker.evict(room_id, |it| it.user_id() == Some(user_id));
                 }
             }
+            FanoutMessage::Recreated(room) => worker.recreated(&room),
+            FanoutMessage::Reannounce { shard, generation } => {
+                worker.reannounce(shard, generation);
+            }
             FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
@@ -403,15 +414,12 @@ impl Fanout {
     }
 }
 
-fn deliver(worker: &Worker, event: &SharedEvent) {
+fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
     fault::point!("hub.fanout.deliver", ());
-    worker.table.borrow_mut().broadcast(
-        event.event.room_id,
-        Some(event.event.seq),
-        Class::Durable,
-        None,
-        |format| event.frame(format),
-    );
+    if !worker.is_next(event) {
+        return;
+    }
+    push(worker, event);
     if let EventBody::Membership {
         user_id,
         change,
@@ -434,6 +442,20 @@ fn deliver(worker: &Worker, event: &SharedEvent) {
     }
 }
 
+fn push(worker: &Worker, event: &Arc<SharedEvent>) {
+    let (room_id, seq) = (event.event.room_id, event.event.seq);
+    #[cfg(feature = "failpoints")]
+    if super::sabotage::deliver(worker, event) {
+        return worker.table.borrow_mut().stand_at(room_id, seq);
+    }
+    worker
+        .table
+        .borrow_mut()
+        .broadcast(room_id, Some(seq), Class::Durable, None, |format| {
+            event.frame(format)
+        });
+}
+
 impl Actor for Fanout {
     type Context = Context<Self>;
 
@@ -452,18 +474,15 @@ impl Actor for Fanout {
             for key in due {
                 this.worker.care(key);
             }
+            this.worker.look_behind();
         });
     }
 }
 
 impl Drop for Fanout {
     fn drop(&mut self) {
-        // After a panic nobody would deliver to these connections or time them out. They
-        // reconnect and resume with the fan-out that the next connection starts.
-        if let Ok(table) = self.worker.table.try_borrow() {
-            for attachment in table.all() {
-                attachment.outbox.shut();
-            }
+        if std::thread::panicking() {
+            self.worker.give_up();
         }
     }
 }
@@ -480,6 +499,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
         if let Some(overflow) = self.worker.fanout.take_overflow() {
             for room_id in overflow.rooms {
                 self.worker.resync(room_id);
+            }
+            for (shard, generation) in overflow.shards {
+                self.worker.reannounce(shard, generation);
             }
             for session in overflow.sessions {
                 self.worker

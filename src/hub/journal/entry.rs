@@ -8,11 +8,12 @@ use tokio::sync::oneshot;
 
 use super::Permit;
 use crate::hub::fanout::ReplyAddress;
+use crate::protocol::command::MessageChange;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{MembershipChange, Role, RoomSettings, Seq};
 use crate::protocol::id::{EventId, InvitationId, RoomId, UserId};
-use crate::protocol::reply::{Emitted, Published, Reply};
+use crate::protocol::reply::{Changed, Emitted, Published, Reply};
 
 /// A change of a room that waits for its place in the room's log.
 #[derive(Debug)]
@@ -37,11 +38,22 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// Something is said.
-    Message { body: Box<str>, client_id: Box<str> },
+    Message {
+        body: Box<str>,
+        client_id: Box<str>,
+        thread: Option<EventId>,
+        mentions: Box<[UserId]>,
+    },
     /// The application's own event.
     Custom {
         name: Box<str>,
         data: Data,
+        client_id: Option<Box<str>>,
+    },
+    /// A message changes.
+    Change {
+        message_id: EventId,
+        change: MessageChange,
         client_id: Option<Box<str>>,
     },
     /// A membership changes.
@@ -114,14 +126,9 @@ impl Content {
     pub(crate) fn client_id(&self) -> Option<&str> {
         match self {
             Self::Message { client_id, .. } => Some(client_id),
-            Self::Custom { client_id, .. } => client_id.as_deref(),
+            Self::Custom { client_id, .. } | Self::Change { client_id, .. } => client_id.as_deref(),
             Self::Membership(_) | Self::Room(_) => None,
         }
-    }
-
-    /// Whether it needs its room for itself in a batch, because a statement of its own writes it.
-    pub(crate) const fn is_alone(&self) -> bool {
-        matches!(self, Self::Membership(_) | Self::Room(_))
     }
 
     /// Tells a retry from a key used for something else: 16 bytes of a SHA-256 over kind and
@@ -129,9 +136,40 @@ impl Content {
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
         match self {
-            Self::Message { body, .. } => {
+            // No body has a U+0000, so what follows it cannot be taken for a part of it.
+            Self::Message {
+                body,
+                thread,
+                mentions,
+                ..
+            } => {
                 digest.update(b"message\0");
                 digest.update(body.as_bytes());
+                if let Some(root) = thread {
+                    digest.update(b"\0thread\0");
+                    digest.update(root.0.as_bytes());
+                }
+                if !mentions.is_empty() {
+                    digest.update(b"\0mentions\0");
+                }
+                for user in mentions {
+                    digest.update(user.0.as_bytes());
+                }
+            }
+            Self::Change {
+                message_id, change, ..
+            } => {
+                digest.update(change.name());
+                digest.update(message_id.0.as_bytes());
+                match change {
+                    MessageChange::Edit { body } => digest.update(body.as_bytes()),
+                    MessageChange::Delete => {}
+                    MessageChange::React { emoji, remove } => {
+                        digest.update([u8::from(*remove)]);
+                        digest.update(emoji.as_bytes());
+                    }
+                    MessageChange::Pin { pinned } => digest.update([u8::from(*pinned)]),
+                }
             }
             Self::Custom { name, data, .. } => {
                 digest.update(b"custom\0");
@@ -150,7 +188,17 @@ impl Entry {
     /// About how much the entry weighs in a batch, bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         128 + match &self.content {
-            Content::Message { body, client_id } => 2 * body.len() + client_id.len(),
+            Content::Message {
+                body,
+                client_id,
+                mentions,
+                ..
+            } => 2 * body.len() + client_id.len() + size_of_val(&**mentions),
+            Content::Change { change, .. } => match change {
+                MessageChange::Edit { body } => 2 * body.len(),
+                MessageChange::React { emoji, .. } => emoji.len(),
+                MessageChange::Delete | MessageChange::Pin { .. } => 0,
+            },
             Content::Custom { name, data, .. } => name.len() + data.json().len(),
             Content::Membership(change) => change.reason.len(),
             Content::Room(change) => 2 * (change.settings.name.len() + change.settings.topic.len()),
@@ -167,7 +215,7 @@ pub(crate) struct Committed {
     pub(crate) created_at: Timestamp,
 }
 
-/// What became of an entry. `Ok(None)` is a membership change that changed nothing.
+/// What became of an entry. `Ok(None)` is a change that changed nothing.
 pub(crate) type Outcome = Result<Option<Committed>, Refusal>;
 
 /// Whom to tell what became of an entry. Whoever is not told otherwise, because the writer
@@ -245,6 +293,7 @@ fn reply(committed: Option<Committed>) -> Reply {
             id,
             created_at,
         }),
+        // A change's reply has the same form.
         Some(Committed {
             seq,
             msg_no: None,
@@ -255,7 +304,7 @@ fn reply(committed: Option<Committed>) -> Reply {
             id,
             created_at,
         }),
-        None => Reply::Done {},
+        None => Reply::Changed(Changed::default()),
     }
 }
 
@@ -273,11 +322,46 @@ mod tests {
 
     #[test]
     fn fingerprints_tell_kinds_and_contents_apart() {
-        let message = |body: &str| Content::Message {
+        let (root, user) = (EventId::generate(), UserId::generate());
+        let message = |body: &str, thread, mentions: &[UserId]| Content::Message {
             body: body.into(),
             client_id: "c".into(),
+            thread,
+            mentions: mentions.into(),
         };
-        assert_eq!(message("a").fingerprint(), message("a").fingerprint());
-        assert_ne!(message("a").fingerprint(), message("b").fingerprint());
+        let change = |message_id, change| Content::Change {
+            message_id,
+            change,
+            client_id: None,
+        };
+        let react = |emoji: &str, remove| MessageChange::React {
+            emoji: emoji.into(),
+            remove,
+        };
+        let contents = [
+            message("a", None, &[]),
+            message("b", None, &[]),
+            message("a", Some(root), &[]),
+            message("a", None, &[user]),
+            message("a", Some(root), &[user]),
+            change(root, MessageChange::Edit { body: "a".into() }),
+            change(root, MessageChange::Edit { body: "b".into() }),
+            change(
+                EventId::generate(),
+                MessageChange::Edit { body: "a".into() },
+            ),
+            change(root, MessageChange::Delete),
+            change(root, react("a", false)),
+            change(root, react("a", true)),
+            change(root, react("b", false)),
+            change(root, MessageChange::Pin { pinned: true }),
+            change(root, MessageChange::Pin { pinned: false }),
+        ];
+        for (i, one) in contents.iter().enumerate() {
+            for (j, other) in contents.iter().enumerate() {
+                let is_same = one.fingerprint() == other.fingerprint();
+                assert_eq!(is_same, i == j, "{one:?} {other:?}");
+            }
+        }
     }
 }

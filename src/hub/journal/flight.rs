@@ -12,17 +12,21 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::appends::{Appends, Notes};
 use super::changes::{MemberChanges, RoomChanges, refused, with_role};
 use super::entry::{Content, Entry};
+use super::message_changes::{ChangeLimits, MessageChanges};
 use crate::protocol::data::DataError;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::event::{Epoch, EventBody, EventKind, Role, Seq};
+use crate::protocol::event::{Epoch, Role, Seq};
 use crate::protocol::id::EventId;
 use crate::store::statement::{Statement, statement};
 
 const LOCK_HEADS: Statement = statement!("journal/lock_heads");
 const LOCK_FREE_HEADS: Statement = statement!("journal/lock_free_heads");
 const APPEND: Statement = statement!("journal/append");
+const NOTE_MESSAGES: Statement = statement!("journal/note_messages");
+const CHANGE_MESSAGES: Statement = statement!("journal/change_messages");
 const CHANGE_MEMBERS: Statement = statement!("journal/change_members");
 const CHANGE_ROOMS: Statement = statement!("journal/change_rooms");
 
@@ -31,9 +35,12 @@ const CHANGE_ROOMS: Statement = statement!("journal/change_rooms");
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
+    limits: ChangeLimits,
     lock_heads: tokio_postgres::Statement,
     lock_free_heads: tokio_postgres::Statement,
     append: tokio_postgres::Statement,
+    note_messages: tokio_postgres::Statement,
+    change_messages: tokio_postgres::Statement,
     change_members: tokio_postgres::Statement,
     change_rooms: tokio_postgres::Statement,
 }
@@ -103,6 +110,7 @@ impl Link {
     /// head, `timeout` how long the server may take over a statement.
     pub(super) async fn prepare(
         client: Client,
+        limits: ChangeLimits,
         lock_timeout: Duration,
         timeout: Duration,
     ) -> Result<Self, tokio_postgres::Error> {
@@ -129,9 +137,12 @@ impl Link {
             lock_heads: client.prepare(LOCK_HEADS.sql).await?,
             lock_free_heads: client.prepare(LOCK_FREE_HEADS.sql).await?,
             append: client.prepare(APPEND.sql).await?,
+            note_messages: client.prepare(NOTE_MESSAGES.sql).await?,
+            change_messages: client.prepare(CHANGE_MESSAGES.sql).await?,
             change_members: client.prepare(CHANGE_MEMBERS.sql).await?,
             change_rooms: client.prepare(CHANGE_ROOMS.sql).await?,
             client,
+            limits,
         })
     }
 
@@ -149,14 +160,16 @@ impl Link {
     ) -> Result<Vec<Verdict>, FlightError> {
         let parameters = Parameters {
             appends: Appends::of(batch)?,
-            members: MemberChanges::of(batch)?,
-            rooms: RoomChanges::of(batch)?,
+            notes: Notes::of(batch),
+            message_changes: MessageChanges::of(batch, self.limits)?,
+            member_changes: MemberChanges::of(batch)?,
+            room_changes: RoomChanges::of(batch)?,
         };
         let flight = self.transaction(batch, &parameters, locking);
-        let answers = tokio::time::timeout(timeout, flight)
+        let rows = tokio::time::timeout(timeout, flight)
             .await
             .map_err(|_| FlightError::TimedOut)??;
-        in_batch_order(batch, answers).map_err(FlightError::Lost)
+        in_batch_order(batch, rows).map_err(FlightError::Lost)
     }
 
     async fn transaction(
@@ -164,12 +177,7 @@ impl Link {
         batch: &[Entry],
         parameters: &Parameters<'_>,
         locking: Locking,
-    ) -> Result<Answers, FlightError> {
-        let Parameters {
-            appends,
-            members,
-            rooms: changes,
-        } = parameters;
+    ) -> Result<Rows, FlightError> {
         let mut rooms: Vec<Uuid> = batch.iter().map(|entry| entry.room_id.0).collect();
         rooms.sort_unstable();
         rooms.dedup();
@@ -178,56 +186,87 @@ impl Link {
             Locking::SkipLocked => &self.lock_free_heads,
         };
         let lock_parameters: [&(dyn ToSql + Sync); 1] = [&rooms];
-        let append_parameters = appends.parameters();
-        let member_parameters = members.parameters();
-        let room_parameters = changes.parameters();
+        let append = parameters.appends.parameters();
+        let note = parameters.notes.parameters();
+        let change_messages = parameters.message_changes.parameters();
+        let change_rooms = parameters.room_changes.parameters();
+        let change_members = parameters.member_changes.parameters();
         // Polled in this order for the first time, the requests are sent in this order.
-        let (begun, locked, appended, rooms, members, committed) = tokio::join!(
+        let (
+            begun,
+            locked,
+            appended,
+            noted,
+            messages_changed,
+            rooms_changed,
+            members_changed,
+            committed,
+        ) = tokio::join!(
             biased;
             self.client.batch_execute("BEGIN"),
             self.client.execute(lock, &lock_parameters),
-            async {
-                if appends.is_empty() { return Ok(Vec::new()); }
-                self.client.query(&self.append, &append_parameters).await
-            },
-            async {
-                if changes.is_empty() { return Ok(Vec::new()); }
-                self.client.query(&self.change_rooms, &room_parameters).await
-            },
+            self.query_unless(parameters.appends.is_empty(), &self.append, &append),
+            self.query_unless(parameters.notes.is_empty(), &self.note_messages, &note),
+            self.query_unless(
+                parameters.message_changes.is_empty(),
+                &self.change_messages,
+                &change_messages
+            ),
+            self.query_unless(parameters.room_changes.is_empty(), &self.change_rooms, &change_rooms),
             // Last, because it takes the lock of the control log's head, which all nodes want.
-            async {
-                if members.is_empty() { return Ok(Vec::new()); }
-                self.client.query(&self.change_members, &member_parameters).await
-            },
+            self.query_unless(
+                parameters.member_changes.is_empty(),
+                &self.change_members,
+                &change_members
+            ),
             self.client.batch_execute("COMMIT"),
         );
         // The first error is the cause; those after it are "transaction is aborted".
         begun.map_err(classify)?;
         locked.map_err(classify)?;
         let appended = appended.map_err(classify)?;
-        let rooms = rooms.map_err(classify)?;
-        let members = members.map_err(classify)?;
+        noted.map_err(classify)?;
+        let messages_changed = messages_changed.map_err(classify)?;
+        let rooms_changed = rooms_changed.map_err(classify)?;
+        let members_changed = members_changed.map_err(classify)?;
         committed.map_err(classify)?;
-        Ok(Answers {
+        Ok(Rows {
             appended,
-            members,
-            rooms,
+            messages_changed,
+            rooms_changed,
+            members_changed,
         })
+    }
+
+    /// A statement's rows; it is not sent if there is nothing for it to do.
+    async fn query_unless(
+        &self,
+        is_empty: bool,
+        statement: &tokio_postgres::Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if is_empty {
+            return Ok(Vec::new());
+        }
+        self.client.query(statement, parameters).await
     }
 }
 
-/// What a batch's statements are given.
+/// What the statements of a flight are given.
 struct Parameters<'a> {
     appends: Appends<'a>,
-    members: MemberChanges<'a>,
-    rooms: RoomChanges<'a>,
+    notes: Notes,
+    message_changes: MessageChanges<'a>,
+    member_changes: MemberChanges<'a>,
+    room_changes: RoomChanges<'a>,
 }
 
-/// What they answer.
-struct Answers {
+/// The verdicts of each statement, in the batch's order.
+struct Rows {
     appended: Vec<Row>,
-    members: Vec<Row>,
-    rooms: Vec<Row>,
+    messages_changed: Vec<Row>,
+    rooms_changed: Vec<Row>,
+    members_changed: Vec<Row>,
 }
 
 fn classify(error: tokio_postgres::Error) -> FlightError {
@@ -247,90 +286,25 @@ fn classify(error: tokio_postgres::Error) -> FlightError {
     }
 }
 
-/// The parameters of `journal/append`.
-#[derive(Default)]
-struct Appends<'a> {
-    rooms: Vec<Uuid>,
-    users: Vec<Uuid>,
-    client_ids: Vec<Option<&'a str>>,
-    ids: Vec<Uuid>,
-    kinds: Vec<i16>,
-    fingerprints: Vec<Vec<u8>>,
-    bodies: Vec<Option<&'a str>>,
-    data: Vec<Vec<u8>>,
-}
-
-impl<'a> Appends<'a> {
-    fn of(batch: &'a [Entry]) -> Result<Self, DataError> {
-        let mut this = Self::default();
-        for entry in batch {
-            let (kind, body, data) = match &entry.content {
-                Content::Message { body, client_id } => (
-                    EventKind::Message,
-                    Some(&**body),
-                    EventBody::message_to_log(body, client_id)?,
-                ),
-                Content::Custom {
-                    name,
-                    data,
-                    client_id,
-                } => (
-                    EventKind::Custom,
-                    None,
-                    EventBody::Custom {
-                        name: name.clone(),
-                        data: data.clone(),
-                        client_id: client_id.clone(),
-                    }
-                    .to_log()?,
-                ),
-                Content::Membership(_) | Content::Room(_) => continue,
-            };
-            this.rooms.push(entry.room_id.0);
-            this.users.push(entry.user_id.0);
-            this.client_ids.push(entry.content.client_id());
-            this.ids.push(entry.id.0);
-            this.kinds.push(kind as i16);
-            this.fingerprints.push(entry.content.fingerprint());
-            this.bodies.push(body);
-            this.data.push(data);
-        }
-        Ok(this)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
-    }
-
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
-        [
-            &self.rooms,
-            &self.users,
-            &self.client_ids,
-            &self.ids,
-            &self.kinds,
-            &self.fingerprints,
-            &self.bodies,
-            &self.data,
-        ]
-    }
-}
-
-fn in_batch_order(
-    batch: &[Entry],
-    answers: Answers,
-) -> Result<Vec<Verdict>, tokio_postgres::Error> {
-    let mut appended = answers.appended.into_iter();
-    let mut members = answers.members.into_iter();
-    let mut rooms = answers.rooms.into_iter();
-    let verdicts = batch.iter().filter_map(|entry| match &entry.content {
-        Content::Membership(_) => members
-            .next()
-            .map(|row| verdict(&row).and_then(|verdict| with_role(verdict, &row))),
-        Content::Room(_) => rooms.next().map(|row| verdict(&row)),
-        _ => appended.next().map(|row| verdict(&row)),
+fn in_batch_order(batch: &[Entry], rows: Rows) -> Result<Vec<Verdict>, tokio_postgres::Error> {
+    let mut appended = rows.appended.into_iter();
+    let mut messages_changed = rows.messages_changed.into_iter();
+    let mut rooms_changed = rows.rooms_changed.into_iter();
+    let mut members_changed = rows.members_changed.into_iter();
+    let rows = batch.iter().filter_map(|entry| {
+        let row = match entry.content {
+            Content::Message { .. } | Content::Custom { .. } => appended.next(),
+            Content::Change { .. } => messages_changed.next(),
+            Content::Room(_) => rooms_changed.next(),
+            Content::Membership(_) => members_changed.next(),
+        };
+        row.map(|row| (entry, row))
     });
-    verdicts.collect()
+    rows.map(|(entry, row)| match entry.content {
+        Content::Membership(_) => with_role(verdict(&row)?, &row),
+        _ => verdict(&row),
+    })
+    .collect()
 }
 
 fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
@@ -343,6 +317,11 @@ fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
         "room_not_found" => Verdict::Forbidden(ErrorCode::RoomNotFound),
         "user_not_found" => Verdict::Forbidden(ErrorCode::UserNotFound),
         "not_a_member" => Verdict::Forbidden(ErrorCode::NotAMember),
+        "muted" => Verdict::Forbidden(ErrorCode::Muted),
+        "message_not_found" => Verdict::Forbidden(ErrorCode::MessageNotFound),
+        "message_deleted" => Verdict::Forbidden(ErrorCode::MessageDeleted),
+        "too_many_reactions" => Verdict::Forbidden(ErrorCode::TooManyReactions),
+        "too_many_pins" => Verdict::Forbidden(ErrorCode::TooManyPins),
         "last_owner" => Verdict::Forbidden(ErrorCode::LastOwner),
         other => Verdict::Forbidden(refused(other)),
     })

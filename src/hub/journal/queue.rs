@@ -5,16 +5,18 @@
 //! * a room whose head somebody else has locked is *held*: its entries go on the patient lane,
 //!   later ones wait until that lane has let go of the room. That lane tries one room at a time,
 //!   so that no free head is kept locked while a locked one is waited for;
-//! * in a batch a room has either messages and events, or one change of a membership or of the
-//!   room itself: the statements that write them run one after the other;
+//! * in a batch a room has either messages and events, or changes of messages that do not touch each
+//!   other, or one membership change: the statements that write them run one after the other, and
+//!   each sees only what was before it;
 //! * a key is in a batch once: what comes with it a second time *follows* the first and shares
 //!   its fate, without a place of its own.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use super::entry::Entry;
-use crate::protocol::id::{RoomId, UserId};
+use super::entry::{Content, Entry};
+use crate::protocol::command::MessageChange;
+use crate::protocol::id::{EventId, RoomId, UserId};
 
 /// Bounds of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -185,33 +187,74 @@ impl Queue {
 /// What a batch has of each room so far.
 #[derive(Default)]
 struct RoomsOfBatch {
-    appended: HashSet<RoomId>,
-    changed: HashSet<RoomId>,
+    rooms: HashMap<RoomId, Part>,
+    touched: Touched,
     keys: HashSet<(RoomId, UserId, Box<str>)>,
+}
+
+/// Which statement writes a room's part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Appends,
+    MessageChanges,
+    /// A membership or the room itself: one change.
+    Alone,
 }
 
 impl RoomsOfBatch {
     /// What becomes of the entry in this batch; if it joins, it counts as in it.
     fn admit(&mut self, entry: &Entry) -> Admission {
         let room = entry.room_id;
-        if entry.content.is_alone() {
-            let is_alone = !self.appended.contains(&room) && self.changed.insert(room);
-            return if is_alone {
-                Admission::Join
-            } else {
-                Admission::Wait
-            };
-        }
-        if self.changed.contains(&room) {
+        let part = match &entry.content {
+            Content::Message { .. } | Content::Custom { .. } => Part::Appends,
+            Content::Change { .. } => Part::MessageChanges,
+            Content::Membership(_) | Content::Room(_) => Part::Alone,
+        };
+        let fits = match self.rooms.get(&room) {
+            None => true,
+            Some(Part::Alone) => false,
+            Some(other) => *other == part,
+        };
+        if !fits {
             return Admission::Wait;
         }
-        if let Some(client_id) = entry.content.client_id()
-            && !self.keys.insert((room, entry.user_id, client_id.into()))
-        {
+        let key = entry.content.client_id();
+        let key = key.map(|client_id| (room, entry.user_id, client_id.into()));
+        if key.as_ref().is_some_and(|key| self.keys.contains(key)) {
             return Admission::Follow;
         }
-        self.appended.insert(room);
+        if let Content::Change {
+            message_id, change, ..
+        } = &entry.content
+            && !self.touched.admit(*message_id, change, entry.user_id)
+        {
+            return Admission::Wait;
+        }
+        self.keys.extend(key);
+        self.rooms.insert(room, part);
         Admission::Join
+    }
+}
+
+/// The messages that a batch changes. Either one change touches a message, or several reactions
+/// do that differ in user or emoji.
+#[derive(Default)]
+struct Touched {
+    /// Changed by anything but a reaction.
+    whole: HashSet<EventId>,
+    reacted: HashMap<EventId, HashSet<(UserId, Box<str>)>>,
+}
+
+impl Touched {
+    fn admit(&mut self, message: EventId, change: &MessageChange, user: UserId) -> bool {
+        if self.whole.contains(&message) {
+            return false;
+        }
+        if let MessageChange::React { emoji, .. } = change {
+            let reactions = self.reacted.entry(message).or_default();
+            return reactions.insert((user, emoji.clone()));
+        }
+        !self.reacted.contains_key(&message) && self.whole.insert(message)
     }
 }
 
@@ -225,179 +268,4 @@ enum Admission {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hub::journal::entry::{Content, MemberChange, ReplyTo};
-    use crate::protocol::event::MembershipChange;
-    use crate::protocol::id::EventId;
-
-    const LIMITS: BatchLimits = BatchLimits {
-        max_events: 4,
-        max_bytes: 10_000,
-    };
-
-    fn entry(room_id: RoomId, user_id: UserId, content: Content) -> Entry {
-        Entry {
-            room_id,
-            user_id,
-            id: EventId::generate(),
-            content,
-            received_at: Instant::now(),
-            reply_to: ReplyTo::caller().0,
-            permit: None,
-        }
-    }
-
-    fn message(room: RoomId, sender: UserId, client_id: &str) -> Entry {
-        entry(
-            room,
-            sender,
-            Content::Message {
-                body: "x".into(),
-                client_id: client_id.into(),
-            },
-        )
-    }
-
-    fn leave(room: RoomId, member_id: UserId) -> Entry {
-        entry(
-            room,
-            member_id,
-            Content::Membership(MemberChange::new(member_id, MembershipChange::Left)),
-        )
-    }
-
-    fn keys(batch: &[Entry]) -> Vec<&str> {
-        batch
-            .iter()
-            .map(|e| e.content.client_id().unwrap_or("-"))
-            .collect()
-    }
-
-    fn queue(entries: Vec<Entry>) -> Queue {
-        let mut queue = Queue::new(LIMITS);
-        for entry in entries {
-            queue.push(entry);
-        }
-        queue
-    }
-
-    #[test]
-    fn batches_are_bounded_and_in_order() {
-        let (room, user) = (RoomId::generate(), UserId::generate());
-        let mut queue = queue(
-            ["a", "b", "c", "d", "e"]
-                .map(|k| message(room, user, k))
-                .into(),
-        );
-        assert_eq!(keys(&queue.next_batch().entries), ["a", "b", "c", "d"]);
-        assert_eq!(keys(&queue.next_batch().entries), ["e"]);
-        assert!(queue.next_batch().entries.is_empty());
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn one_entry_goes_whatever_its_size() {
-        let (room, user) = (RoomId::generate(), UserId::generate());
-        let big = Content::Message {
-            body: "x".repeat(20_000).into(),
-            client_id: "big".into(),
-        };
-        let mut queue = queue(vec![entry(room, user, big), message(room, user, "small")]);
-        assert_eq!(keys(&queue.next_batch().entries), ["big"]);
-        assert_eq!(keys(&queue.next_batch().entries), ["small"]);
-    }
-
-    #[test]
-    fn a_key_is_in_a_batch_once_and_holds_nobody_up() {
-        let (room, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
-        let mut queue = queue(vec![
-            message(room, user, "a"),
-            message(room, user, "a"),
-            message(room, user, "b"),
-            message(other, user, "a"),
-        ]);
-        let batch = queue.next_batch();
-        assert_eq!(keys(&batch.entries), ["a", "b", "a"]);
-        assert_eq!(keys(&batch.followers), ["a"]);
-        assert_eq!(batch.followers[0].room_id, room);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn a_membership_change_is_alone_with_its_room() {
-        let (room, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
-        let mut queue = queue(vec![
-            message(room, user, "a"),
-            leave(room, user),
-            message(room, user, "b"),
-            leave(other, user),
-        ]);
-        assert_eq!(keys(&queue.next_batch().entries), ["a", "-"]);
-        assert_eq!(keys(&queue.next_batch().entries), ["-"]);
-        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
-    }
-
-    #[test]
-    fn a_held_room_waits_and_the_others_go_on() {
-        let (held, free, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
-        let mut queue = queue(vec![message(held, user, "b"), message(free, user, "c")]);
-        queue.hold(vec![message(held, user, "a")], Instant::now());
-        assert_eq!(keys(&queue.next_batch().entries), ["c"]);
-        assert_eq!(keys(&queue.next_patient().unwrap().entries), ["a"]);
-        assert!(
-            queue.next_batch().entries.is_empty(),
-            "still held by the lane"
-        );
-        queue.release(held);
-        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
-    }
-
-    #[test]
-    fn held_rooms_are_tried_one_after_the_other_until_they_are_free() {
-        let (one, other, user) = (RoomId::generate(), RoomId::generate(), UserId::generate());
-        let mut queue = queue(vec![message(one, user, "later")]);
-        let since = Instant::now();
-        let entries = ["a", "b", "c"].map(|key| {
-            let room = if key == "b" { other } else { one };
-            message(room, user, key)
-        });
-        queue.hold(entries.into(), since);
-        let first = queue.next_patient().unwrap();
-        assert_eq!(keys(&first.entries), ["a", "c"]);
-        queue.hold(first.entries, first.since);
-        queue.release(one);
-        assert!(
-            queue.next_batch().entries.is_empty(),
-            "locked again, so still held"
-        );
-        assert_eq!(keys(&queue.next_patient().unwrap().entries), ["b"]);
-        let again = queue.next_patient().unwrap();
-        assert_eq!((keys(&again.entries), again.since), (vec!["a", "c"], since));
-        queue.release(one);
-        assert_eq!(keys(&queue.next_batch().entries), ["later"]);
-    }
-
-    #[test]
-    fn everything_can_be_taken_out_of_both_lanes() {
-        let (room, user) = (RoomId::generate(), UserId::generate());
-        let mut queue = queue(vec![message(room, user, "b")]);
-        queue.hold(vec![message(room, user, "a")], Instant::now());
-        assert_eq!(queue.len(), 2);
-        assert_eq!(keys(&queue.take_all()), ["a", "b"]);
-        queue.push(message(room, user, "c"));
-        assert_eq!(keys(&queue.next_batch().entries), ["c"]);
-    }
-
-    #[test]
-    fn what_a_sender_has_waiting_after_a_failure_is_taken_out() {
-        let (room, user, other) = (RoomId::generate(), UserId::generate(), UserId::generate());
-        let mut queue = queue(vec![
-            message(room, user, "a"),
-            message(room, other, "b"),
-            message(room, user, "c"),
-        ]);
-        assert_eq!(keys(&queue.take_later(room, user)), ["a", "c"]);
-        assert_eq!(keys(&queue.next_batch().entries), ["b"]);
-    }
-}
+mod tests;

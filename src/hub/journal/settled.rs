@@ -3,18 +3,19 @@
 use super::entry::{Committed, Content, Entry, Outcome, unavailable};
 use super::flight::Place;
 use super::write::{Fate, client_id_reused};
+use crate::protocol::command::MessageChange;
 use crate::protocol::event::{Event, EventBody};
+use crate::protocol::id::EventId;
 
 /// What a follower is told when the entry that it follows is settled.
 pub(super) fn shared_fate(first: &Entry, fate: &Fate, follower: &Entry) -> Outcome {
     match fate {
-        Fate::Committed(place) | Fate::Known(Some(place)) => {
-            if first.content.fingerprint() == follower.content.fingerprint() {
-                Ok(Some(committed(place)))
-            } else {
-                Err(client_id_reused())
-            }
+        Fate::Committed(_) | Fate::Known(_)
+            if first.content.fingerprint() != follower.content.fingerprint() =>
+        {
+            Err(client_id_reused())
         }
+        Fate::Committed(place) | Fate::Known(Some(place)) => Ok(Some(committed(place))),
         Fate::Known(None) => Ok(None),
         Fate::Failed(refusal) => Err(refusal.clone()),
         Fate::Held => Err(unavailable()),
@@ -30,13 +31,45 @@ pub(super) fn committed(place: &Place) -> Committed {
     }
 }
 
+/// The event of a change.
+pub(super) fn changed(message_id: EventId, change: &MessageChange) -> EventBody {
+    match change {
+        MessageChange::Edit { body } => EventBody::Edit {
+            message_id,
+            body: body.clone(),
+            deleted: false,
+        },
+        MessageChange::Delete => EventBody::Delete { message_id },
+        MessageChange::React { emoji, remove } => EventBody::Reaction {
+            message_id,
+            emoji: emoji.clone(),
+            removed: *remove,
+        },
+        MessageChange::Pin { pinned } => EventBody::Pin {
+            message_id,
+            pinned: *pinned,
+        },
+    }
+}
+
 pub(super) fn event(entry: &Entry, place: &Place) -> Event {
     let body = match &entry.content {
-        Content::Message { body, client_id } => EventBody::Message {
+        Content::Message {
+            body,
+            client_id,
+            thread,
+            mentions,
+        } => EventBody::Message {
             msg_no: place.msg_no.unwrap_or_default(),
             body: body.clone(),
             client_id: client_id.clone(),
+            thread: *thread,
+            mentions: mentions.clone(),
+            deleted: false,
         },
+        Content::Change {
+            message_id, change, ..
+        } => changed(*message_id, change),
         Content::Custom {
             name,
             data,

@@ -211,6 +211,13 @@ fn forbidden(code: ErrorCode) -> Refusal {
         ErrorCode::RoomNotFound => "no such room",
         ErrorCode::UserNotFound => "no such user",
         ErrorCode::NotAMember => "you are not a member of this room",
+        ErrorCode::Muted => "you are muted in this room",
+        ErrorCode::MessageNotFound => {
+            "no such message in this room, or, as the root of a thread, a reply itself"
+        }
+        ErrorCode::MessageDeleted => "the message was deleted",
+        ErrorCode::TooManyReactions => "the message has as many different reactions as it may",
+        ErrorCode::TooManyPins => "the room has as many pinned messages as it may",
         ErrorCode::LastOwner => {
             "a room with members needs an owner: make another member owner first"
         }

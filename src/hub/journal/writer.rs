@@ -16,14 +16,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, Outcome, unavailable};
 use super::flight::Link;
+use super::message_changes::ChangeLimits;
 use super::queue::{Batch, BatchLimits, Queue};
 use super::settled::{committed, event, shared_fate};
 use super::write::{Fate, Patience, Written, earlier_failed, write};
 use super::{Slot, Work};
 use crate::config;
+use crate::fault;
 use crate::hub::delivery::Delivery;
 use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_OUTCOMES};
-use crate::hub::supervision::{ActorId, Guard};
+use crate::hub::supervision::Guard;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::id::{RoomId, UserId};
 use crate::store::{Driver, SessionOptions, StoreError, connect_single};
@@ -40,6 +42,8 @@ pub(crate) struct WriterSettings {
     pub(crate) connect: SessionOptions,
     /// Bounds and time-outs.
     pub(crate) journal: config::Journal,
+    /// What messages may hold.
+    pub(crate) limits: ChangeLimits,
 }
 
 /// The actor.
@@ -57,7 +61,8 @@ pub(crate) struct Writer {
     /// Rooms with entries whose fate is unknown: when there is a connection again, they are to
     /// look whether their logs have them.
     unknown: HashSet<RoomId>,
-    guard: Guard,
+    /// Dropped with it.
+    _guard: Guard,
 }
 
 /// What tells a publish from others: room, sender and the sender's own key.
@@ -87,7 +92,7 @@ impl Writer {
         slot: Arc<Slot>,
         settings: WriterSettings,
         delivery: Delivery,
-        reports: mpsc::Sender<crate::hub::supervision::Down>,
+        guard: Guard,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(slot.queue_max.max(1));
         slot.up.store(false, Ordering::Relaxed);
@@ -98,7 +103,7 @@ impl Writer {
             max_bytes: settings.journal.batch_max_bytes,
         };
         Self {
-            guard: Guard::new(ActorId::Writer(slot.number), reports),
+            _guard: guard,
             slot,
             settings,
             delivery,
@@ -272,6 +277,7 @@ impl Writer {
         since: Instant,
         ctx: &mut Context<Self>,
     ) {
+        fault::point!("hub.journal.settle");
         let mut held = Vec::new();
         let mut settled = Vec::with_capacity(written.settled.len());
         for (entry, fate) in written.settled {
@@ -387,10 +393,6 @@ impl Actor for Writer {
         self.connect(LaneName::Main, ctx);
         self.connect(LaneName::Patient, ctx);
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.guard.finish();
-    }
 }
 
 impl Drop for Writer {
@@ -405,6 +407,7 @@ impl StreamHandler<Vec<Work>> for Writer {
         for work in batch {
             self.take(work);
         }
+        fault::point!("hub.journal.writer");
         self.advance(ctx);
     }
 }
@@ -419,7 +422,7 @@ async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkErro
             ..settings.connect.clone()
         };
         let (client, driver) = connect_single(&settings.database_url, &options).await?;
-        let link = Link::prepare(client, lock_timeout, timeout).await?;
+        let link = Link::prepare(client, settings.limits, lock_timeout, timeout).await?;
         Ok((link, driver))
     };
     tokio::time::timeout(timeout, opening)

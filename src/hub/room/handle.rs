@@ -2,28 +2,76 @@
 //! if it is ephemeral, and read from Postgres later if it is not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use actix::prelude::*;
 
 use super::Room;
+use super::healing::Standing;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::fanout::{ConnectionKey, FanoutHandle, FanoutMessage};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
+use crate::hub::supervision::Life;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, UserId};
+
+/// What is seen of a room's actor without asking it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    life: Life,
+    /// The last event that is known to be committed: a message lost on the way to the actor is
+    /// noticed by it.
+    committed: AtomicU64,
+    /// The life of the log that it knows; 0 while it knows none.
+    epoch: AtomicI32,
+    /// The last event that it has given to the threads.
+    delivered: AtomicU64,
+    /// Ephemeral pushes in the mailbox: they get half of it.
+    broadcasts: Arc<AtomicUsize>,
+    broadcasts_max: usize,
+}
+
+impl Shared {
+    pub(super) fn new(life: Life, broadcasts_max: usize) -> Self {
+        Self {
+            life,
+            committed: AtomicU64::new(0),
+            epoch: AtomicI32::new(0),
+            delivered: AtomicU64::new(0),
+            broadcasts: Arc::default(),
+            broadcasts_max,
+        }
+    }
+
+    /// The last event that is known to be committed.
+    pub(super) fn committed(&self) -> Seq {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// The log has this event. Gives what was known before.
+    pub(super) fn commit(&self, seq: Seq) -> Seq {
+        self.committed.fetch_max(seq, Ordering::Relaxed)
+    }
+
+    /// What was known was of another log.
+    pub(super) fn forget_commits(&self) {
+        self.committed.store(0, Ordering::Relaxed);
+        self.epoch.store(0, Ordering::Relaxed);
+    }
+
+    /// The room has come so far.
+    pub(super) fn stand_at(&self, epoch: Epoch, delivered: Seq) {
+        self.delivered.store(delivered, Ordering::Relaxed);
+        self.epoch.store(epoch.0, Ordering::Relaxed);
+    }
+}
 
 /// A room's actor, as the rest of the hub knows it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomHandle {
     pub(super) id: RoomId,
     pub(super) addr: Addr<Room>,
-    /// The last event that is known to be committed: a message lost on the way to the actor is
-    /// noticed by it.
-    pub(super) committed: Arc<AtomicU64>,
-    /// Ephemeral pushes in the mailbox: they get half of it.
-    pub(super) broadcasts: Arc<AtomicUsize>,
-    pub(super) broadcasts_max: usize,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl RoomHandle {
@@ -36,6 +84,11 @@ impl RoomHandle {
         self.addr.connected()
     }
 
+    /// Which of the room's actors this is.
+    pub(crate) fn life(&self) -> Life {
+        self.shared.life
+    }
+
     /// Whether both are the same actor, and not one that was recreated.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.addr == other.addr
@@ -46,18 +99,29 @@ impl RoomHandle {
         self.addr == *addr
     }
 
+    /// The last event that the room has given to the threads.
+    pub(crate) fn delivered(&self) -> Seq {
+        self.shared.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Which log it knows, and how much of it it has delivered; none while it knows none.
+    pub(crate) fn standing(&self) -> Option<(Epoch, Seq)> {
+        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        (epoch != 0).then(|| (Epoch(epoch), self.delivered()))
+    }
+
     /// Gives the room what was committed. If its mailbox is full the room reads it from Postgres
     /// when it gets to it.
     pub(crate) fn committed(&self, events: Vec<Arc<SharedEvent>>) {
         if let Some(last) = events.last() {
-            self.committed.fetch_max(last.event.seq, Ordering::Relaxed);
+            self.shared.commit(last.event.seq);
         }
         self.try_send(Committed { events });
     }
 
     /// The log has this event: if the room has not delivered it yet, nobody will bring it.
     pub(crate) fn known(&self, seq: Seq) {
-        if self.committed.fetch_max(seq, Ordering::Relaxed) < seq {
+        if self.shared.commit(seq) < seq {
             self.try_send(Heal);
         }
     }
@@ -67,14 +131,35 @@ impl RoomHandle {
         self.try_send(LookAgain);
     }
 
+    /// The log's head was read, and is not where the room stood.
+    pub(crate) fn saw_head(&self, seen: SawHead) {
+        self.try_send(seen);
+    }
+
+    /// A thread says how many connections it has here, which the room's last actor knew, and where
+    /// they stand.
+    pub(crate) fn adopt(&self, adopt: Adopt) {
+        self.send_certainly(adopt);
+    }
+
+    /// A thread lacks events. If the mailbox is full it asks again later.
+    pub(crate) fn missed(&self, missed: Missed) {
+        self.try_send(missed);
+    }
+
     /// Sends something ephemeral to everyone in the room but one connection of one thread.
     pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
-        if self.broadcasts.fetch_add(1, Ordering::Relaxed) >= self.broadcasts_max {
-            self.broadcasts.fetch_sub(1, Ordering::Relaxed);
+        let Shared {
+            broadcasts,
+            broadcasts_max,
+            ..
+        } = &*self.shared;
+        if broadcasts.fetch_add(1, Ordering::Relaxed) >= *broadcasts_max {
+            broadcasts.fetch_sub(1, Ordering::Relaxed);
             EPHEMERAL_DROPPED.with_label_values(&["room"]).inc();
             return;
         }
-        let count = Counted(Arc::clone(&self.broadcasts));
+        let count = Counted(Arc::clone(broadcasts));
         self.try_send(Broadcast {
             push,
             except,
@@ -89,10 +174,19 @@ impl RoomHandle {
     }
 
     /// A connection of a thread has left.
-    pub(crate) fn unsubscribe(&self, worker: usize) {
-        let message = Unsubscribe { worker };
+    pub(crate) fn unsubscribe(&self, fanout: &FanoutHandle) {
+        self.send_certainly(Unsubscribe {
+            fanout: fanout.clone(),
+        });
+    }
+
+    /// Sends what must add up in the end.
+    fn send_certainly<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Room: Handler<M>,
+    {
         if let Err(SendError::Full(message)) = self.addr.try_send(message) {
-            // The count must come right in the end.
             let addr = self.addr.clone();
             actix_rt::spawn(async move { addr.send(message).await.ok() });
         }
@@ -159,9 +253,11 @@ pub(crate) struct Subscribe {
     pub(crate) user_id: UserId,
     /// The head when the user was found to be a member.
     pub(crate) checked_at: Seq,
+    /// Of which life of the log.
+    pub(crate) checked_epoch: Epoch,
     /// The last event that it has.
     pub(crate) since: Option<Seq>,
-    /// Of which life of the log.
+    /// Of which life of the log that is.
     pub(crate) epoch: Option<Epoch>,
 }
 
@@ -185,7 +281,39 @@ impl Drop for Ask {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Unsubscribe {
-    pub(super) worker: usize,
+    pub(super) fanout: FanoutHandle,
+}
+
+/// A thread's connections in the room are this actor's from now on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Adopt {
+    pub(crate) fanout: FanoutHandle,
+    /// How many they are.
+    pub(crate) count: usize,
+    /// Where they stand: what comes after that they get.
+    pub(crate) standing: Standing,
+}
+
+/// A thread's connections have not got everything.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Missed {
+    pub(crate) fanout: FanoutHandle,
+    /// Where they stand.
+    pub(crate) standing: Standing,
+}
+
+/// The log's head, as it was read after the room stood at `delivered`.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SawHead {
+    /// The log's life.
+    pub(crate) epoch: Epoch,
+    /// Its last event.
+    pub(crate) head: Seq,
+    /// What the room had delivered before.
+    pub(crate) delivered: Seq,
 }
 
 /// The hub has taken the room out of its registry.

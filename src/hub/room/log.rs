@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::hub::encoded::SharedEvent;
-use crate::protocol::event::{Epoch, EventBody, Seq};
-use crate::protocol::id::UserId;
+use crate::protocol::event::{Epoch, Event, EventBody, Seq};
+use crate::protocol::id::{EventId, UserId};
 use crate::protocol::reply::{Gap, GapReason};
 
 /// How much a room remembers.
@@ -105,7 +105,7 @@ impl RoomLog {
             };
             return Replay::Events(Vec::new(), Some(gap));
         }
-        match self.memory_after(since) {
+        match self.after(since) {
             Some(events) => Replay::Events(events.cloned().collect(), None),
             None => Replay::Behind,
         }
@@ -121,18 +121,34 @@ impl RoomLog {
                     if user_id == user && change.outdates_a_check()
             )
         };
-        let mut later = self.memory_after(seq.min(self.delivered))?;
+        let mut later = self.after(seq.min(self.delivered))?;
         Some(later.any(outdates))
     }
 
-    /// The events after `seq`; none if memory does not reach back to it.
-    fn memory_after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<SharedEvent>>> {
+    /// Goes back to `seq`, as if nothing after it had been delivered. Nothing is remembered then,
+    /// as what comes after `seq` is read again. False if the log does not stand beyond it.
+    pub(crate) fn rewind(&mut self, seq: Seq) -> bool {
+        if seq >= self.delivered {
+            return false;
+        }
+        self.delivered = seq;
+        self.memory.clear();
+        self.memory_bytes = 0;
+        true
+    }
+
+    /// The events after `seq`; none if memory does not reach back to it, or the log has not come
+    /// so far.
+    pub(crate) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<SharedEvent>>> {
         let missed = usize::try_from(self.delivered.checked_sub(seq)?).ok()?;
         let start = self.memory.len().checked_sub(missed)?;
         Some(self.memory.range(start..))
     }
 
     fn deliver(&mut self, event: Arc<SharedEvent>, ready: &mut Vec<Arc<SharedEvent>>) {
+        if let EventBody::Delete { message_id } = event.event.body {
+            self.redact(message_id);
+        }
         self.delivered = event.event.seq;
         self.memory_bytes += event.size_bytes();
         self.memory.push_back(Arc::clone(&event));
@@ -148,13 +164,34 @@ impl RoomLog {
     }
 }
 
+impl RoomLog {
+    /// Takes the text of a deleted message out of memory, and that of its edits. None of them is
+    /// among the early ones: nobody edits what was deleted, so all come before the deletion.
+    fn redact(&mut self, message: EventId) {
+        for slot in &mut self.memory {
+            if !slot.event.is_text_of(message) {
+                continue;
+            }
+            if let Some(body) = slot.event.body.redacted() {
+                let event = Event {
+                    body,
+                    ..slot.event.clone()
+                };
+                self.memory_bytes -= slot.size_bytes();
+                *slot = SharedEvent::new(event, None);
+                self.memory_bytes += slot.size_bytes();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::event::{Event, MembershipChange};
-    use crate::protocol::id::{EventId, RoomId};
+    use crate::protocol::event::MembershipChange;
+    use crate::protocol::id::RoomId;
 
     const LIMITS: MemoryLimits = MemoryLimits {
         max_events: 4,
@@ -166,6 +203,9 @@ mod tests {
             msg_no: seq,
             body: "x".into(),
             client_id: "c".into(),
+            thread: None,
+            mentions: Box::default(),
+            deleted: false,
         };
         with_body(seq, body)
     }
@@ -216,6 +256,46 @@ mod tests {
     }
 
     #[test]
+    fn what_was_deleted_is_not_replayed() {
+        let said = event(1);
+        let message_id = said.event.id;
+        let edit = EventBody::Edit {
+            message_id,
+            body: "y".into(),
+            deleted: false,
+        };
+        let limits = MemoryLimits {
+            max_events: 10,
+            ..LIMITS
+        };
+        let mut log = RoomLog::new(Epoch(1), 0, limits);
+        let delete = with_body(4, EventBody::Delete { message_id });
+        // In one go with what it deletes, and before it: it waits for its turn.
+        log.accept([Arc::clone(&delete), said, with_body(2, edit)]);
+        let Replay::Events(before, None) = log.replay(Some(0), None) else {
+            panic!("no replay");
+        };
+        assert!(
+            before
+                .iter()
+                .all(|it| it.event.body.redacted() != Some(it.event.body.clone()))
+        );
+        log.accept([event(3)]);
+        let Replay::Events(events, None) = log.replay(Some(0), None) else {
+            panic!("no replay");
+        };
+        assert_eq!(seqs(&events), [1, 2, 3, 4]);
+        for it in &events[..2] {
+            assert_eq!(it.event.body.redacted(), Some(it.event.body.clone()));
+            let frame = it.frame(crate::hub::encoded::WireFormat::NativeJson);
+            assert!(String::from_utf8_lossy(&frame).contains(r#""body":"","#));
+        }
+        assert!(matches!(&events[2].event.body, EventBody::Message { body, .. } if &**body == "x"));
+        let bytes: usize = events.iter().map(|it| it.size_bytes()).sum();
+        assert_eq!(log.memory_bytes, bytes);
+    }
+
+    #[test]
     fn another_epoch_and_the_future_are_gaps() {
         let log = RoomLog::new(Epoch(1), 5, LIMITS);
         for (since, epoch) in [(3, Some(Epoch(2))), (6, Some(Epoch(1))), (6, None)] {
@@ -249,7 +329,46 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_log_that_goes_back_delivers_again_what_comes_after() {
+        let mut log = RoomLog::new(Epoch(1), 3, LIMITS);
+        log.accept((4..=6).map(event));
+        log.accept([event(8)]);
+        assert!(!log.rewind(6), "it stands there");
+        assert!(!log.rewind(7), "it has not come so far");
+        assert!(log.rewind(1));
+        assert_eq!(log.delivered(), 1);
+        assert_eq!(replayed(&log, 1), Some(vec![]));
+        assert_eq!(seqs(log.after(1).unwrap()), [0; 0]);
+        assert!(log.after(0).is_none() && log.after(2).is_none());
+        assert_eq!(seqs(&log.accept((2..=7).map(event))), [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(replayed(&log, 6), Some(vec![7, 8]));
+    }
+
     proptest! {
+        /// Whatever a room has delivered and whenever it goes back: a thread that ignores what it
+        /// has gets everything, in order and once.
+        #[test]
+        fn going_back_loses_and_doubles_nothing(
+            steps in prop::collection::vec((1u64..20, any::<bool>()), 0..60),
+        ) {
+            let mut log = RoomLog::new(Epoch(1), 0, LIMITS);
+            let mut had = 0;
+            for (seq, goes_back) in steps {
+                if goes_back {
+                    log.rewind(seq.min(had));
+                    continue;
+                }
+                for seq in seqs(&log.accept([event(seq)])) {
+                    prop_assert!(seq <= had + 1, "a hole");
+                    had = had.max(seq);
+                }
+                prop_assert!(log.delivered() <= had);
+            }
+            log.accept((1..20).map(event));
+            prop_assert_eq!(log.delivered(), 19);
+        }
+
         #[test]
         fn whatever_comes_is_delivered_in_order_and_once(order in prop::collection::vec(1u64..30, 0..120)) {
             let limits = MemoryLimits { max_events: 100, max_bytes: 1_000_000 };

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::request::RequestId;
 use crate::protocol::error::Refusal;
 use crate::protocol::push::Push;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{MessageView, Reply};
 use crate::protocol::websocket::encode;
 
 /// Room that most answers fit into at once, bytes.
@@ -33,7 +33,7 @@ struct Bad<'a> {
 #[must_use]
 pub fn encode_reply(id: &RequestId, reply: &Reply) -> Bytes {
     let expected_bytes = match reply {
-        Reply::History(page) => page.messages.iter().map(|it| it.body.len() + 300).sum(),
+        Reply::History(page) => page.messages.iter().map(message_bytes).sum(),
         Reply::Presence(presence) => presence.users.len() * 39,
         _ => 0,
     };
@@ -51,15 +51,33 @@ pub fn encode_error(id: Option<&RequestId>, refusal: &Refusal) -> Bytes {
 pub fn encode_push(push: &Push<'_>) -> Bytes {
     let expected_bytes = match push {
         Push::Message {
-            body, client_id, ..
-        } => body.len() + client_id.len(),
+            body,
+            client_id,
+            mentions,
+            ..
+        } => body.len() + client_id.len() + mentions.len() * 39,
+        Push::Edit { body, .. } => body.len(),
         Push::Event { name, data, .. } => name.len() + data.json().len(),
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
         Push::Room { name, topic, .. } => name.len() + topic.len(),
-        Push::Member { .. } | Push::Typing { .. } | Push::Removed { .. } => 0,
+        Push::Delete { .. }
+        | Push::React { .. }
+        | Push::Pin { .. }
+        | Push::Member { .. }
+        | Push::Typing { .. }
+        | Push::Removed { .. } => 0,
     };
     frame(expected_bytes, push)
+}
+
+/// About how long a message of a page is, bytes.
+fn message_bytes(message: &MessageView) -> usize {
+    let reactions = message.reactions.iter();
+    message.body.len()
+        + message.mentions.len() * 39
+        + reactions.map(|it| it.users.len() * 39 + 100).sum::<usize>()
+        + 300
 }
 
 fn frame<T: Serialize>(expected_bytes: usize, value: &T) -> Bytes {
@@ -170,12 +188,24 @@ mod tests {
             msg_no: 30,
             body: "hi \"you\"\n\u{2028}".into(),
             client_id: "c1".into(),
+            thread: None,
+            mentions: Box::default(),
+            deleted: false,
         });
         assert_eq!(
             json(&encode_push(&Push::from(&message))),
             json!({
                 "push": "message", "room": ROOM, "seq": 41, "msg_no": 30, "id": EVENT,
                 "user_id": USER, "body": "hi \"you\"\n\u{2028}", "client_id": "c1",
+                "created_at": "2026-01-02T03:04:05.678901Z"
+            })
+        );
+        let redacted = event(message.body.redacted().unwrap());
+        assert_eq!(
+            json(&encode_push(&Push::from(&redacted))),
+            json!({
+                "push": "message", "room": ROOM, "seq": 41, "msg_no": 30, "id": EVENT,
+                "user_id": USER, "body": "", "client_id": "", "deleted": true,
                 "created_at": "2026-01-02T03:04:05.678901Z"
             })
         );
@@ -193,6 +223,61 @@ mod tests {
                 "created_at": "2026-01-02T03:04:05.678901Z"
             })
         );
+    }
+
+    #[test]
+    fn pushes_about_messages() {
+        let message_id = EventId(Uuid::from_u128(5));
+        let about = |name: &str, mut more: Value| {
+            let all = more.as_object_mut().unwrap();
+            for (key, value) in [
+                ("push", json!(name)),
+                ("room", json!(ROOM)),
+                ("seq", json!(41)),
+                ("id", json!(EVENT)),
+                ("message_id", json!(message_id)),
+                ("user_id", json!(USER)),
+                ("created_at", json!("2026-01-02T03:04:05.678901Z")),
+            ] {
+                all.insert(key.into(), value);
+            }
+            more
+        };
+        let edit = |body: &str, deleted| EventBody::Edit {
+            message_id,
+            body: body.into(),
+            deleted,
+        };
+        let reaction = EventBody::Reaction {
+            message_id,
+            emoji: "+1".into(),
+            removed: false,
+        };
+        let pin = EventBody::Pin {
+            message_id,
+            pinned: true,
+        };
+        for (body, expected) in [
+            (
+                edit("ho", false),
+                about("message.edit", json!({"body": "ho"})),
+            ),
+            (
+                edit("", true),
+                about("message.edit", json!({"body": "", "deleted": true})),
+            ),
+            (
+                EventBody::Delete { message_id },
+                about("message.delete", json!({})),
+            ),
+            (
+                reaction,
+                about("message.react", json!({"emoji": "+1", "removed": false})),
+            ),
+            (pin, about("message.pin", json!({"pinned": true}))),
+        ] {
+            assert_eq!(json(&encode_push(&Push::from(&event(body)))), expected);
+        }
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::checked::Checked;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::RoomRef;
+use crate::protocol::id::{EventId, RoomRef, UserId};
 use crate::protocol::text::{TextError, check_body, check_line};
 
 /// Numbers are exact up to here in JavaScript, so none is larger: 2⁵³.
@@ -34,6 +35,18 @@ pub(super) struct Fields<'a> {
     pub(super) body: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) client_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) thread: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) mentions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) message_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) emoji: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) remove: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) pinned: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) before: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -150,6 +163,37 @@ impl<'a> Field<'a> {
     pub(super) fn epoch(self) -> Result<Epoch, Refusal> {
         serde_json::from_str(self.needed()?.get())
             .map_err(|_| self.wrong("the `epoch` of a reply, a whole number of 32 bits"))
+    }
+
+    /// A message's id.
+    pub(super) fn message_id(self) -> Result<EventId, Refusal> {
+        let id = Uuid::try_parse(&self.text()?);
+        id.map(EventId)
+            .map_err(|_| self.wrong("a message's id, a UUID"))
+    }
+
+    /// Users, each once, at most `max` of them.
+    pub(super) fn users(self, max: usize) -> Result<Vec<UserId>, Refusal> {
+        let mut users: Vec<UserId> = Vec::new();
+        let wrong = || self.wrong(format_args!("a list of at most {max} users' ids"));
+        let given: Vec<Cow<'_, str>> =
+            serde_json::from_str(self.needed()?.get()).map_err(|_| wrong())?;
+        for id in given {
+            let user = Uuid::try_parse(&id).map(UserId).map_err(|_| wrong())?;
+            if !users.contains(&user) {
+                users.push(user);
+            }
+            if users.len() > max {
+                return Err(wrong());
+            }
+        }
+        Ok(users)
+    }
+
+    /// True or false, and it must be given.
+    pub(super) fn choice(self) -> Result<bool, Refusal> {
+        self.needed()?;
+        self.flag(false)
     }
 
     pub(super) fn flag(self, default: bool) -> Result<bool, Refusal> {

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::fields::{Field, Fields, NUMBER_MAX, invalid};
 use crate::protocol::command::{
-    Command, HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, PageAnchor, PageRequest,
+    Command, HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, MessageChange, PageAnchor, PageRequest,
 };
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::text::{CLIENT_ID_MAX_BYTES, EVENT_NAME_MAX_BYTES};
+use crate::protocol::text::{
+    CLIENT_ID_MAX_BYTES, EMOJI_MAX_BYTES, EVENT_NAME_MAX_BYTES, MENTIONS_MAX,
+};
 
 /// A request's id, if it is a string, is 1 to this many bytes long.
 pub const REQUEST_ID_MAX_BYTES: usize = 64;
@@ -84,12 +86,27 @@ fn request_id(field: Field<'_>) -> Result<Option<RequestId>, Refusal> {
 fn command(fields: &Fields<'_>, message_bytes: usize) -> Result<Command, Refusal> {
     let room = Field::new("room", fields.room);
     let client_id = Field::new("client_id", fields.client_id);
+    let thread = Field::new("thread", fields.thread);
     Ok(match &*Field::new("cmd", fields.cmd).text()? {
         "publish" => Command::Publish {
             room: room.room()?,
             body: Field::new("body", fields.body).body(message_bytes)?.into(),
             client_id: client_id.line(CLIENT_ID_MAX_BYTES)?.into(),
+            thread: thread.optional(Field::message_id)?,
+            mentions: Field::new("mentions", fields.mentions)
+                .optional(|it| it.users(MENTIONS_MAX))?
+                .unwrap_or_default(),
         },
+        name @ ("message.edit" | "message.delete" | "message.react" | "message.pin") => {
+            Command::Change {
+                room: room.room()?,
+                message_id: Field::new("message_id", fields.message_id).message_id()?,
+                change: change(name, fields, message_bytes)?,
+                client_id: client_id
+                    .optional(|it| it.line(CLIENT_ID_MAX_BYTES))?
+                    .map(Into::into),
+            }
+        }
         "join" => Command::Join {
             room: room.room()?,
             since: Field::new("since", fields.since).optional(Field::seq)?,
@@ -131,6 +148,24 @@ fn command(fields: &Fields<'_>, message_bytes: usize) -> Result<Command, Refusal
     })
 }
 
+fn change(name: &str, fields: &Fields<'_>, message_bytes: usize) -> Result<MessageChange, Refusal> {
+    Ok(match name {
+        "message.edit" => MessageChange::Edit {
+            body: Field::new("body", fields.body).body(message_bytes)?.into(),
+        },
+        "message.react" => MessageChange::React {
+            emoji: Field::new("emoji", fields.emoji)
+                .line(EMOJI_MAX_BYTES)?
+                .into(),
+            remove: Field::new("remove", fields.remove).flag(false)?,
+        },
+        "message.pin" => MessageChange::Pin {
+            pinned: Field::new("pinned", fields.pinned).choice()?,
+        },
+        _ => MessageChange::Delete,
+    })
+}
+
 fn page(fields: &Fields<'_>) -> Result<PageRequest, Refusal> {
     let before = Field::new("before", fields.before).optional(Field::seq)?;
     let after = Field::new("after", fields.after).optional(Field::seq)?;
@@ -144,7 +179,12 @@ fn page(fields: &Fields<'_>) -> Result<PageRequest, Refusal> {
         .optional(|it| it.number(1, u64::from(HISTORY_LIMIT_MAX)))?
         .and_then(|limit| u32::try_from(limit).ok())
         .unwrap_or(HISTORY_LIMIT_DEFAULT);
-    Ok(PageRequest { anchor, limit })
+    let thread = Field::new("thread", fields.thread).optional(Field::message_id)?;
+    Ok(PageRequest {
+        anchor,
+        limit,
+        thread,
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hubbub::protocol::event::{EventBody, MembershipChange, Role};
+use hubbub::protocol::id::EventId;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::{Client, Row};
@@ -25,7 +26,7 @@ impl Logged {
         match &self.body {
             EventBody::Message { client_id, .. } => Some(client_id),
             EventBody::Custom { client_id, .. } => client_id.as_deref(),
-            EventBody::Membership { .. } | EventBody::Room(_) => None,
+            _ => None,
         }
     }
 
@@ -75,12 +76,17 @@ async fn query(sql: &Client, statement: &str, room: Uuid) -> Vec<Row> {
 }
 
 async fn read(sql: &Client, room: Uuid) -> Vec<Logged> {
-    let events = "SELECT seq, id, user_id, created_at, kind, msg_no, data
+    let events = "SELECT seq, id, user_id, created_at, kind, msg_no, message_id, data
                   FROM room_events WHERE room_id = $1 ORDER BY seq";
     let event = |row: &Row| {
         let msg_no: Option<i64> = row.get("msg_no");
         let msg_no = msg_no.map(|number| number.try_into().expect("above 0"));
-        let body = EventBody::from_log(row.get("kind"), msg_no, row.get("data"));
+        let body = EventBody::from_log(
+            row.get("kind"),
+            msg_no,
+            row.get::<_, Option<Uuid>>("message_id").map(EventId),
+            row.get("data"),
+        );
         Logged {
             seq: row.get("seq"),
             id: row.get("id"),

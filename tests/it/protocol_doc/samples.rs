@@ -1,12 +1,13 @@
 //! One of everything that the document describes.
 
-use hubbub::protocol::command::{Command, PageAnchor, PageRequest};
+use hubbub::protocol::command::{Command, MessageChange, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
 use hubbub::protocol::event::{Epoch, History, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
 use hubbub::protocol::reply::{
-    Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, Reply, RoomPresence,
+    Changed, Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, ReactionView,
+    Reply, RoomPresence,
 };
 use uuid::Uuid;
 
@@ -17,6 +18,12 @@ const EVENT: EventId = EventId(Uuid::from_u128(3));
 /// One of each command. Whoever adds a variant finds here that it needs a place in the document.
 pub(super) fn commands() -> Vec<Command> {
     let room = || "general".parse().unwrap();
+    let change = |change| Command::Change {
+        room: room(),
+        message_id: EVENT,
+        change,
+        client_id: None,
+    };
     let all = vec![
         Command::Join {
             room: room(),
@@ -28,12 +35,22 @@ pub(super) fn commands() -> Vec<Command> {
             room: room(),
             body: "hi".into(),
             client_id: "c1".into(),
+            thread: None,
+            mentions: Vec::new(),
         },
+        change(MessageChange::Edit { body: "ho".into() }),
+        change(MessageChange::Delete),
+        change(MessageChange::React {
+            emoji: "+1".into(),
+            remove: false,
+        }),
+        change(MessageChange::Pin { pinned: true }),
         Command::History {
             room: room(),
             page: PageRequest {
                 anchor: PageAnchor::Newest,
                 limit: 1,
+                thread: None,
             },
         },
         Command::Typing {
@@ -56,6 +73,14 @@ pub(super) fn commands() -> Vec<Command> {
             Command::Join { .. }
             | Command::Leave { .. }
             | Command::Publish { .. }
+            | Command::Change {
+                change:
+                    MessageChange::Edit { .. }
+                    | MessageChange::Delete
+                    | MessageChange::React { .. }
+                    | MessageChange::Pin { .. },
+                ..
+            }
             | Command::History { .. }
             | Command::Typing { .. }
             | Command::Emit { .. }
@@ -88,6 +113,14 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
         })
     };
     let left = |cursor| Reply::Left { room: ROOM, cursor };
+    let changed = || {
+        let all = Changed {
+            seq: Some(1),
+            id: Some(EVENT),
+            created_at: Some(now()),
+        };
+        [Changed::default(), all].map(Reply::Changed).into()
+    };
     let gap = Gap {
         from: 1,
         to: 2,
@@ -108,6 +141,10 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
                 created_at: now(),
             })],
         ),
+        ("message.edit", changed()),
+        ("message.delete", changed()),
+        ("message.react", changed()),
+        ("message.pin", changed()),
         (
             "history",
             vec![Reply::History(MessagePage {
@@ -145,6 +182,66 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
     ]
 }
 
+/// Those about messages.
+fn message_pushes() -> Vec<Push<'static>> {
+    let message = |thread, mentions, deleted| Push::Message {
+        room: ROOM,
+        seq: 1,
+        msg_no: 1,
+        id: EVENT,
+        user_id: USER,
+        body: "hi",
+        client_id: "c1",
+        thread,
+        mentions,
+        deleted,
+        created_at: now(),
+    };
+    let edit = |deleted| Push::Edit {
+        room: ROOM,
+        seq: 1,
+        id: EVENT,
+        message_id: EVENT,
+        user_id: USER,
+        body: "ho",
+        deleted,
+        created_at: now(),
+    };
+    vec![
+        message(None, &[], false),
+        message(Some(EVENT), &[USER], true),
+        edit(false),
+        edit(true),
+        Push::Delete {
+            room: ROOM,
+            seq: 1,
+            id: EVENT,
+            message_id: EVENT,
+            user_id: USER,
+            created_at: now(),
+        },
+        Push::React {
+            room: ROOM,
+            seq: 1,
+            id: EVENT,
+            message_id: EVENT,
+            user_id: USER,
+            emoji: "+1",
+            removed: false,
+            created_at: now(),
+        },
+        Push::Pin {
+            room: ROOM,
+            seq: 1,
+            id: EVENT,
+            message_id: EVENT,
+            user_id: USER,
+            pinned: true,
+            created_at: now(),
+        },
+    ]
+}
+
 /// Each push with the least, then with the most that it has.
 pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
     let event = |seq, id, client_id, created_at| Push::Event {
@@ -157,6 +254,13 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         client_id,
         created_at,
     };
+    let presence = |reset| Push::Presence {
+        room: ROOM,
+        joins: &[],
+        leaves: &[],
+        count: 0,
+        reset,
+    };
     let member = |role, until| Push::Member {
         room: ROOM,
         seq: 1,
@@ -168,17 +272,8 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         by: USER,
         created_at: now(),
     };
-    let all = vec![
-        Push::Message {
-            room: ROOM,
-            seq: 1,
-            msg_no: 1,
-            id: EVENT,
-            user_id: USER,
-            body: "hi",
-            client_id: "c1",
-            created_at: now(),
-        },
+    let mut all = message_pushes();
+    all.extend([
         event(None, None, None, None),
         event(Some(1), Some(EVENT), Some("c1"), Some(now())),
         member(None, None),
@@ -199,21 +294,21 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             user_id: USER,
             typing: true,
         },
-        Push::Presence {
-            room: ROOM,
-            joins: &[],
-            leaves: &[],
-            count: 0,
-        },
+        presence(false),
+        presence(true),
         Push::Removed { room: ROOM },
         Push::Drain {
             after_ms: 0,
             cursor: "",
         },
-    ];
+    ]);
     for push in &all {
         match push {
             Push::Message { .. }
+            | Push::Edit { .. }
+            | Push::Delete { .. }
+            | Push::React { .. }
+            | Push::Pin { .. }
             | Push::Event { .. }
             | Push::Member { .. }
             | Push::Room { .. }
@@ -226,9 +321,9 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
     all
 }
 
-/// A message in a page.
-pub(super) fn message_view() -> MessageView {
-    MessageView {
+/// A message in a page, with the least and with the most that it has.
+pub(super) fn message_views() -> [MessageView; 2] {
+    let plain = MessageView {
         seq: 1,
         msg_no: 1,
         id: EVENT,
@@ -236,5 +331,27 @@ pub(super) fn message_view() -> MessageView {
         body: String::new(),
         client_id: String::new(),
         created_at: now(),
-    }
+        edited_at: None,
+        deleted: false,
+        thread: None,
+        replies: 0,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pinned_at: None,
+    };
+    let full = MessageView {
+        edited_at: Some(now()),
+        deleted: true,
+        thread: Some(EVENT),
+        replies: 1,
+        mentions: vec![USER],
+        reactions: vec![ReactionView {
+            emoji: "+1".into(),
+            count: 1,
+            users: vec![USER],
+        }],
+        pinned_at: Some(now()),
+        ..plain.clone()
+    };
+    [plain, full]
 }

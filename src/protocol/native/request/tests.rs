@@ -1,6 +1,6 @@
 use super::*;
 use crate::protocol::event::Epoch;
-use crate::protocol::id::{RoomId, RoomRef};
+use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -50,6 +50,8 @@ fn every_command() {
             room: general(),
             body: "hü\n".into(),
             client_id: "c1".into(),
+            thread: None,
+            mentions: Vec::new(),
         }
     );
     assert_eq!(
@@ -109,38 +111,87 @@ fn pages() {
     }
 }
 
+/// The fields of each command, with what is wanted in them.
+const FIELDS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "join",
+        &[("room", "text"), ("since", "number"), ("epoch", "number")],
+    ),
+    ("leave", &[("room", "text")]),
+    (
+        "publish",
+        &[
+            ("room", "text"),
+            ("body", "text"),
+            ("client_id", "text"),
+            ("thread", "id"),
+            ("mentions", "ids"),
+        ],
+    ),
+    (
+        "message.edit",
+        &[
+            ("room", "text"),
+            ("message_id", "id"),
+            ("body", "text"),
+            ("client_id", "text"),
+        ],
+    ),
+    (
+        "message.delete",
+        &[
+            ("room", "text"),
+            ("message_id", "id"),
+            ("client_id", "text"),
+        ],
+    ),
+    (
+        "message.react",
+        &[
+            ("room", "text"),
+            ("message_id", "id"),
+            ("emoji", "text"),
+            ("remove", "flag"),
+            ("client_id", "text"),
+        ],
+    ),
+    (
+        "message.pin",
+        &[
+            ("room", "text"),
+            ("message_id", "id"),
+            ("pinned", "flag"),
+            ("client_id", "text"),
+        ],
+    ),
+    (
+        "history",
+        &[
+            ("room", "text"),
+            ("before", "number"),
+            ("limit", "number"),
+            ("thread", "id"),
+        ],
+    ),
+    ("typing", &[("room", "text"), ("typing", "flag")]),
+    (
+        "emit",
+        &[
+            ("room", "text"),
+            ("name", "text"),
+            ("data", "any"),
+            ("volatile", "flag"),
+            ("client_id", "text"),
+        ],
+    ),
+    ("presence", &[("room", "text")]),
+    ("auth.refresh", &[("token", "text")]),
+];
+
 /// Every field of every command with every wrong type is refused by its name, with the id.
 #[test]
 fn wrong_types_are_named() {
-    let (text, number, flag, any) = ("text", "number", "flag", "any");
-    for (cmd, fields) in [
-        (
-            "join",
-            &[("room", text), ("since", number), ("epoch", number)][..],
-        ),
-        ("leave", &[("room", text)]),
-        (
-            "publish",
-            &[("room", text), ("body", text), ("client_id", text)],
-        ),
-        (
-            "history",
-            &[("room", text), ("before", number), ("limit", number)],
-        ),
-        ("typing", &[("room", text), ("typing", flag)]),
-        (
-            "emit",
-            &[
-                ("room", text),
-                ("name", text),
-                ("data", any),
-                ("volatile", flag),
-                ("client_id", text),
-            ],
-        ),
-        ("presence", &[("room", text)]),
-        ("auth.refresh", &[("token", text)]),
-    ] {
+    for &(cmd, fields) in FIELDS {
         let request = |spoilt: &str, value: Option<&serde_json::Value>| {
             let mut request = json!({"id": "q", "cmd": cmd});
             for (name, kind) in fields {
@@ -148,6 +199,8 @@ fn wrong_types_are_named() {
                     "text" => json!("general"),
                     "number" => json!(1),
                     "flag" => json!(true),
+                    "id" => json!(Uuid::nil()),
+                    "ids" => json!([Uuid::nil()]),
                     _ => json!({"a": 1}),
                 };
             }
@@ -172,6 +225,8 @@ fn wrong_types_are_named() {
                     "text" => value.is_string(),
                     "number" => value == json!(1),
                     "flag" => value.is_boolean(),
+                    "id" => false,
+                    "ids" => value == json!([]),
                     _ => true,
                 };
                 match request(name, Some(&value)) {
@@ -184,8 +239,11 @@ fn wrong_types_are_named() {
                     }
                 }
             }
-            let optional = ["since", "epoch", "before", "limit", "typing", "volatile"];
-            let is_optional = optional.contains(name) || (cmd == "emit" && *name == "client_id");
+            let optional = [
+                "since", "epoch", "before", "limit", "typing", "volatile", "thread", "mentions",
+                "remove",
+            ];
+            let is_optional = optional.contains(name) || (cmd != "publish" && *name == "client_id");
             match request(name, None) {
                 Ok(_) => assert!(is_optional, "{cmd} without {name}"),
                 Err(error) => {
@@ -240,6 +298,93 @@ fn unknown_fields_are_ignored() {
     assert_eq!(
         good(r#"{"future":{"x":[1]},"cmd":"ping","body":5}"#),
         Command::Ping
+    );
+}
+
+#[test]
+fn changes_of_messages() {
+    let (message_id, user) = (EventId(Uuid::from_u128(7)), UserId(Uuid::from_u128(8)));
+    let change = |name: &str, fields: &str| {
+        good(&format!(
+            r#"{{"cmd":"message.{name}","room":"general","message_id":"{message_id}"{fields}}}"#
+        ))
+    };
+    let expected = |change, client_id: Option<&str>| Command::Change {
+        room: general(),
+        message_id,
+        change,
+        client_id: client_id.map(Into::into),
+    };
+    assert_eq!(
+        change("edit", r#","body":"a\nb","client_id":"c""#),
+        expected(
+            MessageChange::Edit {
+                body: "a\nb".into()
+            },
+            Some("c")
+        )
+    );
+    assert_eq!(change("delete", ""), expected(MessageChange::Delete, None));
+    let react = |remove| MessageChange::React {
+        emoji: "+1".into(),
+        remove,
+    };
+    assert_eq!(
+        change("react", r#","emoji":"+1""#),
+        expected(react(false), None)
+    );
+    assert_eq!(
+        change("react", r#","emoji":"+1","remove":true"#),
+        expected(react(true), None)
+    );
+    assert_eq!(
+        change("pin", r#","pinned":false"#),
+        expected(MessageChange::Pin { pinned: false }, None)
+    );
+    let unknown = bad(r#"{"cmd":"message.eat","room":"general","message_id":"x"}"#);
+    assert_eq!(unknown.0, "unknown_command");
+
+    let reply = format!(
+        r#"{{"cmd":"publish","room":"general","body":"a","client_id":"c","thread":"{message_id}",
+            "mentions":["{user}","{user}"]}}"#
+    );
+    let Command::Publish {
+        thread, mentions, ..
+    } = good(&reply)
+    else {
+        panic!("no publish");
+    };
+    assert_eq!((thread, mentions), (Some(message_id), vec![user]));
+}
+
+#[test]
+fn emojis_and_mentions_are_bounded() {
+    let react = |emoji: &str| {
+        let (room, message_id) = ("general", Uuid::nil());
+        let request =
+            json!({"cmd": "message.react", "room": room, "message_id": message_id, "emoji": emoji});
+        read(&request.to_string())
+    };
+    assert!(react(&"x".repeat(64)).is_ok());
+    for (emoji, code) in [
+        ("x".repeat(65), "invalid_request"),
+        (String::new(), "invalid_request"),
+        ("\n".into(), "invalid_text"),
+    ] {
+        let refusal = react(&emoji).unwrap_err().refusal;
+        assert_eq!(refusal.code.as_str(), code, "{emoji:?}");
+    }
+    let publish = |users: usize| {
+        let users: Vec<_> = (0..users as u128).map(Uuid::from_u128).collect();
+        let (room, body) = ("general", "a");
+        let request = json!({"cmd": "publish", "room": room, "body": body, "client_id": "c", "mentions": users});
+        read(&request.to_string())
+    };
+    assert!(publish(50).is_ok());
+    let refusal = publish(51).unwrap_err().refusal;
+    assert_eq!(
+        refusal.message,
+        "`mentions` must be a list of at most 50 users' ids"
     );
 }
 
@@ -347,7 +492,9 @@ proptest! {
             read(&text.to_string()),
             Ok(Request {
                 id: Some(RequestId::Number(id)),
-                command: Command::Publish { room: general(), body, client_id },
+                command: Command::Publish {
+                    room: general(), body, client_id, thread: None, mentions: Vec::new(),
+                },
             })
         );
     }

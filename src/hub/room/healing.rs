@@ -1,0 +1,227 @@
+//! How a room comes right again: holes in what it was given, threads that stand behind it, and a
+//! log that is not the one that it knew.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::log::RoomLog;
+use super::{Room, deliver};
+use crate::hub::encoded::SharedEvent;
+use crate::hub::fanout::{FanoutHandle, FanoutMessage};
+use crate::hub::metrics::{BEHIND, GAPS, HISTORY_LOST};
+use crate::protocol::event::{Epoch, Event, Seq};
+use crate::store::{StoreError, room_events};
+
+/// Postgres is asked again after this if it could not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where a thread's connections in a room stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The log's life.
+    pub(crate) epoch: Epoch,
+    /// The last event that they have.
+    pub(crate) position: Seq,
+}
+
+/// What is being done about a hole.
+#[derive(Debug, Default)]
+pub(super) struct Healing {
+    /// Somebody else may still fill it until this timer runs out.
+    timer: Option<SpawnHandle>,
+    /// The log is being read.
+    is_reading: bool,
+    /// The heads were compared since the log was last read for a hole.
+    is_compared: bool,
+}
+
+impl Healing {
+    /// The head was compared with the log's.
+    pub(super) fn compared(&mut self) {
+        self.is_compared = true;
+    }
+}
+
+impl Room {
+    /// Fills a hole, if there is one and nobody else fills it in time.
+    pub(super) fn heal(&mut self, ctx: &mut Context<Self>) {
+        if self.healing.timer.is_none() && !self.healing.is_reading && self.has_gap() {
+            let wait = self.settings.gap_wait;
+            self.healing.timer = Some(ctx.run_later(wait, Self::fill));
+        } else if self.healing.timer.is_none() {
+            self.healing.is_compared = false;
+        }
+    }
+
+    fn has_gap(&self) -> bool {
+        self.log
+            .as_ref()
+            .is_some_and(|log| log.has_gap() || log.delivered() < self.shared.committed())
+    }
+
+    /// Reads what is missing, without waiting for anybody else.
+    pub(super) fn fill(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.healing.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if self.healing.is_reading || !self.has_gap() {
+            return;
+        }
+        let Some(delivered) = self.log.as_ref().map(RoomLog::delivered) else {
+            return;
+        };
+        self.healing.is_reading = true;
+        GAPS.inc();
+        if std::mem::take(&mut self.healing.is_compared) {
+            BEHIND.inc();
+        }
+        let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
+        let reading = async move { room_events::after(&store, id, delivered, page).await };
+        let read = reading.into_actor(self);
+        ctx.spawn(read.map(move |read, this, ctx| this.filled(delivered, read, ctx)));
+    }
+
+    /// The log has been read after `from`.
+    fn filled(&mut self, from: Seq, read: Result<Vec<Event>, StoreError>, ctx: &mut Context<Self>) {
+        self.healing.is_reading = false;
+        let events = match read {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(room = %self.id, %error, "a hole cannot be filled yet");
+                self.healing.timer = Some(ctx.run_later(RETRY, Self::fill));
+                return;
+            }
+        };
+        let stands_there = self.log.as_ref().is_some_and(|log| log.delivered() == from);
+        let is_next = events.first().is_some_and(|event| event.seq == from + 1);
+        if stands_there && !is_next && self.has_gap() {
+            tracing::error!(room = %self.id, after = from, "events that were announced are not in the log");
+            return self.start_afresh("its log lacks events", ctx);
+        }
+        let shared = |event| SharedEvent::new(event, None);
+        self.accept(events.into_iter().map(shared).collect(), ctx);
+        // The rest is in the log, too: nobody else need be waited for.
+        self.fill(ctx);
+    }
+
+    /// Looks where the log's head is.
+    pub(super) fn look(&self, ctx: &mut Context<Self>) {
+        let Some(delivered) = self.log.as_ref().map(RoomLog::delivered) else {
+            return;
+        };
+        let (store, id) = (self.store.clone(), self.id);
+        let reading = async move { room_events::head(&store, id).await };
+        let read = reading.into_actor(self);
+        ctx.spawn(read.map(move |head, this, ctx| {
+            match head {
+                Ok(Some((epoch, head))) => this.saw_head(epoch, head, delivered, ctx),
+                Ok(None) => tracing::warn!(room = %this.id, "a room without a head"),
+                Err(error) => {
+                    tracing::warn!(room = %this.id, %error, "a room's head cannot be read");
+                }
+            }
+            this.answer_waiting(ctx);
+        }));
+    }
+
+    /// Tries again to read the head, if somebody depends on it.
+    pub(super) fn load_later(&self, ctx: &mut Context<Self>) {
+        if !self.threads.is_empty() || !self.waiting.is_empty() {
+            ctx.run_later(RETRY, |this, ctx| {
+                if this.log.is_none() {
+                    this.load(ctx);
+                }
+            });
+        }
+    }
+
+    /// Gives a thread what its connections lack.
+    pub(super) fn bring_up(
+        &mut self,
+        fanout: &FanoutHandle,
+        standing: Standing,
+        ctx: &mut Context<Self>,
+    ) {
+        let Standing { epoch, position } = standing;
+        let Some(log) = &mut self.log else {
+            self.unheard.push((fanout.clone(), standing));
+            return self.load_later(ctx);
+        };
+        if epoch != log.epoch() {
+            return fanout.send(FanoutMessage::Resync(self.id));
+        }
+        if let Some(missed) = log.after(position) {
+            for event in missed {
+                deliver(fanout, event);
+            }
+            return;
+        }
+        // What others have already they ignore when it comes again. A position beyond what this
+        // actor has delivered is of one before it: the log must have it.
+        self.shared.commit(position.max(log.delivered()));
+        if log.rewind(position) {
+            self.publish_standing();
+        }
+        self.fill(ctx);
+    }
+
+    /// Somebody has read the log's head after this room had delivered so much of it.
+    pub(super) fn saw_head(
+        &mut self,
+        epoch: Epoch,
+        head: Seq,
+        delivered: Seq,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(log) = &self.log else {
+            return;
+        };
+        if epoch != log.epoch() {
+            return self.start_afresh("its log has a new epoch", ctx);
+        }
+        if head < delivered {
+            return self.lose_history(delivered, ctx);
+        }
+        self.shared.commit(head);
+        self.heal(ctx);
+    }
+
+    /// The log ends before what has been delivered: that history is lost, and its numbers will be
+    /// given to other events. From now on it is another log, so that no client mixes them up.
+    fn lose_history(&mut self, delivered: Seq, ctx: &mut Context<Self>) {
+        tracing::error!(room = %self.id, delivered, "the log has lost events that were delivered");
+        HISTORY_LOST.inc();
+        let Some(epoch) = self.log.as_ref().map(RoomLog::epoch) else {
+            return;
+        };
+        let (store, id) = (self.store.clone(), self.id);
+        let beginning = async move { room_events::begin_epoch(&store, id, epoch, delivered).await };
+        let begun = beginning.into_actor(self);
+        ctx.wait(begun.map(|begun, this, ctx| match begun {
+            Ok(()) => this.start_afresh("its log has lost events", ctx),
+            // The next comparison finds the same.
+            Err(error) => {
+                tracing::warn!(room = %this.id, %error, "a new epoch cannot be begun yet");
+            }
+        }));
+    }
+
+    /// What the connections have is not of the log as it is.
+    pub(super) fn start_afresh(&mut self, why: &'static str, ctx: &mut Context<Self>) {
+        tracing::warn!(room = %self.id, "a room starts afresh: {why}");
+        for fanout in self.threads.iter() {
+            fanout.send(FanoutMessage::Resync(self.id));
+        }
+        self.log = None;
+        self.shared.forget_commits();
+        self.load(ctx);
+    }
+
+    /// Lets others see where the room stands.
+    pub(super) fn publish_standing(&self) {
+        if let Some(log) = &self.log {
+            self.shared.stand_at(log.epoch(), log.delivered());
+        }
+    }
+}
