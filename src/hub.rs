@@ -164,7 +164,13 @@ impl HubHandle {
             database_url: parts.database_url.clone(),
             connect: store::SessionOptions::from_config(&config.database),
             origin: parts.origin.clone(),
-            poll: Duration::from_millis(config.hub.anti_entropy_ms),
+            // Often enough for it not to count as unknown meanwhile.
+            poll: Duration::from_millis(
+                config
+                    .hub
+                    .anti_entropy_ms
+                    .min(config.hub.control_stale_ms / 3),
+            ),
             stale_after: Duration::from_millis(config.hub.control_stale_ms),
             drain_spread: Duration::from_millis(config.http.drain_ms),
         });
