@@ -235,6 +235,34 @@ async fn a_removal_reaches_the_sockets_of_other_nodes() {
     assert_eq!(socket.push("message").await["body"], "back");
 }
 
+/// Somebody holds the lock by which entries are numbered: what needs none goes on, the rest waits
+/// for it.
+#[tokio::test]
+async fn messages_do_not_wait_for_its_head() {
+    let (node, database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let bob = register(&node, "bob").await;
+    let quiet = ada.create_room("quiet").await;
+    let busy = ada.create_room("busy").await;
+    let mut sql = database.connect().await;
+    let lock = sql.transaction().await.expect("a transaction");
+    lock.execute("SELECT FROM control_head FOR UPDATE", &[])
+        .await
+        .expect("it is locked");
+    let joining = {
+        let (bob, room) = (bob.clone(), quiet.clone());
+        tokio::spawn(async move { bob.join_room(&room).await })
+    };
+    let mut socket = Socket::connect(&node, &ada).await;
+    for n in 0..20 {
+        socket.publish(&busy.id, "on we go", &n.to_string()).await;
+    }
+    assert!(!joining.is_finished(), "it cannot have been numbered");
+    lock.commit().await.expect("it is free");
+    joining.await.expect("bob has joined");
+    bob.say(&quiet.id, "here", "c").await.ok();
+}
+
 #[tokio::test]
 async fn old_entries_are_removed() {
     let database = postgres::database().await;
