@@ -2,10 +2,14 @@
 
 # Arguments of `hubbub` for `make run`, and of `cargo test` for `make test`.
 ARGS ?=
+# Runs of `make chaos`; a number SEED repeats that one.
+SEED ?=
+SEEDS ?= $(if $(SEED),1,200)
+FAIL_FAST ?=
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long bench lint setup
+.PHONY: help run build test test-long chaos bench lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,6 +30,11 @@ test: ## install what the tests need, run all of them at a bounded size
 test-long: ## the same tests, those of random inputs and of races with many more rounds
 	@scripts/setup test
 	HUBBUB_TEST_LONG=1 PROPTEST_CASES=10000 cargo test --workspace --features hubbub/failpoints $(ARGS)
+
+chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=n for one, FAIL_FAST=1
+	@scripts/setup test
+	HUBBUB_CHAOS_SEEDS=$(SEEDS) HUBBUB_CHAOS_SEED=$(SEED) FAIL_FAST=$(FAIL_FAST) \
+	cargo test --features hubbub/failpoints --test it -- chaos::it_never_loses --exact --nocapture
 
 bench: ## measure publishing and resuming beside plain statements of the same Postgres
 	@scripts/setup run

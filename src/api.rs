@@ -20,6 +20,7 @@ mod page;
 mod period;
 mod pins;
 pub mod problem;
+mod read_markers;
 mod request;
 mod rooms;
 mod routes;
@@ -70,6 +71,8 @@ pub fn configure(
     config.app_data(state.clone());
     let base = openapi::base(&state.config.auth.cookie_name);
     let mut routes = Routes::new(config, base);
+    // Before the scope, which takes everything under its path that comes after it.
+    others(&mut routes);
     routes.service(
         utoipa_actix_web::scope("/api")
             .service(auth::register)
@@ -85,6 +88,8 @@ pub fn configure(
             .service(rooms::list_rooms)
             .service(rooms::get_room)
             .service(rooms::change_room)
+            .service(read_markers::mark_read)
+            .service(read_markers::mark_all_read)
             .service(members::join_room)
             .service(members::leave_room)
             .service(members::list_members)
@@ -115,7 +120,6 @@ pub fn configure(
     routes.service(openapi::description);
     routes.service(page::page);
     routes.service(websocket::websocket);
-    others(&mut routes);
     let document = routes.into_document();
     config.app_data(Data::new(openapi::Document::new(document)));
     config.default_service(web::to(openapi::unrouted));

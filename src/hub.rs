@@ -16,7 +16,9 @@ mod fanout;
 mod journal;
 mod metrics;
 mod presence;
+mod read_markers;
 mod registry;
+mod replay_pages;
 mod room;
 mod supervision;
 mod supervisor;
@@ -37,7 +39,9 @@ use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 use self::presence::{Presence, PresenceSettings};
+use self::read_markers::{Asker, ReadMarkers, ReadSettings, not_stored};
 use self::registry::Registry;
+use self::replay_pages::{ReplayPages, ReplaySettings};
 use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
 use self::supervision::RestartLimits;
@@ -49,11 +53,12 @@ use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{Event, Seq};
+use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
-use crate::protocol::reply::{Changed, MessagePage, Published, RoomPresence};
+use crate::protocol::reply::{Changed, MessagePage, Published, ReadMarker, RoomPresence};
 use crate::protocol::text::Slug;
 use crate::store::control_log::MembershipNews;
+use crate::store::read_markers::Mark;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
@@ -138,6 +143,8 @@ struct Shared {
     workers: Workers,
     arbiters: Arc<Arbiters>,
     control: Control,
+    replays: ReplayPages,
+    read_markers: ReadMarkers,
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
@@ -207,8 +214,23 @@ impl HubHandle {
                 },
             },
         );
+        let replays = ReplayPages::new(
+            parts.store.clone(),
+            replay_settings(config, parts.store.pool_max()),
+        );
+        let read_markers = ReadMarkers::new(
+            ReadSettings {
+                coalesce: Duration::from_millis(config.hub.read_coalesce_ms),
+                queue_max: config.hub.read_queue_max,
+            },
+            parts.store.clone(),
+            registry.clone(),
+            bridge.clone(),
+        );
         let hub = Self {
             shared: Arc::new(Shared {
+                replays,
+                read_markers,
                 settings: HubSettings {
                     hub: config.hub.clone(),
                     websocket: config.websocket.clone(),
@@ -302,8 +324,12 @@ impl HubHandle {
         if change.is_privileged() {
             self.check_control()?;
         }
+        let (member, begins) = (change.member_id, change.change.begins_membership());
         let content = Content::Membership(change);
         let committed = self.commit(room, actor, content).await?;
+        if committed.is_some() && begins {
+            self.join_streams(member, room);
+        }
         self.shared.control.poke();
         Ok(committed.map(|it| it.seq))
     }
@@ -348,6 +374,23 @@ impl HubHandle {
             permit: None,
         });
         outcome.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// Moves a member's read marker forward; the answer, once it is stored, is where it stands.
+    pub async fn mark_read(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    ) -> Result<ReadMarker, Refusal> {
+        let (asker, answer) = Asker::caller();
+        let mark = Mark {
+            room_id,
+            user_id,
+            msg_no,
+        };
+        self.shared.read_markers.submit(mark, asker);
+        answer.await.unwrap_or_else(|_| Err(not_stored()))
     }
 
     /// Ends every socket of a session on this node.
@@ -432,10 +475,11 @@ impl HubHandle {
         self.shared.arbiters.stop();
     }
 
-    /// Open connections of this node.
+    /// Open connections of this node: sockets and event streams.
     #[must_use]
     pub fn connections(&self) -> usize {
-        usize::try_from(metrics::CONNECTIONS.get()).unwrap_or_default()
+        let open = metrics::CONNECTIONS.get() + metrics::STREAMS.get();
+        usize::try_from(open).unwrap_or_default()
     }
 
     /// The settings.
@@ -546,12 +590,13 @@ impl HubHandle {
         page.ok_or_else(room_not_found)
     }
 
-    /// A page of a room's log.
-    async fn events_after(&self, room: RoomId, seq: Seq) -> Result<Vec<Event>, Refusal> {
-        let limit = self.shared.settings.hub.replay_page_events;
-        store::room_events::after(&self.shared.store, room, seq, limit)
-            .await
-            .map_err(|error| refuse(&error))
+    fn read_markers(&self) -> &ReadMarkers {
+        &self.shared.read_markers
+    }
+
+    /// The pages of the rooms' logs, for replays.
+    fn replays(&self) -> &ReplayPages {
+        &self.shared.replays
     }
 }
 
@@ -565,6 +610,16 @@ fn room_settings(config: &config::Hub) -> RoomSettings {
         idle: Duration::from_secs(config.room_idle_s),
         gap_wait: Duration::from_millis(config.gap_wait_ms),
         page_events: config.replay_page_events,
+    }
+}
+
+fn replay_settings(config: &Config, pool_max: usize) -> ReplaySettings {
+    ReplaySettings {
+        // The other half is for everything else, however small the pool has turned out.
+        pages_max: config.hub.replay_pages_max.min(pool_max / 2).max(1),
+        wait: Duration::from_millis(config.hub.replay_wait_ms),
+        patience: Duration::from_millis(config.websocket.command_timeout_ms),
+        page_events: config.hub.replay_page_events,
     }
 }
 

@@ -47,3 +47,20 @@ pub(crate) fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     registered(name, HistogramVec::new(options, labels))
 }
+
+/// Counts one more in a gauge for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(&'static IntGauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: &'static IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! The vocabulary is the same for every transport: a [`command::Command`] goes up, a
 //! [`reply::Reply`] answers it, a [`push::Push`] comes down. Codecs translate it:
-//! [`native`] to JSON over the frames of [`websocket`].
+//! [`native`] to JSON over the frames of [`websocket`], [`sse`] to the same JSON in an event stream.
 
 pub mod close;
 pub mod command;
@@ -15,5 +15,6 @@ pub mod native;
 pub mod problem;
 pub mod push;
 pub mod reply;
+pub mod sse;
 pub mod text;
 pub mod websocket;

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod nodes;
 pub mod pool;
+pub mod read_markers;
 pub mod room_bans;
 pub mod room_events;
 pub mod room_members;

@@ -1,11 +1,15 @@
 //! Transports: from a client's bytes to a connection of the hub.
 //!
 //! [`server`] listens: one port for REST and for upgrades. [`upgrade`] takes over the socket of
-//! every request that asks for another protocol.
+//! every request that asks for another protocol. [`sse`] answers requests by streams, which stay
+//! on the HTTP dispatcher, with a hold on the socket below it ([`held`]).
 
+mod admission;
 mod gate;
+mod held;
 mod refusal;
 pub mod server;
+pub(crate) mod sse;
 mod upgrade;
 
 use crate::auth::{Authenticator, Limits};

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use actix_web::body::{EitherBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -19,7 +19,8 @@ const UNROUTED: &str = "unmatched";
 
 /// What pages of listed origins may send.
 const CORS_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const CORS_HEADERS: &str = "authorization, content-type, if-none-match, hubbub-min-cursor";
+const CORS_HEADERS: &str =
+    "authorization, content-type, if-none-match, last-event-id, hubbub-min-cursor";
 const CORS_EXPOSED: &str = "etag, retry-after, ratelimit, ratelimit-policy, x-cache";
 
 /// Wraps the whole `App`: `App::new().wrap(from_fn(api::edge))`.
@@ -43,6 +44,10 @@ pub async fn edge(
         }
         _ => next.call(req).await?.map_into_left_body(),
     };
+    if method == Method::HEAD && response.response().body().size() == BodySize::Stream {
+        // It would leave out a body without end for as long as that lasts.
+        response = response.map_body(|_, _| EitherBody::right(BoxBody::new(())));
+    }
     if let Some(page) = page {
         allow(response.headers_mut(), page);
     }

@@ -62,6 +62,7 @@ impl Document {
         (name = "rooms", description = "Rooms"),
         (name = "members", description = "Who is in a room"),
         (name = "messages", description = "What was said in a room"),
+        (name = "events", description = "What happens, as it happens, in event streams"),
         (name = "websocket", description = "The native protocol"),
         (name = "operations", description = "How the node is"),
         (name = "page", description = "For people")

@@ -102,6 +102,12 @@ pub(super) struct RoomView {
     last_msg_no: u64,
     /// One's own role; null: no member.
     role: Option<Role>,
+    /// The last message that one has read; null: no member.
+    read_msg_no: Option<u64>,
+    /// How many messages there are after it; null: no member.
+    unread: Option<u64>,
+    /// How often one is named in those, counted up to 1,000; null: no member.
+    mentions: Option<u64>,
 }
 
 /// A page of rooms.
@@ -143,6 +149,11 @@ impl From<Room> for RoomView {
             last_seq: room.last_seq,
             last_msg_no: room.last_msg_no,
             role: room.role,
+            read_msg_no: room.reading.map(|reading| reading.read_msg_no),
+            unread: room
+                .reading
+                .map(|reading| room.last_msg_no.saturating_sub(reading.read_msg_no)),
+            mentions: room.reading.map(|reading| reading.mentions),
         }
     }
 }
@@ -202,6 +213,7 @@ pub(super) async fn create_room(
         }
         room.ok_or(ErrorCode::SlugTaken)?
     };
+    state.hub.join_streams(who.user_id, room.id);
     Ok(HttpResponse::Created().json(RoomView::from(room)))
 }
 

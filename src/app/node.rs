@@ -237,14 +237,18 @@ fn serve(
     state: Data<ApiState>,
     health: Data<HealthState>,
 ) -> Result<(ServerHandle, Ending), StartError> {
+    let streams = Data::new(transport.clone());
     let app = move || {
         App::new()
             .app_data(health.clone())
+            .app_data(streams.clone())
             .configure(|config| {
                 #[cfg(feature = "failpoints")]
                 config.service(ops::faults::set_fault);
                 api::configure(config, &state, |routes| {
                     routes
+                        .service(transport::sse::room_events)
+                        .service(transport::sse::user_events)
                         .service(ops::health::health)
                         .service(ops::health::db)
                         .service(ops::health::ready)

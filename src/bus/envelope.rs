@@ -41,6 +41,13 @@ pub enum Payload {
         /// Whether they are.
         typing: bool,
     },
+    /// How far somebody has read.
+    Read {
+        /// Who.
+        user_id: UserId,
+        /// The last message that they have read.
+        msg_no: u64,
+    },
     /// A volatile event of the application.
     Custom {
         /// Who sent it.
@@ -76,6 +83,7 @@ pub enum PayloadError {
 enum Wire {
     Events(Vec<WireEvent>),
     Typing(Uuid, bool),
+    Read(Uuid, u64),
     Custom(Uuid, Box<str>, #[serde(with = "serde_bytes")] Vec<u8>),
 }
 
@@ -102,6 +110,7 @@ impl Payload {
                 Wire::Events(events.iter().map(to_wire).collect::<Result<_, _>>()?)
             }
             Self::Typing { user_id, typing } => Wire::Typing(user_id.0, *typing),
+            Self::Read { user_id, msg_no } => Wire::Read(user_id.0, *msg_no),
             Self::Custom {
                 user_id,
                 name,
@@ -123,6 +132,10 @@ impl Payload {
             Wire::Typing(user, typing) => Self::Typing {
                 user_id: UserId(user),
                 typing,
+            },
+            Wire::Read(user, msg_no) => Self::Read {
+                user_id: UserId(user),
+                msg_no,
             },
             Wire::Custom(user, name, data) => Self::Custom {
                 user_id: UserId(user),
@@ -208,6 +221,7 @@ mod tests {
                 user_id,
                 typing: true,
             },
+            Payload::Read { user_id, msg_no: 7 },
             custom,
         ] {
             let bytes = payload.encode().unwrap();

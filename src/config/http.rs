@@ -29,7 +29,7 @@ pub struct Http {
     pub keep_alive_s: u64,
     /// Connections that the kernel holds until they are accepted.
     pub backlog: u32,
-    /// WebSocket connections of this node at most.
+    /// WebSocket connections and event streams of this node at most.
     pub max_connections: usize,
     /// Time over which clients are told to move when the node stops.
     pub drain_ms: u64,

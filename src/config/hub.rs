@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checks, DAY_S, GIB, HOUR_MS};
+use super::check::{Checks, DAY_S, GIB, HOUR_MS, TEN_MINUTES_MS};
 
 /// The section `hub`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,12 +22,20 @@ pub struct Hub {
     pub gap_wait_ms: u64,
     /// How often the heads of all active rooms are compared with their logs.
     pub anti_entropy_ms: u64,
-    /// Events that a resume replays at most.
+    /// Events read from Postgres at once for a replay.
     pub replay_page_events: u32,
+    /// Pages read for replays at once on the node.
+    pub replay_pages_max: usize,
+    /// How long such a page may wait for its turn.
+    pub replay_wait_ms: u64,
     /// Restarts of one room, or of one kind of other actor, within the window.
     pub restart_max: u32,
     /// The window of `restart_max`.
     pub restart_window_s: u64,
+    /// Read markers of this time are stored together.
+    pub read_coalesce_ms: u64,
+    /// Read markers that may wait to be stored.
+    pub read_queue_max: usize,
     /// Frames that may wait for one worker thread.
     pub fanout_queue: usize,
     /// Messages that may wait for one presence tracker.
@@ -58,8 +66,16 @@ impl Hub {
             self.replay_page_events,
             1..=10_000,
         );
+        checks.range("hub.replay_pages_max", self.replay_pages_max, 1..=10_000);
+        checks.range(
+            "hub.replay_wait_ms",
+            self.replay_wait_ms,
+            1..=TEN_MINUTES_MS,
+        );
         checks.range("hub.restart_max", self.restart_max, 1..=10_000);
         checks.range("hub.restart_window_s", self.restart_window_s, 1..=DAY_S);
+        checks.range("hub.read_coalesce_ms", self.read_coalesce_ms, 0..=10_000);
+        checks.range("hub.read_queue_max", self.read_queue_max, 1..=1_000_000);
         checks.range("hub.fanout_queue", self.fanout_queue, 1..=10_000_000);
         checks.range(
             "hub.presence_mailbox",

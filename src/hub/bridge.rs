@@ -94,6 +94,15 @@ impl BridgeHandle {
                     data: data.clone(),
                 },
             ),
+            Ephemeral::Read {
+                user_id, msg_no, ..
+            } => self.send(
+                room_id,
+                Payload::Read {
+                    user_id: *user_id,
+                    msg_no: *msg_no,
+                },
+            ),
             Ephemeral::Presence { .. } => {}
         }
     }
@@ -154,6 +163,11 @@ impl Bridge {
                 room_id,
                 user_id,
                 typing,
+            },
+            Payload::Read { user_id, msg_no } => Ephemeral::Read {
+                room_id,
+                user_id,
+                msg_no,
             },
             Payload::Custom {
                 user_id,
@@ -264,5 +278,42 @@ mod tests {
             Payload::decode(room_id, &envelope.payload),
             Ok(Payload::Typing { typing: true, .. })
         ));
+        #[cfg(feature = "failpoints")]
+        panics_and_is_recreated().await;
+    }
+
+    /// Not a test of its own: the fault would hit the other one.
+    #[cfg(feature = "failpoints")]
+    async fn panics_and_is_recreated() {
+        let bus = LocalBus::default();
+        let (here, there) = (Arc::new(bus.attach()), bus.attach());
+        let room_id = RoomId::generate();
+        there.subscribe(room_id);
+        let (reports, mut downs) = tokio::sync::mpsc::channel(2);
+        let bridge = BridgeHandle::new(Arc::clone(&here) as Arc<dyn Bus>);
+        let start = |life| {
+            let guard = Guard::new(ActorId::Bridge, life, reports.clone());
+            let arbiter = Arbiter::current();
+            bridge.start(&arbiter, origin("here"), Registry::default(), guard);
+        };
+        let typing = Ephemeral::Typing {
+            room_id,
+            user_id: UserId::generate(),
+            typing: true,
+        };
+        start(1);
+        fail::cfg("hub.bridge.publish", "1*panic").unwrap();
+        bridge.ephemeral(&typing);
+        assert_eq!(downs.recv().await.map(|down| down.life), Some(1));
+        start(2);
+        bridge.ephemeral(&typing);
+        let mut inbox = there.take_inbox().unwrap();
+        let batch = std::future::poll_fn(|cx| inbox.poll_batch(cx, 2)).await;
+        assert_eq!(
+            batch.unwrap().len(),
+            1,
+            "the first was lost with its bridge"
+        );
+        assert!(here.take_inbox().is_none(), "the second bridge has it");
     }
 }

@@ -11,7 +11,9 @@ pub mod identity;
 mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+mod resume;
 mod session;
+pub mod stream;
 mod submit;
 
 use std::io;
@@ -23,6 +25,7 @@ use actix::prelude::*;
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
+pub(crate) use self::commands::timed_out;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
@@ -67,11 +70,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, WireFormat::NativeJson, opening.identity, life);
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        WireFormat::NativeJson,
+        opening.identity,
+        life,
+        None,
+    );
     if let Some(identity) = opening.identity {
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }

@@ -14,20 +14,49 @@ use crate::protocol::native;
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
+use crate::protocol::{sse, websocket};
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WireFormat {
     /// The native protocol in JSON, in WebSocket text frames.
     NativeJson,
+    /// Blocks of an event stream of one room: the id of an event is a part of its frame.
+    SseRoom,
+    /// Blocks of an event stream of several rooms: an event's frame lacks its end, which is
+    /// different for each connection (see `Attachment::tail`).
+    SseAll,
 }
 
 impl WireFormat {
-    /// A push's frame.
+    /// The frame of a push that is no event of a room's log.
     pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
         match self {
             Self::NativeJson => native::encode::encode_push(push),
+            Self::SseRoom | Self::SseAll => sse::push(push),
         }
+    }
+
+    /// The frame of an event, or the part of it that is the same for everyone.
+    fn event(self, event: &Event) -> Bytes {
+        match self {
+            Self::NativeJson => native::encode::encode_push(&Push::from(event)),
+            Self::SseRoom => sse::room_event(event),
+            Self::SseAll => sse::open(&Push::from(event)),
+        }
+    }
+
+    /// What is sent to a connection that has been silent, or to which nothing was sent.
+    pub(crate) fn ping(self) -> Bytes {
+        match self {
+            Self::NativeJson => websocket::encode::ping(&[]),
+            Self::SseRoom | Self::SseAll => Bytes::from_static(sse::HEARTBEAT),
+        }
+    }
+
+    /// Whether each event is followed by a tail of the connection's own.
+    pub(crate) fn has_tails(self) -> bool {
+        self == Self::SseAll
     }
 
     /// A reply's frame; none if nobody wants to hear of a success.
@@ -40,8 +69,9 @@ impl WireFormat {
             (Self::NativeJson, Some(id), Ok(reply)) => {
                 Some(native::encode::encode_reply(id, reply))
             }
-            (Self::NativeJson, None, Ok(_)) => None,
             (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+            // Nothing is asked by a stream.
+            (Self::NativeJson, None, Ok(_)) | (Self::SseRoom | Self::SseAll, _, _) => None,
         }
     }
 }
@@ -50,16 +80,18 @@ impl WireFormat {
 #[derive(Debug, Default)]
 struct Frames {
     native_json: OnceLock<Bytes>,
+    sse_room: OnceLock<Bytes>,
+    sse_all: OnceLock<Bytes>,
 }
 
 impl Frames {
-    fn get<'a>(&self, format: WireFormat, push: impl FnOnce() -> Push<'a>) -> Bytes {
-        match format {
-            WireFormat::NativeJson => self
-                .native_json
-                .get_or_init(|| format.push(&push()))
-                .clone(),
-        }
+    fn get(&self, format: WireFormat, encode: impl FnOnce() -> Bytes) -> Bytes {
+        let frame = match format {
+            WireFormat::NativeJson => &self.native_json,
+            WireFormat::SseRoom => &self.sse_room,
+            WireFormat::SseAll => &self.sse_all,
+        };
+        frame.get_or_init(encode).clone()
     }
 }
 
@@ -85,7 +117,7 @@ impl SharedEvent {
 
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
-        self.frames.get(format, || Push::from(&self.event))
+        self.frames.get(format, || format.event(&self.event))
     }
 
     /// About how much memory it holds, bytes: the event and one frame of it.
@@ -110,6 +142,12 @@ pub(crate) enum Ephemeral {
         name: Box<str>,
         data: Data,
     },
+    /// How far somebody has read.
+    Read {
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    },
     /// Who came and went.
     Presence {
         room_id: RoomId,
@@ -126,6 +164,7 @@ impl Ephemeral {
         match self {
             Self::Typing { room_id, .. }
             | Self::Custom { room_id, .. }
+            | Self::Read { room_id, .. }
             | Self::Presence { room_id, .. } => *room_id,
         }
     }
@@ -155,6 +194,15 @@ impl Ephemeral {
                 user_id: *user_id,
                 client_id: None,
                 created_at: None,
+            },
+            Self::Read {
+                room_id,
+                user_id,
+                msg_no,
+            } => Push::Read {
+                room: *room_id,
+                user_id: *user_id,
+                msg_no: *msg_no,
             },
             Self::Presence {
                 room_id,
@@ -192,6 +240,7 @@ impl SharedPush {
 
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
-        self.frames.get(format, || self.content.push())
+        self.frames
+            .get(format, || format.push(&self.content.push()))
     }
 }

@@ -6,8 +6,10 @@
 
 mod drain;
 mod recovery;
+mod replay;
 #[cfg(feature = "failpoints")]
 mod sabotage;
+mod session_check;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub(crate) use self::table::{Attachment, ConnectionKey, JoinProgress, Joining};
+pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
@@ -67,6 +69,8 @@ pub(crate) enum FanoutMessage {
     },
     /// Close connections.
     Disconnect(Target, Disconnect),
+    /// A user has become a member of a room: streams of all their rooms get this one, too.
+    JoinRoom(UserId, RoomId),
     /// Tell every connection to move, and close them over this time, milliseconds.
     Drain { spread_ms: u64 },
 }
@@ -124,6 +128,8 @@ struct Overflow {
     everybody: bool,
     /// Presence shards that want to know who is here, and their generations.
     shards: HashMap<usize, Generation>,
+    /// Users whose streams may lack a room.
+    joiners: HashSet<UserId>,
     /// The node is going.
     drain: Option<u64>,
 }
@@ -195,6 +201,11 @@ impl FanoutHandle {
             }
             FanoutMessage::Disconnect(Target::All, _) => {
                 self.overflow(|missed| missed.everybody = true);
+            }
+            FanoutMessage::JoinRoom(user_id, _) => {
+                self.overflow(|missed| {
+                    missed.joiners.insert(user_id);
+                });
             }
             FanoutMessage::Drain { spread_ms } => {
                 self.overflow(|missed| missed.drain = Some(spread_ms));

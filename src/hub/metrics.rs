@@ -10,6 +10,10 @@ use crate::metric::{counter, counters, gauge, histogram};
 pub(crate) static CONNECTIONS: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("websocket_active_connections", "Open WebSocket connections"));
 
+/// Open event streams.
+pub(crate) static STREAMS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("sse_active_streams", "Open event streams"));
+
 /// Connections closed by the hub, by reason.
 pub(crate) static DISCONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
@@ -198,5 +202,56 @@ pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "hub_bus_envelopes_total",
         "Envelopes on the bus: in, out, lost (an inbox was full), bad (could not be read)",
         &["fate"],
+    )
+});
+
+/// Pages of the log asked for by replays: read, or shared with another that is being read.
+pub(crate) static REPLAY_PAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_replay_pages_total",
+        "Pages of the log for replays, read or shared with another that was being read",
+        &["how"],
+    )
+});
+
+/// Pages being read.
+pub(crate) static REPLAY_PAGES_READING: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_replay_pages_reading",
+        "Pages of the log that are being read for replays",
+    )
+});
+
+/// Pages that wait for their turn.
+pub(crate) static REPLAY_PAGES_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_replay_pages_waiting",
+        "Pages of the log that wait for their turn to be read",
+    )
+});
+
+/// Read markers that members set, by what became of them.
+pub(crate) static READ_MARKS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_read_marks_total",
+        "Read markers set: stored, unchanged, refused, failed, overloaded (too many waited)",
+        &["outcome"],
+    )
+});
+
+/// Read markers that wait to be stored.
+pub(crate) static READ_MARKS_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_read_marks_waiting",
+        "Read markers that wait to be stored",
+    )
+});
+
+/// Read markers for each statement.
+pub(crate) static READ_MARKS_BATCH: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "hub_read_marks_batch",
+        "Read markers in one statement",
+        &[1.0, 4.0, 16.0, 64.0, 256.0, 1000.0],
     )
 });

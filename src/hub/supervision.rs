@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::hub::metrics::OVERFLOWS;
 use crate::protocol::id::RoomId;
 
 /// An actor that is recreated.
@@ -53,6 +54,9 @@ pub(crate) struct Down {
     pub(crate) life: Life,
 }
 
+/// Places among the waiting reports that rooms do not take.
+const RESERVED: usize = 256;
+
 /// Held by an actor for its life.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -77,10 +81,13 @@ impl Drop for Guard {
         if !std::thread::panicking() {
             return;
         }
-        // Full or closed: a dead room is noticed when it is next asked for or its head is compared,
-        // and in the other case the node is going down.
-        if self.reports.try_send(self.down).is_err() {
-            tracing::warn!(actor = ?self.down.id, "nobody hears that an actor panicked");
+        // A dead room is also noticed when it is next asked for, or its head is compared: rooms
+        // leave some places to the others, whose end nobody else notices.
+        let is_room = matches!(self.down.id, ActorId::Room(_));
+        let has_place = !is_room || self.reports.capacity() > RESERVED;
+        if !has_place || self.reports.try_send(self.down).is_err() {
+            OVERFLOWS.with_label_values(&["reports"]).inc();
+            tracing::warn!(actor = ?self.down.id, "a report that an actor panicked was lost");
         }
     }
 }
@@ -174,6 +181,24 @@ mod tests {
         assert!(panicked.is_err());
         let (id, life) = (ActorId::Bridge, 7);
         assert_eq!(downs.try_recv(), Ok(Down { id, life }));
+    }
+
+    #[test]
+    fn rooms_leave_places_to_the_others() {
+        let (reports, mut downs) = mpsc::channel(RESERVED + 1);
+        let mut panicking = Vec::new();
+        for life in 1..=2 {
+            let id = ActorId::Room(RoomId::generate());
+            panicking.push(Guard::new(id, life, reports.clone()));
+        }
+        panicking.push(Guard::new(ActorId::Bridge, 3, reports));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _panicking = panicking;
+            panic!("as an actor does");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(downs.try_recv().map(|down| down.life), Ok(1));
+        assert_eq!(downs.try_recv().map(|down| down.life), Ok(3));
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub enum Command {
         /// The log's life in which it was.
         epoch: Option<Epoch>,
     },
+    /// Join every room of a cursor, each from just after its position.
+    Resume {
+        /// Where the client stands in its rooms, as the hub told it.
+        cursor: String,
+    },
     /// Stop receiving a room's events on this connection; the membership stays.
     Leave {
         /// The room.
@@ -58,6 +63,13 @@ pub enum Command {
         room: RoomRef,
         /// Which page.
         page: PageRequest,
+    },
+    /// Say how far one has read. The highest counts.
+    Read {
+        /// The room.
+        room: RoomRef,
+        /// The last message that one has read; 0: none.
+        msg_no: u64,
     },
     /// Tell the room that one is typing, or no longer; ephemeral.
     Typing {
@@ -99,10 +111,12 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Join { .. } => "join",
+            Self::Resume { .. } => "resume",
             Self::Leave { .. } => "leave",
             Self::Publish { .. } => "publish",
             Self::Change { change, .. } => change.name(),
             Self::History { .. } => "history",
+            Self::Read { .. } => "read",
             Self::Typing { .. } => "typing",
             Self::Emit { .. } => "emit",
             Self::Presence { .. } => "presence",

@@ -14,6 +14,10 @@ use super::id::RoomId;
 /// A cursor is at most this long, characters.
 pub const CURSOR_MAX_CHARS: usize = 4096;
 
+/// So many positions always fit into a cursor, whatever their `seq`s: each is at most 30 bytes,
+/// and 4 characters hold 3.
+pub const CURSOR_ROOMS_MAX: usize = (CURSOR_MAX_CHARS / 4 * 3 - 1) / 30;
+
 const VERSION: u8 = 1;
 
 /// Where a client stands in one room.
@@ -54,7 +58,7 @@ pub fn encode(positions: &[Position]) -> Result<String, CursorError> {
     Ok(text)
 }
 
-/// Reads a cursor, whoever wrote it.
+/// Reads a cursor, whoever wrote it. None of ours names a room twice.
 pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
     if text.len() > CURSOR_MAX_CHARS {
         return Err(CursorError::Malformed);
@@ -65,7 +69,7 @@ pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
     let Some((&VERSION, mut rest)) = bytes.split_first() else {
         return Err(CursorError::Malformed);
     };
-    let mut positions = Vec::new();
+    let mut positions: Vec<Position> = Vec::new();
     while !rest.is_empty() {
         let (id, tail) = rest
             .split_first_chunk::<16>()
@@ -74,8 +78,12 @@ pub fn decode(text: &str) -> Result<Vec<Position>, CursorError> {
             .split_first_chunk::<4>()
             .ok_or(CursorError::Malformed)?;
         let seq = read_varint(&mut tail).ok_or(CursorError::Malformed)?;
+        let room_id = RoomId(Uuid::from_bytes(*id));
+        if positions.iter().any(|known| known.room_id == room_id) {
+            return Err(CursorError::Malformed);
+        }
         positions.push(Position {
-            room_id: RoomId(Uuid::from_bytes(*id)),
+            room_id,
             epoch: Epoch(i32::from_le_bytes(*epoch)),
             seq,
         });
@@ -135,6 +143,12 @@ mod tests {
     }
 
     #[test]
+    fn as_many_rooms_as_promised_fit_at_their_longest() {
+        let longest: Vec<_> = (0..CURSOR_ROOMS_MAX).map(|_| position(u64::MAX)).collect();
+        assert_eq!(encode(&longest).unwrap().len(), 4082);
+    }
+
+    #[test]
     fn a_hundred_rooms_fit_and_a_thousand_do_not() {
         let many: Vec<_> = (0..100).map(position).collect();
         assert!(encode(&many).is_ok());
@@ -142,7 +156,22 @@ mod tests {
         assert_eq!(encode(&too_many), Err(CursorError::TooManyRooms(1000)));
     }
 
+    #[test]
+    fn a_room_stands_there_once() {
+        let twice = position(3);
+        let text = encode(&[twice, position(4), twice]).unwrap();
+        assert_eq!(decode(&text), Err(CursorError::Malformed));
+    }
+
     proptest! {
+        #[test]
+        fn whatever_bytes_it_holds_it_is_ours_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let text = URL_SAFE_NO_PAD.encode([&[VERSION], bytes.as_slice()].concat());
+            if let Ok(positions) = decode(&text) {
+                prop_assert_eq!(decode(&encode(&positions).unwrap()), Ok(positions));
+            }
+        }
+
         #[test]
         fn garbage_is_refused_or_read_but_never_more(text in ".{0,200}") {
             if let Ok(positions) = decode(&text) {

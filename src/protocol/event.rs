@@ -198,6 +198,12 @@ impl MembershipChange {
         }
     }
 
+    /// Whether the member has come.
+    #[must_use]
+    pub const fn begins_membership(self) -> bool {
+        matches!(self, Self::Joined | Self::Added)
+    }
+
     /// Whether the member has gone.
     #[must_use]
     pub const fn ends_membership(self) -> bool {

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::data::Data;
-use super::event::{Event, EventBody, History, MembershipChange, Role, RoomSettings, Seq};
+use super::error::Refusal;
+use super::event::{Epoch, Event, EventBody, History, MembershipChange, Role, RoomSettings, Seq};
 use super::id::{EventId, RoomId, UserId};
+use super::reply::{Gap, Joined};
 
 /// A push. The wire form has the variant's name as `push`.
 ///
@@ -207,10 +209,41 @@ pub enum Push<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
     },
+    /// How far somebody has read.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        user_id: UserId,
+        /// The last message that they have read.
+        msg_no: u64,
+    },
     /// This connection no longer receives the room: the membership has ended.
     Removed {
         /// The room.
         room: RoomId,
+    },
+    /// A room was joined by a resume: stands before what was missed of it.
+    Resumed {
+        /// The room.
+        room: RoomId,
+        /// The log's life. If it is not the client's, the client drops what it has of the room.
+        epoch: Epoch,
+        /// The last event at the moment of joining; live events begin after it.
+        last_seq: Seq,
+        /// How many missed events follow, before the live ones.
+        replayed: u64,
+        /// Set if missed events cannot all be given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gap: Option<Gap>,
+    },
+    /// A room was not joined by a resume.
+    #[serde(rename = "resumed")]
+    NotResumed {
+        /// The room.
+        room: RoomId,
+        /// Why.
+        err: &'a Refusal,
     },
     /// The node is going: reconnect after this time and resume.
     Drain {
@@ -219,6 +252,18 @@ pub enum Push<'a> {
         /// Where the client stands in all its rooms.
         cursor: &'a str,
     },
+}
+
+impl From<&Joined> for Push<'_> {
+    fn from(joined: &Joined) -> Self {
+        Self::Resumed {
+            room: joined.room,
+            epoch: joined.epoch,
+            last_seq: joined.last_seq,
+            replayed: joined.replayed,
+            gap: joined.gap,
+        }
+    }
 }
 
 impl<'a> From<&'a Event> for Push<'a> {

@@ -13,6 +13,8 @@ use super::id::{EventId, RoomId, UserId};
 pub enum Reply {
     /// To `join`.
     Joined(Joined),
+    /// To `resume`, after the last room.
+    Resumed(Resumed),
     /// To `leave`.
     Left {
         /// The room.
@@ -30,6 +32,8 @@ pub enum Reply {
     Changed(Changed),
     /// To `history`.
     History(MessagePage),
+    /// To `read`.
+    Read(ReadMarker),
     /// To `presence`.
     Presence(RoomPresence),
     /// To `auth.refresh`.
@@ -64,6 +68,26 @@ pub struct Joined {
     pub cursor: Option<String>,
 }
 
+/// All rooms of a cursor have been gone through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Resumed {
+    /// How many rooms are joined, with everything that was missed of them.
+    pub resumed: u64,
+    /// How many are not.
+    pub refused: u64,
+    /// Where the client stands now in all its rooms. None if it has joined more rooms than a
+    /// cursor holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// How far somebody has read a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReadMarker {
+    /// The last message that they have read, as it is stored now; 0: none.
+    pub msg_no: u64,
+}
+
 /// Events that are missing from a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -83,6 +107,8 @@ pub enum GapReason {
     Epoch,
     /// Retention has removed it.
     Retention,
+    /// It is from before what the member may see of the past.
+    History,
 }
 
 /// A message was committed.

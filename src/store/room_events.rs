@@ -80,24 +80,63 @@ pub async fn begin_epoch(
 /// messages must not be in memory at once for one client.
 const PAGE_BYTES: i64 = 512 * 1024;
 
+/// A part of a room's log, with what its head said at the same moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogPage {
+    /// The log's life.
+    pub epoch: Epoch,
+    /// The first event that retention has left; one more than `last_seq` if it has left none.
+    pub first_seq: Seq,
+    /// The last event.
+    pub last_seq: Seq,
+    /// The events, ascending and without a hole.
+    pub events: Vec<Event>,
+}
+
 /// The events just after `seq`, ascending, at most `limit` and about 512 KiB; at least one if
-/// there is one.
+/// there is one. None if there is no such room.
+pub async fn page(
+    store: &Store,
+    room: RoomId,
+    seq: Seq,
+    limit: u32,
+) -> Result<Option<LogPage>, StoreError> {
+    let conn = store.get().await?;
+    let seq = seq::to_db(seq);
+    let rows = conn
+        .query(&AFTER, &[&room.0, &seq, &i64::from(limit), &PAGE_BYTES])
+        .await?;
+    let Some(head) = rows.first() else {
+        return Ok(None);
+    };
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        events.extend(read(room, row)?);
+    }
+    Ok(Some(LogPage {
+        epoch: Epoch(head.try_get("epoch")?),
+        first_seq: seq::from_db(head.try_get("first_seq")?)?,
+        last_seq: seq::from_db(head.try_get("last_seq")?)?,
+        events,
+    }))
+}
+
+/// The events of [`page`]; none if there is no such room.
 pub async fn after(
     store: &Store,
     room: RoomId,
     seq: Seq,
     limit: u32,
 ) -> Result<Vec<Event>, StoreError> {
-    let conn = store.get().await?;
-    let seq = seq::to_db(seq);
-    let rows = conn
-        .query(&AFTER, &[&room.0, &seq, &i64::from(limit), &PAGE_BYTES])
-        .await?;
-    rows.iter().map(|row| read(room, row)).collect()
+    let page = page(store, room, seq, limit).await?;
+    Ok(page.map(|page| page.events).unwrap_or_default())
 }
 
-fn read(room_id: RoomId, row: &Row) -> Result<Event, StoreError> {
-    let seq: i64 = row.try_get("seq")?;
+/// A row of nulls is a page without events.
+fn read(room_id: RoomId, row: &Row) -> Result<Option<Event>, StoreError> {
+    let Some(seq) = row.try_get::<_, Option<i64>>("seq")? else {
+        return Ok(None);
+    };
     let msg_no: Option<i64> = row.try_get("msg_no")?;
     let message_id: Option<uuid::Uuid> = row.try_get("message_id")?;
     let body = EventBody::from_log(
@@ -110,7 +149,7 @@ fn read(room_id: RoomId, row: &Row) -> Result<Event, StoreError> {
         what: "event",
         source: source.into(),
     })?;
-    Ok(Event {
+    Ok(Some(Event {
         room_id,
         epoch: Epoch(row.try_get("epoch")?),
         seq: seq.unsigned_abs(),
@@ -118,5 +157,5 @@ fn read(room_id: RoomId, row: &Row) -> Result<Event, StoreError> {
         user_id: UserId(row.try_get("user_id")?),
         created_at: row.try_get("created_at")?,
         body,
-    })
+    }))
 }

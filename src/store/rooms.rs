@@ -70,6 +70,17 @@ pub struct Room {
     pub last_msg_no: u64,
     /// What the user is in it; none: no member.
     pub role: Option<Role>,
+    /// How far the user has read; none: no member.
+    pub reading: Option<Reading>,
+}
+
+/// How far a member has read a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The last message that was read.
+    pub read_msg_no: u64,
+    /// How often the member is named in messages after it; counted up to 1,000.
+    pub mentions: u64,
 }
 
 /// What a new room brings.
@@ -133,6 +144,10 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         last_seq: 0,
         last_msg_no: 0,
         role: Some(Role::Owner),
+        reading: Some(Reading {
+            read_msg_no: 0,
+            mentions: 0,
+        }),
     }))
 }
 
@@ -230,6 +245,7 @@ fn read(row: &Row) -> Result<Room, StoreError> {
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
         role: role(row)?,
+        reading: reading(row)?,
     })
 }
 
@@ -239,6 +255,16 @@ fn history(text: &str) -> Result<History, StoreError> {
         what: "history",
         source: format!("no history is called {text:?}").into(),
     })
+}
+
+fn reading(row: &Row) -> Result<Option<Reading>, StoreError> {
+    let Some(read_msg_no) = row.try_get::<_, Option<i64>>("read_msg_no")? else {
+        return Ok(None);
+    };
+    Ok(Some(Reading {
+        read_msg_no: seq::from_db(read_msg_no)?,
+        mentions: seq::from_db(row.try_get("mentions")?)?,
+    }))
 }
 
 fn role(row: &Row) -> Result<Option<Role>, StoreError> {

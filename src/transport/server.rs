@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use super::Transport;
+use super::held::HeldStream;
 use super::upgrade::upgrade;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request};
@@ -89,8 +90,9 @@ where
             );
             let http_service = HttpService::build()
                 .graceful_shutdown_signal(move || told.told())
-                .on_connect_ext(move |_, connection| {
+                .on_connect_ext(move |io: &HeldStream, connection| {
                     connection.insert(opened.connection());
+                    connection.insert(io.hold());
                 })
                 .keep_alive(Duration::from_secs(http.keep_alive_s))
                 .client_request_timeout(head_timeout)
@@ -116,7 +118,7 @@ async fn begin(
     io: TcpStream,
     ending: Ending,
     head_timeout: Duration,
-) -> Result<(TcpStream, Protocol, Option<SocketAddr>), DispatchError> {
+) -> Result<(HeldStream, Protocol, Option<SocketAddr>), DispatchError> {
     // The beginning of the preface, RFC 9113 section 3.4.
     const HTTP2: &[u8; 12] = b"PRI * HTTP/2";
     let _counted = ending.connection();
@@ -132,5 +134,5 @@ async fn begin(
         Protocol::Http1
     };
     let peer = io.peer_addr().ok();
-    Ok((io, protocol, peer))
+    Ok((HeldStream::new(io), protocol, peer))
 }

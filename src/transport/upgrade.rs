@@ -4,22 +4,20 @@
 //! what it had read ahead, and is gone, with its buffers. So this module routes, limits, refuses
 //! and logs by itself.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::header::{self, HeaderMap, HeaderName};
+use actix_http::header;
 use actix_http::{HttpMessage as _, Request, Version, h1};
-use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Transport;
+use super::admission::{Caller, address, texts};
 use super::gate::known;
-use super::refusal::UpgradeError;
-use crate::auth::client_address::client_address;
-use crate::auth::{Bucket, Presented, RequestOrigin, Subject};
+use super::held::{HeldStream, prepare};
+use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -38,12 +36,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn upgrade(
     transport: Transport,
     request: Request,
-    framed: Framed<TcpStream, h1::Codec>,
+    framed: Framed<HeldStream, h1::Codec>,
 ) {
-    let address = address(&transport, &request);
+    let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
     let parts = framed.into_parts();
-    let mut socket = parts.io;
+    // The dispatcher, its only other owner, is gone.
+    let Some(mut socket) = parts.io.into_inner() else {
+        return;
+    };
     let (accepted, identity) = match judged {
         Ok(judged) => judged,
         Err(error) => {
@@ -74,7 +75,7 @@ async fn judge(
     transport: &Transport,
     request: &Request,
     address: IpAddr,
-) -> Result<(Accepted, Option<Identity>), UpgradeError> {
+) -> Result<(Accepted, Option<Identity>), TransportError> {
     if request.path() != PATH {
         let refusal = Refusal::new(
             ErrorCode::NotFound,
@@ -91,68 +92,14 @@ async fn judge(
             .map(|(name, value)| (name.as_str(), value.as_bytes())),
         SUBPROTOCOLS,
     )?;
-    if transport.hub.is_draining() {
-        return Err(unavailable("this node is shutting down; connect to another").into());
-    }
-    if transport.hub.connections() >= transport.http.max_connections {
-        let message = "this node has as many connections as it takes";
-        return Err(Refusal::new(ErrorCode::Overloaded, message).into());
-    }
-    transport
-        .limits
-        .take(Bucket::Connects, Subject::Address(address), address)?;
-    let query = request.uri().query().unwrap_or_default();
-    let ticket = ticket(query);
-    let presented = Presented {
-        cookies: texts(headers, &header::COOKIE).collect(),
-        authorization: texts(headers, &header::AUTHORIZATION).next(),
-        ticket: ticket.as_deref(),
-    };
-    let origin = RequestOrigin {
-        origin: texts(headers, &header::ORIGIN).next(),
-        fetch_site: texts(headers, &HeaderName::from_static("sec-fetch-site")).next(),
+    let caller = Caller {
+        headers,
+        query: request.uri().query().unwrap_or_default(),
         host: texts(headers, &header::HOST).next(),
+        address,
     };
-    let patience = Duration::from_millis(transport.websocket.command_timeout_ms);
-    let asking = transport
-        .authenticator
-        .authenticate_handshake(&presented, origin);
-    let identity = tokio::time::timeout(patience, asking)
-        .await
-        .map_err(|_| unavailable("no answer from the database within the time-out"))?
-        .map_err(|error| error.refusal())?;
+    let identity = caller.admit(transport).await?;
     Ok((accepted, identity.as_ref().map(known)))
-}
-
-fn unavailable(message: &'static str) -> Refusal {
-    Refusal::new(ErrorCode::Unavailable, message)
-}
-
-fn address(transport: &Transport, request: &Request) -> IpAddr {
-    let peer = request
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let forwarded: Vec<_> = texts(
-        request.headers(),
-        &HeaderName::from_static("x-forwarded-for"),
-    )
-    .collect();
-    client_address(peer, forwarded.into_iter(), &transport.http.trusted_proxies)
-}
-
-/// The values of a header that are text.
-fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .filter_map(|value| value.to_str().ok())
-}
-
-fn ticket(query: &str) -> Option<String> {
-    // A ticket is base64url: it is never percent-encoded.
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("ticket="))
-        .map(str::to_owned)
 }
 
 fn switching_protocols(accepted: &Accepted) -> Bytes {
@@ -168,27 +115,4 @@ fn switching_protocols(accepted: &Accepted) -> Bytes {
     }
     answer.push_str("\r\n");
     answer.into()
-}
-
-/// Small frames leave at once, and the kernel holds no more for a peer that does not read than
-/// it is allowed to.
-fn prepare(socket: &TcpStream, send_buffer_bytes: usize) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    if send_buffer_bytes > 0 {
-        socket2::SockRef::from(socket).set_send_buffer_size(send_buffer_bytes)?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tickets_are_found_wherever_they_stand() {
-        assert_eq!(ticket("ticket=abc"), Some("abc".into()));
-        assert_eq!(ticket("a=b&ticket=abc&c"), Some("abc".into()));
-        assert_eq!(ticket("tickets=abc"), None);
-        assert_eq!(ticket(""), None);
-    }
 }

@@ -10,6 +10,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod rest;
 pub(crate) mod socket;
+pub(crate) mod stream;
 pub(crate) mod watchdog;
 
 use std::time::Duration;

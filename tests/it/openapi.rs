@@ -66,7 +66,8 @@ async fn every_operation_answers_and_no_other_does() {
     ada.create_room("general").await;
     let operations = operations(&document(&node).await);
     assert!(operations.len() > 15, "{operations:?}");
-    for (path, methods) in &operations {
+    for path in operations.keys() {
+        let methods = methods_at(&operations, path);
         let address = path
             .replace("/users/{id}", "/users/ada")
             .replace("{id}", "general")
@@ -87,6 +88,20 @@ async fn every_operation_answers_and_no_other_does() {
             assert_eq!(is_there, described, "{method} {path}: {answer:?}");
         }
     }
+}
+
+/// The methods of an address: also those of paths with a name in place of one of its parts.
+fn methods_at<'a>(operations: &'a Operations, address: &str) -> BTreeSet<&'a str> {
+    let parts: Vec<_> = address.split('/').collect();
+    let fits = |path: &str| {
+        let pattern: Vec<_> = path.split('/').collect();
+        let alike = |(part, other): (&&str, &&str)| part == other || part.starts_with('{');
+        pattern.len() == parts.len() && pattern.iter().zip(&parts).all(alike)
+    };
+    let fitting = operations.iter().filter(|(path, _)| fits(path));
+    fitting
+        .flat_map(|(_, methods)| methods.iter().map(String::as_str))
+        .collect()
 }
 
 /// Every route in the sources is described: those of this layer by the way they are registered,
@@ -111,6 +126,10 @@ async fn every_route_in_the_sources_is_described() {
             );
         }
         for (method, path) in routes(&text) {
+            // In no binary but that of the tests, src/fault.rs.
+            if path.starts_with("/_fault/") {
+                continue;
+            }
             // Handlers of the REST resources stand in the scope /api.
             let whole = (method.clone(), format!("/api{path}"));
             let plain = (method, path);

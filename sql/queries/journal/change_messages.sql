@@ -11,6 +11,10 @@
 --
 -- Deleting takes the text out of everything in this one statement: the message, its reactions and
 -- mentions, the log's rows of the message and of its edits.
+--
+-- The plan is made once, while the tables may be small. So that it never walks a table that has
+-- grown since, what is changed is named by `ANY (ARRAY (…))`, and what is looked up is a scalar
+-- subquery or a LATERAL one behind OFFSET 0: none of them can be turned around into a scan.
 WITH input AS (
     SELECT *
     FROM unnest(
@@ -54,10 +58,10 @@ judged AS MATERIALIZED (
                 ELSE 'forbidden'
             END
             WHEN i.kind = 6 THEN CASE
-                WHEN i.is_wanted = EXISTS (
-                    SELECT FROM reactions AS r
+                WHEN i.is_wanted = ((
+                    SELECT true FROM reactions AS r
                     WHERE r.message_id = i.message_id AND r.emoji = i.text AND r.user_id = i.user_id
-                ) THEN 'unchanged'
+                ) IS NOT NULL) THEN 'unchanged'
                 ELSE 'accepted'
             END
             WHEN i.kind = 7 THEN CASE
@@ -98,7 +102,9 @@ counted AS MATERIALIZED (
         ) THEN 'too_many_reactions' END AS refusal
     FROM judged AS j
     WHERE j.verdict = 'accepted' AND j.kind = 6 AND j.is_wanted
-        AND NOT EXISTS (SELECT FROM reactions AS r WHERE r.message_id = j.message_id AND r.emoji = j.text)
+        AND (
+            SELECT true FROM reactions AS r WHERE r.message_id = j.message_id AND r.emoji = j.text LIMIT 1
+        ) IS NULL
     UNION ALL
     SELECT
         j.ord,
@@ -143,6 +149,8 @@ changed AS (
     SET
         changed_seq = a.seq,
         body = CASE a.kind WHEN 4 THEN a.text WHEN 5 THEN '' ELSE m.body END,
+        -- The sender may have put anything into it; publish_keys knows it for retries.
+        client_id = CASE a.kind WHEN 5 THEN '' ELSE m.client_id END,
         edited_at = CASE a.kind WHEN 4 THEN a.created_at ELSE m.edited_at END,
         deleted_at = CASE a.kind WHEN 5 THEN a.created_at END,
         mentions = CASE a.kind WHEN 5 THEN NULL ELSE m.mentions END,
@@ -157,24 +165,28 @@ changed AS (
             ELSE m.pinned_by
         END
     FROM (SELECT DISTINCT ON (message_id) * FROM accepted ORDER BY message_id, seq DESC) AS a
-    WHERE m.id = a.message_id
+    WHERE m.id = a.message_id AND m.id = ANY (ARRAY (SELECT message_id FROM accepted))
 ),
 redacted AS (
-    UPDATE room_events AS e
+    UPDATE room_events
     SET data = ''
-    FROM accepted AS a
-    WHERE a.kind = 5 AND e.room_id = a.room_id AND e.seq = a.message_seq
+    WHERE ctid = ANY (ARRAY (
+        SELECT e.ctid
+        FROM accepted AS a
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM room_events WHERE room_id = a.room_id AND seq = a.message_seq OFFSET 0
+        ) AS e
+        WHERE a.kind = 5
+    ))
 ),
 edits_redacted AS (
-    UPDATE room_events AS e
+    UPDATE room_events
     SET data = ''
-    FROM accepted AS a
-    WHERE a.kind = 5 AND e.kind = 4 AND e.message_id = a.message_id
+    WHERE kind = 4 AND message_id = ANY (ARRAY (SELECT message_id FROM accepted WHERE kind = 5))
 ),
 forgotten AS (
-    DELETE FROM mentions AS n
-    USING accepted AS a
-    WHERE a.kind = 5 AND n.message_id = a.message_id
+    DELETE FROM mentions
+    WHERE message_id = ANY (ARRAY (SELECT message_id FROM accepted WHERE kind = 5))
 ),
 reacted AS (
     INSERT INTO reactions (message_id, user_id, emoji, room_id, seq, created_at)
@@ -187,11 +199,11 @@ taken_back AS (
     USING accepted AS a
     WHERE a.kind = 6 AND NOT a.is_wanted
         AND r.message_id = a.message_id AND r.emoji = a.text AND r.user_id = a.user_id
+        AND r.message_id = ANY (ARRAY (SELECT message_id FROM accepted WHERE kind = 6 AND NOT is_wanted))
 ),
 swept AS (
-    DELETE FROM reactions AS r
-    USING accepted AS a
-    WHERE a.kind = 5 AND r.message_id = a.message_id
+    DELETE FROM reactions
+    WHERE message_id = ANY (ARRAY (SELECT message_id FROM accepted WHERE kind = 5))
 )
 SELECT
     d.ord,

@@ -9,7 +9,12 @@ WITH page AS (
     LIMIT $3
 )
 SELECT r.id, r.slug, r.name, r.topic, r.is_private, r.history, r.created_by, r.created_at, r.version,
-       h.epoch, h.last_seq, h.last_msg_no, m.role
+       h.epoch, h.last_seq, h.last_msg_no, m.role, m.read_msg_no,
+       (SELECT count(*) FROM (
+            SELECT FROM mentions AS n
+            WHERE n.room_id = r.id AND n.user_id = $1 AND n.msg_no > m.read_msg_no
+            LIMIT 1000
+        ) AS unread) AS mentions
 FROM page
 JOIN rooms r ON r.id = page.id
 JOIN room_heads h ON h.room_id = r.id

@@ -5,7 +5,9 @@
 //! later comes after that message. If its memory does not reach back far enough, the connection
 //! first reads the log page by page and asks again from there, until memory does.
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -13,27 +15,55 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
-use super::outbox::Class;
-use super::session::admit_room;
+use super::session::{SessionLimits, admit_room};
 use super::{Connection, Flow};
 use crate::hub::encoded::SharedEvent;
-use crate::hub::fanout::{Attachment, JoinProgress, Joining, Worker};
+use crate::hub::fanout::{Announcement, Attachment, JoinProgress, Joining, Worker};
+use crate::hub::replay_pages::ReplayPage;
 use crate::hub::room::Subscribe;
+use crate::protocol::close::Disconnect;
 use crate::protocol::cursor::Position;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::RequestId;
-use crate::protocol::reply::{Gap, GapReason, Joined, Reply};
+use crate::protocol::reply::{Gap, GapReason, Joined};
+use crate::store::rooms::RoomAccess;
 
 /// How often a room that was lost in the middle of a join is asked again.
 const ATTEMPTS: u32 = 3;
+
+/// Silence of the client that is the hub's own doing is counted away this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A room to be joined, and how the client is told.
+pub(super) struct Wanted {
+    pub(super) worker: Rc<Worker>,
+    pub(super) attachment: Rc<Attachment>,
+    pub(super) limits: SessionLimits,
+    pub(super) announcement: Announcement,
+    /// Tells this join from the connection's others.
+    pub(super) number: u32,
+    pub(super) user_id: UserId,
+    pub(super) room: RoomRef,
+    /// The last event that the client has.
+    pub(super) since: Option<Seq>,
+    /// The log's life in which it was.
+    pub(super) epoch: Option<Epoch>,
+}
+
+/// A room was not joined.
+pub(super) struct NotJoined {
+    pub(super) refusal: Refusal,
+    /// It had been announced already, and part of the replay is on its way.
+    pub(super) is_announced: bool,
+}
 
 /// A join under way.
 struct Join {
     worker: Rc<Worker>,
     attachment: Rc<Attachment>,
-    request: Option<RequestId>,
+    announcement: Announcement,
     number: u32,
     room_id: RoomId,
     user_id: UserId,
@@ -46,7 +76,9 @@ struct Join {
     /// The last event that the client has or will have got, if it said so.
     position: Option<Seq>,
     epoch: Option<Epoch>,
-    is_replied: bool,
+    /// What the client cannot have.
+    gap: Option<Gap>,
+    is_announced: bool,
 }
 
 impl Connection {
@@ -61,104 +93,179 @@ impl Connection {
         let Some(user_id) = self.attachment.user_id() else {
             return Flow::Continue;
         };
-        self.joins = self.joins.wrapping_add(1);
-        let number = self.joins;
-        let worker = Rc::clone(&self.worker);
-        let attachment = Rc::clone(&self.attachment);
-        let patience = self.patience();
-        let request = id.clone();
-        let limits = self.session.limits();
-        let joining = async move {
-            let checking = worker.hub.member_access(&room, user_id);
-            let access = tokio::time::timeout(patience, checking)
-                .await
-                .map_err(|_| timed_out())??;
-            if !attachment.is_in(access.room_id) {
-                admit_room(attachment.room_count(), limits)?;
-            }
-            let mut join = Join {
-                worker,
-                attachment,
-                request,
-                number,
-                room_id: access.room_id,
-                user_id,
-                checked_at: access.last_seq,
-                muted_until: access.muted_until,
-                checked_epoch: access.epoch,
-                position: since,
-                epoch,
-                is_replied: false,
-            };
-            // A second join of a room starts it afresh.
-            join.worker.unsubscribe(&join.attachment, join.room_id);
-            let joined = join.run().await;
-            if let Err(refusal) = &joined
-                && join.is_replied
-            {
-                // It is too late for a refusal: part of the replay is on its way.
-                tracing::debug!(%refusal, "a replay broke off");
-                join.worker
-                    .close(&join.attachment, crate::protocol::close::Disconnect::Resync);
-                return Ok(());
-            }
-            joined
+        let wanted = Wanted {
+            worker: Rc::clone(&self.worker),
+            attachment: Rc::clone(&self.attachment),
+            limits: self.session.limits(),
+            announcement: Announcement::Reply(id.clone()),
+            number: self.next_join(),
+            user_id,
+            room,
+            since,
+            epoch,
         };
-        ctx.wait(joining.into_actor(self).map(move |joined, this, ctx| {
-            this.attachment.joining.take();
-            if let Err(refusal) = joined {
-                this.refuse(id.as_ref(), refusal);
-            }
-            this.resume(ctx);
-        }));
+        ctx.wait(
+            enter(wanted)
+                .into_actor(self)
+                .map(move |joined, this, ctx| {
+                    if let Err(failed) = joined {
+                        if failed.is_announced {
+                            // It is too late for a refusal.
+                            tracing::debug!(refusal = %failed.refusal, "a replay broke off");
+                            this.worker.close(&this.attachment, Disconnect::Resync);
+                        } else {
+                            this.refuse(id.as_ref(), failed.refusal);
+                        }
+                    }
+                    this.resume(ctx);
+                }),
+        );
         Flow::Wait
+    }
+
+    pub(super) fn next_join(&mut self) -> u32 {
+        self.joins = self.joins.wrapping_add(1);
+        self.joins
     }
 }
 
+/// Joins a room, and returns when the client is in it and all that it missed is in the outbox.
+pub(super) async fn enter(wanted: Wanted) -> Result<(), NotJoined> {
+    let mut join = match Join::begin(wanted).await {
+        Ok(join) => join,
+        Err(refusal) => {
+            return Err(NotJoined {
+                refusal,
+                is_announced: false,
+            });
+        }
+    };
+    let joined = join.run().await;
+    join.attachment.joining.take();
+    joined.map_err(|refusal| NotJoined {
+        refusal,
+        is_announced: join.is_announced,
+    })
+}
+
 impl Join {
+    async fn begin(wanted: Wanted) -> Result<Self, Refusal> {
+        let Wanted {
+            worker,
+            attachment,
+            limits,
+            announcement,
+            number,
+            user_id,
+            room,
+            since,
+            epoch,
+        } = wanted;
+        let access = check(&worker, &room, user_id).await?;
+        if !attachment.is_in(access.room_id) {
+            admit_room(attachment.room_count(), limits)?;
+        }
+        // A second join of a room starts it afresh.
+        worker.unsubscribe(&attachment, access.room_id);
+        let mut join = Self {
+            worker,
+            attachment,
+            announcement,
+            number,
+            room_id: access.room_id,
+            user_id,
+            checked_at: access.last_seq,
+            muted_until: access.muted_until,
+            checked_epoch: access.epoch,
+            position: since,
+            epoch,
+            gap: None,
+            is_announced: false,
+        };
+        join.checked(&access)?;
+        Ok(join)
+    }
+
     async fn run(&mut self) -> Result<(), Refusal> {
         let mut attempts = 0;
         loop {
-            if self.attachment.outbox.closing().is_some() || self.attachment.outbox.is_shut() {
+            if self.is_over() {
                 return Ok(());
             }
             match self.subscribe().await? {
                 JoinProgress::Live => return Ok(()),
                 JoinProgress::Behind { epoch, head } => {
-                    attempts = 0;
-                    self.replay_page(epoch, head).await?;
-                    self.check_again().await?;
-                }
-                JoinProgress::Unavailable => {
-                    attempts += 1;
-                    if attempts >= ATTEMPTS {
-                        return Err(Refusal::new(
-                            ErrorCode::Unavailable,
-                            "the room cannot be joined now; try again",
-                        ));
+                    if self.catch_up(epoch, head).await? {
+                        attempts = 0;
+                        continue;
                     }
-                    self.check_again().await?;
                 }
+                JoinProgress::TooMuch {
+                    epoch,
+                    head,
+                    events,
+                } => {
+                    self.send_memory(epoch, head, &events).await;
+                    attempts = 0;
+                    self.check_again().await?;
+                    continue;
+                }
+                JoinProgress::Unavailable => {}
             }
+            attempts += 1;
+            if attempts >= ATTEMPTS {
+                return Err(Refusal::new(
+                    ErrorCode::Unavailable,
+                    "the room cannot be joined now; try again",
+                ));
+            }
+            self.check_again().await?;
         }
+    }
+
+    /// Whether there is nobody left to join.
+    fn is_over(&self) -> bool {
+        let outbox = &self.attachment.outbox;
+        outbox.closing().is_some() || outbox.is_shut()
     }
 
     /// Checks the membership again: the room knows only the last departures, and the check must
     /// not be older than those.
     async fn check_again(&mut self) -> Result<(), Refusal> {
         let room = RoomRef::Id(self.room_id);
-        let checking = self.worker.hub.member_access(&room, self.user_id);
-        let access = tokio::time::timeout(self.patience(), checking)
-            .await
-            .map_err(|_| timed_out())??;
+        let access = check(&self.worker, &room, self.user_id).await?;
+        self.checked(&access)
+    }
+
+    /// Goes by what a check of the membership has found.
+    fn checked(&mut self, access: &RoomAccess) -> Result<(), Refusal> {
         self.checked_at = access.last_seq;
         self.muted_until = access.muted_until;
         self.checked_epoch = access.epoch;
+        let floor = access.history_floor;
+        let Some(position) = self.position.filter(|position| *position < floor) else {
+            return Ok(());
+        };
+        if self.is_announced {
+            return Err(broken_off("the membership has begun anew meanwhile"));
+        }
+        self.gap = Some(self.gap_to(position, floor, GapReason::History));
+        self.position = Some(floor);
         Ok(())
     }
 
+    /// What is missing up to `to`, together with what is known to be missing before it: the later
+    /// reason stands for both.
+    fn gap_to(&self, position: Seq, to: Seq, reason: GapReason) -> Gap {
+        Gap {
+            from: self.gap.map_or(position + 1, |gap| gap.from),
+            to,
+            reason,
+        }
+    }
+
     fn patience(&self) -> Duration {
-        Duration::from_millis(self.worker.hub.settings().websocket.command_timeout_ms)
+        patience(&self.worker)
     }
 
     /// Asks the room.
@@ -171,8 +278,9 @@ impl Join {
         let (progress, answer) = oneshot::channel();
         self.attachment.joining.replace(Some(Joining {
             number: self.number,
-            request: self.request.clone(),
-            is_replied: self.is_replied,
+            announcement: self.announcement.clone(),
+            is_announced: self.is_announced,
+            gap: self.gap,
             muted_until: self.muted_until,
             progress,
         }));
@@ -204,57 +312,155 @@ impl Join {
         table.cursor(&self.attachment, Some(position)).ok()
     }
 
-    /// Sends the next page of what was missed out of Postgres.
-    async fn replay_page(&mut self, epoch: Epoch, head: Seq) -> Result<(), Refusal> {
-        let hub = self.worker.hub.clone();
-        let since = self.position.unwrap_or(head);
-        let page = tokio::time::timeout(self.patience(), hub.events_after(self.room_id, since))
-            .await
-            .map_err(|_| timed_out())??;
-        if !self.is_replied {
-            let first = page.first().map_or(head + 1, |event| event.seq);
-            let gap = (first > since + 1).then_some(Gap {
-                from: since + 1,
-                to: first - 1,
-                reason: GapReason::Retention,
-            });
-            let reply = Reply::Joined(Joined {
-                room: self.room_id,
-                epoch,
-                last_seq: head,
-                replayed: (head + 1).saturating_sub(first),
-                gap,
-                cursor: self.cursor(epoch, head),
-            });
-            self.attachment
-                .push_reply(self.request.as_ref(), &Ok(reply));
-            self.is_replied = true;
-        }
-        let Some(last) = page.last().map(|event| event.seq) else {
-            // The log has nothing more: what the room's memory lacks is not there.
-            self.position = Some(head);
-            return Ok(());
-        };
-        for event in page {
-            let frame = SharedEvent::new(event, None).frame(self.attachment.format);
-            // A replay is paced by its reader: what does not fit waits for what is before it.
-            if !self.attachment.outbox.has_room(frame.len()) {
-                self.taken().await;
+    /// Sends pages of the log until the room's memory may reach back to the position. False if
+    /// the log is not what the room takes it for.
+    async fn catch_up(&mut self, epoch: Epoch, head: Seq) -> Result<bool, Refusal> {
+        let memory = self.worker.hub.settings().hub.room_memory_events as u64;
+        loop {
+            let since = self.position.unwrap_or(head);
+            let page = self.page(since).await?;
+            let first = match page.events.first() {
+                Some(event) => event.event.seq,
+                // The log has nothing more: what the room's memory lacks is not there.
+                None => page.first_seq,
+            };
+            if page.epoch != epoch || (page.events.is_empty() && first <= since + 1) {
+                let room = self.worker.hub.room(self.room_id).await?;
+                room.look_again();
+                return Ok(false);
             }
-            self.attachment.outbox.push(frame, Class::Durable);
+            // After the page was read: who is a member now may see all that is in it.
+            self.check_again().await?;
+            if self.position.unwrap_or(head) > since {
+                // The floor has risen.
+                continue;
+            }
+            if first > since + 1 {
+                if self.is_announced {
+                    return Err(broken_off("retention was faster than the reader"));
+                }
+                self.gap = Some(self.gap_to(since, first - 1, GapReason::Retention));
+            }
+            if !self.is_announced {
+                self.announce(epoch, head, first);
+            }
+            self.send(epoch, &page.events).await;
+            let position = page.events.last().map_or(first - 1, |last| last.event.seq);
+            self.position = Some(position);
+            let last_seq = page.last_seq;
+            drop(page);
+            // The next page is read when this one has been taken, so that a slow reader of a
+            // long replay costs no memory.
+            taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+            if self.is_over() || last_seq.saturating_sub(position) <= memory {
+                return Ok(true);
+            }
         }
-        self.position = Some(last);
-        // The next page is read when this one has been taken, so that a slow reader of a long
-        // replay costs no memory.
-        self.taken().await;
-        Ok(())
     }
 
-    /// Waits until the client has taken what it was sent. That counts as being heard of: while a
-    /// join is under way nothing is read.
-    async fn taken(&self) {
-        self.attachment.outbox.flush();
-        self.attachment.outbox.drained().await;
-        self.attachment.heard(self.worker.now());
+    fn announce(&mut self, epoch: Epoch, head: Seq, first: Seq) {
+        let joined = Joined {
+            room: self.room_id,
+            epoch,
+            last_seq: head,
+            replayed: (head + 1).saturating_sub(first),
+            gap: self.gap,
+            cursor: self.cursor(epoch, head),
+        };
+        let table = self.worker.table.borrow();
+        self.attachment.announce(&table, &self.announcement, joined);
+        self.is_announced = true;
+        // From here on it is of this life of the log: another one would be noticed.
+        self.epoch = Some(epoch);
     }
+
+    /// Sends what a room remembers, where that is more than may wait at once.
+    async fn send_memory(&mut self, epoch: Epoch, head: Seq, events: &[Arc<SharedEvent>]) {
+        if let Some(first) = events.first()
+            && !self.is_announced
+        {
+            self.announce(epoch, head, first.event.seq);
+        }
+        self.send(epoch, events).await;
+        if let Some(last) = events.last() {
+            self.position = Some(last.event.seq);
+        }
+        taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+    }
+
+    /// A page out of Postgres, when it is its turn. To wait for it is not the client's silence.
+    async fn page(&self, since: Seq) -> Result<Arc<ReplayPage>, Refusal> {
+        let mut page = pin!(self.worker.hub.replays().after(self.room_id, since));
+        loop {
+            if let Ok(page) = tokio::time::timeout(TICK, page.as_mut()).await {
+                return page;
+            }
+            if self.is_over() {
+                return Err(broken_off("the connection has ended"));
+            }
+            self.attachment.heard(self.worker.now());
+        }
+    }
+
+    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) {
+        for event in events {
+            let bytes = self.attachment.replay_bytes([event]);
+            // A replay is paced by its reader: what does not fit waits for what is before it.
+            while !self.attachment.outbox.has_room(bytes) {
+                let all_but = self.max_bytes().saturating_sub(bytes);
+                taken(&self.worker, &self.attachment, all_but).await;
+            }
+            let table = self.worker.table.borrow();
+            self.attachment.push_event(&table, event);
+            self.attachment.stands_at(Position {
+                room_id: self.room_id,
+                epoch,
+                seq: event.event.seq,
+            });
+        }
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.worker.hub.settings().websocket.outbox_max_bytes
+    }
+}
+
+/// What a replay leaves of the outbox's bytes to others, and does not wait for: what other rooms
+/// say meanwhile may never be taken all at once.
+pub(super) fn spare_bytes(worker: &Worker) -> usize {
+    worker.hub.settings().websocket.outbox_max_bytes / 8
+}
+
+/// Waits until the client has taken what it was sent, all but so many bytes. That counts as being
+/// heard of, for while a join is under way nothing is read, and so does what it takes meanwhile.
+pub(super) async fn taken(worker: &Worker, attachment: &Attachment, all_but_bytes: usize) {
+    let outbox = &attachment.outbox;
+    outbox.flush();
+    let mut before = outbox.taken();
+    loop {
+        let drained = tokio::time::timeout(TICK, outbox.drained_to(all_but_bytes)).await;
+        let now = outbox.taken();
+        if drained.is_ok() || now > before {
+            attachment.heard(worker.now());
+            before = now;
+        }
+        if drained.is_ok() {
+            return;
+        }
+    }
+}
+
+async fn check(worker: &Worker, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
+    let checking = worker.hub.member_access(room, user);
+    tokio::time::timeout(patience(worker), checking)
+        .await
+        .map_err(|_| timed_out())?
+}
+
+fn patience(worker: &Worker) -> Duration {
+    Duration::from_millis(worker.hub.settings().websocket.command_timeout_ms)
+}
+
+fn broken_off(why: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, why)
 }

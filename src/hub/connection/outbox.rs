@@ -2,22 +2,30 @@
 //!
 //! Everything that a connection's thread has for it is pushed here; one `flush` writes as much as
 //! the socket takes, many frames in one `writev`. Nothing is allocated while nothing waits.
+//!
+//! The socket of an event stream belongs to its transport: there a `flush` only says that there is
+//! something to take.
+
+mod queue;
+mod sink;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_rt::net::TcpStream;
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::queue::Queue;
+pub use self::sink::Hold;
+use self::sink::{Sink, Taker};
 use crate::protocol::close::Disconnect;
-use crate::protocol::websocket;
+use crate::protocol::{sse, websocket};
 
-/// At most this many frames go into one `writev`.
-const FRAMES_PER_WRITE: usize = 64;
+/// At most this many parts of frames go into one `writev`.
+const PARTS_PER_WRITE: usize = 64;
 
 /// Whether a frame may be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,30 +59,31 @@ pub(crate) struct OutboxLimits {
 /// The socket and its queue. It lives on one worker thread.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    socket: TcpStream,
+    sink: Sink,
     limits: OutboxLimits,
     queue: RefCell<Queue>,
     /// A task waits for the socket to take more.
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
-    /// Told when nothing waits any more, or never will.
-    drained: RefCell<Option<oneshot::Sender<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// The first frame has been written in part: it cannot be taken back.
-    front_is_cut: bool,
+    /// Told when no more than so many bytes wait, or never will.
+    drained: RefCell<Option<(usize, oneshot::Sender<()>)>>,
 }
 
 impl Outbox {
     /// For a socket that has been handed over after its handshake.
     pub(crate) fn new(socket: TcpStream, limits: OutboxLimits) -> Rc<Self> {
+        Self::with(Sink::Socket(socket), limits)
+    }
+
+    /// For a stream, whose transport takes from it by [`Outbox::poll_take`].
+    pub(crate) fn taken_by(hold: Box<dyn Hold>, limits: OutboxLimits) -> Rc<Self> {
+        Self::with(Sink::Stream(Taker::new(hold)), limits)
+    }
+
+    fn with(sink: Sink, limits: OutboxLimits) -> Rc<Self> {
         Rc::new(Self {
-            socket,
+            sink,
             limits,
             queue: RefCell::default(),
             is_blocked: Cell::new(false),
@@ -86,6 +95,11 @@ impl Outbox {
 
     /// Adds a frame; [`Outbox::flush`] writes it.
     pub(crate) fn push(&self, frame: Bytes, class: Class) -> Pushed {
+        self.push_with_tail(frame, None, class)
+    }
+
+    /// Adds a frame whose end is this connection's own.
+    pub(crate) fn push_with_tail(&self, body: Bytes, tail: Option<Bytes>, class: Class) -> Pushed {
         if self.closing.get().is_some() || self.is_shut.get() {
             return Pushed::Dropped;
         }
@@ -95,7 +109,8 @@ impl Outbox {
             Class::Ephemeral => self.limits.ephemeral_max_bytes,
         };
         // One frame is always taken by an empty outbox, whatever its size.
-        if !queue.frames.is_empty() && queue.bytes + frame.len() > max_bytes {
+        let bytes = body.len() + tail.as_ref().map_or(0, Bytes::len);
+        if !queue.is_empty() && queue.bytes() + bytes > max_bytes {
             drop(queue);
             return match class {
                 Class::Ephemeral => Pushed::Dropped,
@@ -105,14 +120,19 @@ impl Outbox {
                 }
             };
         }
-        queue.push(frame);
+        queue.push(body, tail);
         Pushed::Queued
+    }
+
+    /// Whether this many bytes may wait besides what waits already.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.queue.borrow().bytes() + bytes <= self.limits.max_bytes
     }
 
     /// Whether a durable frame of this many bytes would be taken now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let queue = self.queue.borrow();
-        queue.frames.is_empty() || queue.bytes + bytes <= self.limits.max_bytes
+        queue.is_empty() || queue.bytes() + bytes <= self.limits.max_bytes
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
@@ -125,7 +145,11 @@ impl Outbox {
         if reason == Disconnect::Slow {
             queue.drop_whole_frames();
         }
-        queue.push(websocket::encode::close(reason.code(), reason.reason()));
+        let frame = match self.sink {
+            Sink::Socket(_) => websocket::encode::close(reason.code(), reason.reason()),
+            Sink::Stream(_) => sse::close(reason),
+        };
+        queue.push(frame, None);
     }
 
     /// Why the hub is closing the connection, if it is.
@@ -140,9 +164,17 @@ impl Outbox {
         }
         self.queue.borrow_mut().clear();
         self.drained.take();
-        let socket = socket2::SockRef::from(&self.socket);
-        // An error means that it has ended already.
-        socket.shutdown(std::net::Shutdown::Both).ok();
+        match &self.sink {
+            Sink::Socket(socket) => {
+                let socket = socket2::SockRef::from(socket);
+                // An error means that it has ended already.
+                socket.shutdown(std::net::Shutdown::Both).ok();
+            }
+            Sink::Stream(taker) => {
+                taker.hold.cut();
+                taker.wake();
+            }
+        }
     }
 
     /// Whether the socket was ended from this side.
@@ -155,7 +187,11 @@ impl Outbox {
         if self.is_blocked.get() || self.is_shut.get() {
             return;
         }
-        match self.write() {
+        let socket = match &self.sink {
+            Sink::Socket(socket) => socket,
+            Sink::Stream(taker) => return taker.wake(),
+        };
+        match self.write(socket) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_blocked.set(true);
@@ -166,11 +202,14 @@ impl Outbox {
     }
 
     async fn flush_when_writable(self: Rc<Self>) {
+        let Sink::Socket(socket) = &self.sink else {
+            return;
+        };
         let written = loop {
-            if let Err(error) = self.socket.writable().await {
+            if let Err(error) = socket.writable().await {
                 break Err(error);
             }
-            match self.write() {
+            match self.write(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.is_shut.get() => {}
                 written => break written,
             }
@@ -182,50 +221,107 @@ impl Outbox {
     }
 
     /// Writes until nothing waits or the socket takes no more (`WouldBlock`).
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, socket: &TcpStream) -> io::Result<()> {
         let mut queue = self.queue.borrow_mut();
-        while !queue.frames.is_empty() {
-            let written = if queue.frames.len() == 1 {
-                self.socket.try_write(&queue.frames[0])?
+        while let Some(front) = queue.front() {
+            let written = if queue.parts() == 1 {
+                socket.try_write(front)?
             } else {
-                let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-                let count = queue.frames.len().min(FRAMES_PER_WRITE);
-                for (slice, frame) in slices.iter_mut().zip(&queue.frames) {
-                    *slice = IoSlice::new(frame);
-                }
-                self.socket.try_write_vectored(&slices[..count])?
+                let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
+                let count = queue.gather(&mut slices);
+                socket.try_write_vectored(&slices[..count])?
             };
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             queue.advance(written);
+            self.note_drained(&queue);
         }
         // An idle connection holds no buffer.
-        queue.frames = VecDeque::new();
-        self.drained.take();
+        queue.clear();
         Ok(())
     }
 
-    /// Waits until everything pushed so far has been written, or the socket has ended.
-    pub(crate) async fn drained(&self) {
-        if self.queue.borrow().frames.is_empty() || self.is_shut.get() {
+    /// Tells whoever waits for it that no more than so many bytes wait.
+    fn note_drained(&self, queue: &Queue) {
+        let is_drained = |waiting: &mut (usize, _)| queue.bytes() <= waiting.0;
+        drop(self.drained.borrow_mut().take_if(is_drained));
+    }
+
+    /// Takes a part of what waits for a stream's transport; none at the stream's end.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut queue = self.queue.borrow_mut();
+        if let Some(part) = queue.pop() {
+            self.note_drained(&queue);
+            if queue.is_empty() {
+                queue.clear();
+            }
+            return Poll::Ready(Some(part));
+        }
+        if self.closing.get().is_some() || self.is_shut.get() {
+            return Poll::Ready(None);
+        }
+        if let Sink::Stream(taker) = &self.sink {
+            taker.wait(cx.waker());
+        }
+        Poll::Pending
+    }
+
+    /// A ping has been pushed to a stream, which is not answered: whether it arrives is seen by
+    /// [`Outbox::has_taken`]. False for a socket, whose peer answers.
+    pub(crate) fn mark(&self) -> bool {
+        match &self.sink {
+            Sink::Socket(_) => false,
+            Sink::Stream(taker) => {
+                taker.mark();
+                true
+            }
+        }
+    }
+
+    /// Whether a stream's socket has taken anything since it was marked.
+    pub(crate) fn has_taken(&self) -> bool {
+        match &self.sink {
+            Sink::Socket(_) => false,
+            Sink::Stream(taker) => taker.has_taken(),
+        }
+    }
+
+    /// What the socket, or a stream's transport, has taken in all, bytes.
+    pub(crate) fn taken(&self) -> u64 {
+        self.queue.borrow().taken()
+    }
+
+    /// Waits until no more than `bytes` wait to be written, or the socket has ended. One at a
+    /// time may wait.
+    pub(crate) async fn drained_to(&self, bytes: usize) {
+        if self.queue.borrow().bytes() <= bytes || self.is_shut.get() {
             return;
         }
         let (drained, wait) = oneshot::channel();
-        self.drained.replace(Some(drained));
+        self.drained.replace(Some((bytes, drained)));
         // It is dropped rather than sent.
         wait.await.ok();
     }
 
     /// The connection's actor has gone: what waits may still be written, then the peer reads the
-    /// end of the stream.
+    /// end of the stream. What a stream's transport has not taken it never will.
     pub(crate) fn finish(self: &Rc<Self>) {
+        let socket = match &self.sink {
+            Sink::Socket(socket) => socket,
+            Sink::Stream(_) => {
+                self.is_shut.set(true);
+                self.queue.borrow_mut().clear();
+                self.drained.take();
+                return;
+            }
+        };
         self.flush();
         if self.is_blocked.get() {
             // Nobody watches over it any more.
             self.shut();
         } else {
-            let socket = socket2::SockRef::from(&self.socket);
+            let socket = socket2::SockRef::from(socket);
             // An error means that it has ended already.
             socket.shutdown(std::net::Shutdown::Write).ok();
         }
@@ -233,68 +329,18 @@ impl Outbox {
 
     /// Ready when the socket has something to read, or has ended.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
+        match &self.sink {
+            Sink::Socket(socket) => socket.poll_read_ready(cx),
+            // Nothing is read from a stream.
+            Sink::Stream(_) => Poll::Pending,
+        }
     }
 
     /// Reads what is there.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buffer)
-    }
-}
-
-impl Queue {
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while written > 0 {
-            let Some(front) = self.frames.front_mut() else {
-                return;
-            };
-            if front.len() > written {
-                front.advance(written);
-                self.front_is_cut = true;
-                return;
-            }
-            written -= front.len();
-            self.front_is_cut = false;
-            self.frames.pop_front();
+        match &self.sink {
+            Sink::Socket(socket) => socket.try_read(buffer),
+            Sink::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
         }
-    }
-
-    fn drop_whole_frames(&mut self) {
-        let keep = usize::from(self.front_is_cut);
-        self.frames.truncate(keep);
-        self.bytes = self.frames.iter().map(Bytes::len).sum();
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_frame_is_kept_and_whole_ones_can_go() {
-        let mut queue = Queue::default();
-        for frame in ["abc", "def", "ghi"] {
-            queue.push(Bytes::from_static(frame.as_bytes()));
-        }
-        queue.advance(4);
-        assert_eq!(queue.frames, ["ef", "ghi"]);
-        assert_eq!(queue.bytes, 5);
-        queue.drop_whole_frames();
-        assert_eq!(queue.frames, ["ef"]);
-        queue.advance(2);
-        queue.push(Bytes::from_static(b"xyz"));
-        queue.drop_whole_frames();
-        assert!(queue.frames.is_empty());
-        assert_eq!(queue.bytes, 0);
     }
 }

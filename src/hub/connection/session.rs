@@ -80,8 +80,13 @@ impl Session {
             return Admission::Refuse(going());
         }
         match command {
-            Command::Join { .. } if now.is_draining => Admission::Refuse(going()),
-            Command::Publish { .. } | Command::Emit { .. } | Command::Change { .. }
+            Command::Join { .. } | Command::Resume { .. } if now.is_draining => {
+                Admission::Refuse(going())
+            }
+            Command::Publish { .. }
+            | Command::Emit { .. }
+            | Command::Change { .. }
+            | Command::Read { .. }
                 if now.inflight >= self.limits.max_inflight =>
             {
                 Admission::Wait

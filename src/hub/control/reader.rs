@@ -132,10 +132,10 @@ fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNe
     match news {
         ControlNews::SessionEnded { session_id, .. } => hub.end_session(session_id),
         ControlNews::MembershipEnded(news) => hub.membership_ended(news),
-        // Connections join rooms by themselves, but streams of all of a user's rooms are to be told
-        // of a beginning here: `joined(user, room)`. Roles are looked up when they are needed, and
-        // mutes come with the room's own event.
-        ControlNews::MembershipBegan(_) | ControlNews::MembershipChanged(_) => {}
+        // Other connections join rooms by themselves.
+        ControlNews::MembershipBegan(news) => hub.join_streams(news.user_id, news.room_id),
+        // Roles are looked up when they are needed, and mutes come with the room's own event.
+        ControlNews::MembershipChanged(_) => {}
         ControlNews::Drain(node) => {
             let is_meant = node.is_none_or(|node| *node == *settings.origin.node);
             if is_meant && !hub.is_draining() {

@@ -73,8 +73,7 @@ fn push(
         return table.broadcast(room_id, None, Class::Durable, except, frame);
     };
     if let Some(attachment) = table.get(only) {
-        let frame = event.frame(attachment.format);
-        attachment.outbox.push(frame, Class::Durable);
+        attachment.push_event(&table, event);
         table.mark(&attachment);
     }
 }

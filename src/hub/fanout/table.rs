@@ -5,6 +5,7 @@ mod turns;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,7 +17,8 @@ pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
-use crate::hub::encoded::WireFormat;
+use crate::hub::connection::stream::StreamState;
+use crate::hub::encoded::{SharedEvent, WireFormat};
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED};
 use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
@@ -25,7 +27,8 @@ use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, SessionId, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Gap, Reply};
+use crate::protocol::sse;
 
 /// A connection, as other threads name it to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +54,11 @@ pub(crate) struct Attachment {
     pub(crate) joining: RefCell<Option<Joining>>,
     /// The node is going, and so is this connection: it gives no new commands.
     pub(crate) is_leaving: Cell<bool>,
+    /// Rooms that are still to be joined, and where the client stands in them: until they are,
+    /// its cursors tell that.
+    pub(crate) resuming: RefCell<Vec<Position>>,
+    /// What an event stream has besides.
+    pub(crate) stream: Option<StreamState>,
     rooms: RefCell<Vec<Joined>>,
     is_dirty: Cell<bool>,
 }
@@ -60,16 +68,27 @@ pub(crate) struct Attachment {
 pub(crate) struct Joining {
     /// Tells this join from one that was given up.
     pub(crate) number: u32,
-    pub(crate) request: Option<RequestId>,
-    /// The reply has been sent, because the replay began with events out of Postgres.
-    pub(crate) is_replied: bool,
+    pub(crate) announcement: Announcement,
+    /// It has been announced, because the replay began with events out of Postgres.
+    pub(crate) is_announced: bool,
+    /// What the client cannot have, as far as is known before the room has answered.
+    pub(crate) gap: Option<Gap>,
     /// Until when the user was muted in the room when their membership was checked.
     pub(crate) muted_until: Option<Timestamp>,
     pub(crate) progress: oneshot::Sender<JoinProgress>,
 }
 
+/// How the client is told that it is in a room, before what it missed.
+#[derive(Debug, Clone)]
+pub(crate) enum Announcement {
+    /// By the reply to this request.
+    Reply(Option<RequestId>),
+    /// By a push: the request was for several rooms.
+    Push,
+}
+
 /// How a join goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum JoinProgress {
     /// The connection is in the room, reply and replay are in its outbox.
     Live,
@@ -79,6 +98,16 @@ pub(crate) enum JoinProgress {
         epoch: Epoch,
         /// The room's head.
         head: Seq,
+    },
+    /// What was missed is in the room's memory, but more than the connection has room for at once;
+    /// it is not in the room.
+    TooMuch {
+        /// The log's life.
+        epoch: Epoch,
+        /// The room's head.
+        head: Seq,
+        /// What was missed.
+        events: Vec<Arc<SharedEvent>>,
     },
     /// The room cannot answer now.
     Unavailable,
@@ -130,6 +159,7 @@ impl Table {
         format: WireFormat,
         identity: Option<Identity>,
         life: Liveness,
+        stream: Option<StreamState>,
     ) -> Rc<Attachment> {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.connections.vacant_entry();
@@ -146,6 +176,8 @@ impl Table {
             answered: RefCell::new(None),
             joining: RefCell::new(None),
             is_leaving: Cell::new(false),
+            resuming: RefCell::default(),
+            stream,
             rooms: RefCell::default(),
             is_dirty: Cell::new(false),
         });
@@ -210,6 +242,7 @@ impl Table {
             index: room.connections.len(),
         });
         room.connections.push(Rc::clone(attachment));
+        attachment.resumed(room_id);
         true
     }
 
@@ -279,6 +312,9 @@ impl Table {
         if let Some(position) = position {
             room.position = position;
         }
+        let Some(room) = self.rooms.get(&room_id) else {
+            return;
+        };
         let mut encoded: Option<(WireFormat, Bytes)> = None;
         let mut delivered = 0;
         for attachment in &room.connections {
@@ -293,7 +329,9 @@ impl Table {
                     bytes
                 }
             };
-            match attachment.outbox.push(bytes, class) {
+            let tail = (class == Class::Durable && attachment.format.has_tails())
+                .then(|| sse::tail(&self.positions(attachment, None)));
+            match attachment.outbox.push_with_tail(bytes, tail, class) {
                 Pushed::Queued => delivered += 1,
                 Pushed::Overflowed => {}
                 Pushed::Dropped => {
@@ -341,21 +379,30 @@ impl Table {
         attachment: &Attachment,
         joining: Option<Position>,
     ) -> Result<String, CursorError> {
-        let positions: Vec<_> = attachment
-            .rooms
-            .borrow()
-            .iter()
-            .filter_map(|joined| {
-                let room = self.rooms.get(&joined.room_id)?;
-                Some(Position {
-                    room_id: joined.room_id,
-                    epoch: room.epoch,
-                    seq: room.position,
-                })
+        cursor::encode(&self.positions(attachment, joining))
+    }
+
+    /// Where a connection stands in its rooms and in those that it is still to join. `besides` is
+    /// where it stands, whatever the table says.
+    pub(crate) fn positions(
+        &self,
+        attachment: &Attachment,
+        besides: Option<Position>,
+    ) -> Vec<Position> {
+        let joined = attachment.rooms.borrow();
+        let resuming = attachment.resuming.borrow();
+        let joined = joined.iter().filter_map(|joined| {
+            let room = self.rooms.get(&joined.room_id)?;
+            Some(Position {
+                room_id: joined.room_id,
+                epoch: room.epoch,
+                seq: room.position,
             })
-            .chain(joining)
-            .collect();
-        cursor::encode(&positions)
+        });
+        let is_other =
+            |position: &Position| besides.is_none_or(|besides| besides.room_id != position.room_id);
+        let others = joined.chain(resuming.iter().copied()).filter(is_other);
+        others.chain(besides).collect()
     }
 
     /// The room's actor, if a connection of this thread is in the room.

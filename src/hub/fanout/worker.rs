@@ -9,6 +9,7 @@ use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use super::drain;
+use super::session_check::SESSION_CHECK;
 use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
 use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
@@ -16,7 +17,8 @@ use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
-use crate::hub::encoded::SharedEvent;
+use crate::hub::connection::stream;
+use crate::hub::encoded::{SharedEvent, WireFormat};
 use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::hub::presence::Generation;
 use crate::hub::room::Standing;
@@ -24,20 +26,13 @@ use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::id::RoomId;
 use crate::protocol::push::Push;
-use crate::protocol::reply::{Joined, Reply};
-use crate::protocol::websocket;
+use crate::protocol::reply::Joined;
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
 
 /// How many connections are written to before the thread does something else.
 const FLUSH_CHUNK: usize = 256;
-
-/// A session whose end cannot be looked up is tried again after this, seconds.
-const SESSION_CHECK: Second = 30;
-
-/// How long before its end a session is looked at, seconds: more than clocks differ.
-const SESSION_MARGIN: Second = 120;
 
 /// Until when somebody is muted of whom no end is said.
 const FOREVER: jiff::Timestamp = jiff::Timestamp::MAX;
@@ -194,6 +189,21 @@ impl Worker {
                 .ok();
             return;
         };
+        if (gap.is_some() && joining.is_announced) || !attachment.fits(&replay) {
+            room.unsubscribe(&self.fanout);
+            let progress = if gap.is_some() {
+                // The log has begun a new life in the middle of a replay: too late to tell.
+                JoinProgress::Unavailable
+            } else {
+                JoinProgress::TooMuch {
+                    epoch,
+                    head,
+                    events: replay,
+                }
+            };
+            joining.progress.send(progress).ok();
+            return;
+        }
         let room_id = room.id();
         let begins = Standing {
             epoch,
@@ -217,21 +227,20 @@ impl Worker {
                 None => table.unmute(room_id, user_id),
             }
         }
-        if !joining.is_replied {
-            let reply = Reply::Joined(Joined {
+        if !joining.is_announced {
+            let joined = Joined {
                 room: room_id,
                 epoch,
                 last_seq: head,
                 replayed: replay.len() as u64,
-                gap,
+                // A position of another life of the log says nothing about this one.
+                gap: gap.or(joining.gap),
                 cursor: table.cursor(&attachment, None).ok(),
-            });
-            attachment.push_reply(joining.request.as_ref(), &Ok(reply));
+            };
+            attachment.announce(&table, &joining.announcement, joined);
         }
         for event in &replay {
-            attachment
-                .outbox
-                .push(event.frame(attachment.format), Class::Durable);
+            attachment.push_event(&table, event);
         }
         table.mark(&attachment);
         drop(table);
@@ -248,6 +257,10 @@ impl Worker {
             if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
                 attachment.push(&Push::Removed { room: room_id });
                 self.table.borrow_mut().mark(&attachment);
+                if attachment.format == WireFormat::SseRoom {
+                    // It was the stream's only one.
+                    self.close(&attachment, Disconnect::Normal);
+                }
             }
         }
     }
@@ -279,53 +292,32 @@ impl Worker {
         }
     }
 
-    /// Finds out whether a session lasts longer than its connection knows, and closes the
-    /// connection if it does not.
-    fn check_session(self: &Rc<Self>, attachment: &Rc<Attachment>) {
-        let Some(session) = attachment.session_id() else {
-            return;
-        };
-        let (worker, key) = (Rc::clone(self), attachment.key);
-        actix_rt::spawn(async move {
-            let checked = worker.hub.gate().check(session).await;
-            let Some(attachment) = worker.table.borrow().get(key) else {
-                return;
-            };
-            match checked {
-                Ok(Some(expires_at)) => attachment.check_session_at(worker.look_before(expires_at)),
-                Ok(None) => worker.close(&attachment, Disconnect::SessionEnded),
-                // It is looked at again soon.
-                Err(refusal) => tracing::debug!(%refusal, "a session cannot be checked"),
-            }
-        });
-    }
-
-    /// When to look at a session that ends at this time, by the worker's clock: a little before,
-    /// because being connected prolongs a session, and one that has ended cannot be prolonged.
-    pub(crate) fn look_before(&self, end: jiff::Timestamp) -> Second {
-        let ahead_s = end.as_second() - jiff::Timestamp::now().as_second();
-        let ahead = Second::try_from(ahead_s.max(0)).unwrap_or(Second::MAX);
-        let margin = (ahead / 2).min(SESSION_MARGIN);
-        self.now().saturating_add(ahead - margin)
-    }
-
     /// What is due for a connection.
     fn care(self: &Rc<Self>, key: ConnectionKey) {
         let Some(attachment) = self.table.borrow().get(key) else {
             return;
         };
         let now = self.now();
+        if attachment.outbox.has_taken() {
+            attachment.ping_was_taken();
+        }
         let mut life = attachment.life.get();
         let next = match life.care(now, attachment.room_count() > 0, &self.timeouts) {
             Care::LookAgain(at) => at,
             Care::Ping => {
                 life.pinged = Some(now);
                 attachment.life.set(life);
+                let is_marked = attachment.outbox.mark();
                 attachment
                     .outbox
-                    .push(websocket::encode::ping(&[]), Class::Durable);
+                    .push(attachment.format.ping(), Class::Durable);
                 attachment.outbox.flush();
-                now.saturating_add(self.timeouts.ping_timeout)
+                if is_marked {
+                    // Nobody tells when it has been taken.
+                    now.saturating_add(1)
+                } else {
+                    now.saturating_add(self.timeouts.ping_timeout)
+                }
             }
             Care::CheckSession => {
                 // Pings go on while the answer is waited for.
@@ -395,6 +387,9 @@ impl Fanout {
                 worker.reannounce(shard, generation);
             }
             FanoutMessage::Disconnect(target, reason) => worker.disconnect(target, reason),
+            FanoutMessage::JoinRoom(user_id, room_id) => {
+                stream::join_room(worker, user_id, room_id);
+            }
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
     }
@@ -509,6 +504,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
             }
             if overflow.everybody {
                 self.worker.disconnect(Target::All, Disconnect::Resync);
+            }
+            for user_id in overflow.joiners {
+                stream::resync(&self.worker, user_id);
             }
             if let Some(spread_ms) = overflow.drain {
                 drain::start(&self.worker, spread_ms);

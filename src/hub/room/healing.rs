@@ -145,6 +145,8 @@ impl Room {
     ) {
         let Standing { epoch, position } = standing;
         let Some(log) = &mut self.log else {
+            // A thread has one position: what it says later, it says of the same connections.
+            self.unheard.retain(|(it, _)| it.id() != fanout.id());
             self.unheard.push((fanout.clone(), standing));
             return self.load_later(ctx);
         };

@@ -61,12 +61,15 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
         Push::Room { name, topic, .. } => name.len() + topic.len(),
+        Push::NotResumed { err, .. } => err.message.len(),
         Push::Delete { .. }
         | Push::React { .. }
         | Push::Pin { .. }
         | Push::Member { .. }
         | Push::Typing { .. }
-        | Push::Removed { .. } => 0,
+        | Push::Read { .. }
+        | Push::Removed { .. }
+        | Push::Resumed { .. } => 0,
     };
     frame(expected_bytes, push)
 }

@@ -32,6 +32,10 @@ pub(super) struct Fields<'a> {
     #[serde(borrow)]
     pub(super) epoch: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) cursor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) msg_no: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(super) body: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) client_id: Option<&'a RawValue>,

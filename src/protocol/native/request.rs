@@ -112,7 +112,14 @@ fn command(fields: &Fields<'_>, message_bytes: usize) -> Result<Command, Refusal
             since: Field::new("since", fields.since).optional(Field::seq)?,
             epoch: Field::new("epoch", fields.epoch).optional(Field::epoch)?,
         },
+        "resume" => Command::Resume {
+            cursor: Field::new("cursor", fields.cursor).text()?.into(),
+        },
         "leave" => Command::Leave { room: room.room()? },
+        "read" => Command::Read {
+            room: room.room()?,
+            msg_no: Field::new("msg_no", fields.msg_no).number(0, NUMBER_MAX)?,
+        },
         "history" => Command::History {
             room: room.room()?,
             page: page(fields)?,

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::log::ProcessLog;
 use super::process::Process;
+use super::rest::{http, send};
 use super::{DEADLINE, postgres, watchdog};
 
 /// A folder for a node's data. It is removed, with the Postgres that runs in it, when the last
@@ -210,6 +211,30 @@ impl Node {
         let answer = request.body(actions.to_owned()).send().await;
         let answer = answer.expect("the node answers");
         assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// How much memory it holds, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kib.and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS")
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process.pid().as_raw_nonzero());
+        std::fs::read_dir(path).expect("it runs").count()
+    }
+
+    /// The value of a metric, with its labels as they stand on the page: 0 if it is not there yet.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let page = send(http().get(self.url("/metrics"))).await.text;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// An address of its HTTP side.

@@ -146,10 +146,15 @@ impl User {
         }
     }
 
+    /// An address of the node.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     /// A request with the bearer token.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
-            .request(method, format!("http://{}{path}", self.address))
+            .request(method, self.url(path))
             .bearer_auth(&self.token)
     }
 

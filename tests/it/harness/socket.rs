@@ -53,6 +53,14 @@ impl Socket {
         opened.expect("the handshake is accepted")
     }
 
+    /// As [`Socket::connect`], with the address of a node alone.
+    pub(crate) async fn connect_to(address: &str, user: &User) -> Self {
+        let authorization = format!("Bearer {}", user.token);
+        let headers = [("authorization", authorization.as_str())];
+        let opened = Self::open_at(address, "/ws", &headers).await;
+        opened.expect("the handshake is accepted")
+    }
+
     /// Connects without credentials.
     pub(crate) async fn anonymous(node: &Node) -> Self {
         let opened = Self::open(node, "/ws", &[]).await;
@@ -78,21 +86,33 @@ impl Socket {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Error> {
-        let mut request = format!("ws://{}{path}", node.address).into_client_request()?;
+        Self::open_at(&node.address, path, headers).await
+    }
+
+    async fn open_at(address: &str, path: &str, headers: &[(&str, &str)]) -> Result<Self, Error> {
+        let handshake = async {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Self::over(stream, path, headers).await
+        };
+        let opened = timeout(DEADLINE, handshake).await;
+        opened.expect("the handshake is answered in time")
+    }
+
+    /// Connects over a stream that the test has made.
+    pub(crate) async fn over(
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Error> {
+        let mut request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().insert(
                 HeaderName::from_bytes(name.as_bytes()).expect("a header's name"),
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        let handshake = async {
-            let stream = TcpStream::connect(&node.address).await?;
-            stream.set_nodelay(true)?;
-            client_async(request, stream).await
-        };
-        let (stream, _) = timeout(DEADLINE, handshake)
-            .await
-            .expect("the handshake is answered in time")?;
+        let (stream, _) = client_async(request, stream).await?;
         Ok(Self {
             stream,
             next_id: 0,
@@ -278,6 +298,15 @@ impl Socket {
     /// happen.
     pub(crate) async fn read_for(&mut self, time: Duration) -> Option<End> {
         timeout(time, self.read_to_the_end()).await.ok()
+    }
+
+    /// What comes next, push or reply, in the order of the wire. It can be given up and asked for
+    /// again.
+    pub(crate) async fn next_message(&mut self) -> Result<Value, End> {
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
+        }
+        self.read().await
     }
 
     /// The next JSON message.

@@ -2,12 +2,13 @@
 
 use hubbub::protocol::command::{Command, MessageChange, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
+use hubbub::protocol::error::Refusal;
 use hubbub::protocol::event::{Epoch, History, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
 use hubbub::protocol::reply::{
     Changed, Emitted, Gap, GapReason, Joined, MessagePage, MessageView, Published, ReactionView,
-    Reply, RoomPresence,
+    ReadMarker, Reply, Resumed, RoomPresence,
 };
 use uuid::Uuid;
 
@@ -29,6 +30,9 @@ pub(super) fn commands() -> Vec<Command> {
             room: room(),
             since: None,
             epoch: None,
+        },
+        Command::Resume {
+            cursor: "AQ".into(),
         },
         Command::Leave { room: room() },
         Command::Publish {
@@ -53,6 +57,10 @@ pub(super) fn commands() -> Vec<Command> {
                 thread: None,
             },
         },
+        Command::Read {
+            room: room(),
+            msg_no: 1,
+        },
         Command::Typing {
             room: room(),
             typing: true,
@@ -71,6 +79,7 @@ pub(super) fn commands() -> Vec<Command> {
     for command in &all {
         match command {
             Command::Join { .. }
+            | Command::Resume { .. }
             | Command::Leave { .. }
             | Command::Publish { .. }
             | Command::Change {
@@ -82,6 +91,7 @@ pub(super) fn commands() -> Vec<Command> {
                 ..
             }
             | Command::History { .. }
+            | Command::Read { .. }
             | Command::Typing { .. }
             | Command::Emit { .. }
             | Command::Presence { .. }
@@ -112,6 +122,13 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             cursor,
         })
     };
+    let resumed = |cursor| {
+        Reply::Resumed(Resumed {
+            resumed: 1,
+            refused: 0,
+            cursor,
+        })
+    };
     let left = |cursor| Reply::Left { room: ROOM, cursor };
     let changed = || {
         let all = Changed {
@@ -131,6 +148,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
             "join",
             vec![joined(None, None), joined(Some(gap), Some(String::new()))],
         ),
+        ("resume", vec![resumed(None), resumed(Some(String::new()))]),
         ("leave", vec![left(None), left(Some(String::new()))]),
         (
             "publish",
@@ -154,6 +172,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
                 next: None,
             })],
         ),
+        ("read", vec![Reply::Read(ReadMarker { msg_no: 1 })]),
         ("typing", vec![Reply::Done {}]),
         (
             "emit",
@@ -243,7 +262,7 @@ fn message_pushes() -> Vec<Push<'static>> {
 }
 
 /// Each push with the least, then with the most that it has.
-pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
+pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> {
     let event = |seq, id, client_id, created_at| Push::Event {
         room: ROOM,
         seq,
@@ -296,7 +315,27 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
         },
         presence(false),
         presence(true),
+        Push::Read {
+            room: ROOM,
+            user_id: USER,
+            msg_no: 1,
+        },
         Push::Removed { room: ROOM },
+        Push::NotResumed {
+            room: ROOM,
+            err: refusal,
+        },
+        Push::Resumed {
+            room: ROOM,
+            epoch: Epoch(1),
+            last_seq: 1,
+            replayed: 0,
+            gap: Some(Gap {
+                from: 1,
+                to: 2,
+                reason: GapReason::Epoch,
+            }),
+        },
         Push::Drain {
             after_ms: 0,
             cursor: "",
@@ -314,7 +353,10 @@ pub(super) fn pushes(data: &Data) -> Vec<Push<'_>> {
             | Push::Room { .. }
             | Push::Typing { .. }
             | Push::Presence { .. }
+            | Push::Read { .. }
             | Push::Removed { .. }
+            | Push::NotResumed { .. }
+            | Push::Resumed { .. }
             | Push::Drain { .. } => {}
         }
     }

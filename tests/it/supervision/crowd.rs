@@ -22,9 +22,11 @@ pub(super) struct Scene {
     pub(super) room: Room,
 }
 
-/// A node's settings for these tests: as many panics as a test likes.
+/// A node's settings for these tests: as many panics as a test likes, and short pauses between.
 pub(super) fn options(database: &TestDatabase) -> NodeOptions {
-    NodeOptions::on(&database.url).set("HUBBUB__HUB__RESTART_MAX", "1000")
+    NodeOptions::on(&database.url)
+        .set("HUBBUB__HUB__RESTART_MAX", "1000")
+        .set("HUBBUB__HUB__RESTART_WINDOW_S", "1")
 }
 
 impl Scene {
@@ -289,9 +291,9 @@ impl Member {
                 self.take_pushes();
             }
         };
-        if tokio::time::timeout(DEADLINE, reading).await.is_err() {
-            panic!("{} was told up to {} of {head}", self.user.name, self.seen);
-        }
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        let (name, seen) = (&self.user.name, self.seen);
+        assert!(read.is_ok(), "{name} was told up to {seen} of {head}");
         if let Ok(reply) = self.socket.try_request("ping", json!({})).await {
             assert!(refusal(&reply).is_none(), "{reply}");
         }

@@ -38,6 +38,43 @@ pub(super) struct Lack {
     behind: Option<Seq>,
 }
 
+impl Turn {
+    /// How an event follows what connections have that stand there.
+    fn of(epoch: Epoch, seq: Seq, standing: Standing) -> Self {
+        if epoch != standing.epoch {
+            Self::OtherEpoch
+        } else if seq <= standing.position {
+            Self::Known
+        } else if seq == standing.position + 1 {
+            Self::Next
+        } else {
+            Self::Hole
+        }
+    }
+}
+
+impl Lack {
+    /// Whether to ask for what comes after a position: not again so soon.
+    fn ask(&mut self, position: Seq, now: Second) -> bool {
+        let is_asked = self
+            .asked
+            .is_some_and(|(from, at)| from == position && now < at.saturating_add(ASK_AGAIN));
+        if !is_asked {
+            self.asked = Some((position, now));
+        }
+        !is_asked
+    }
+
+    /// Takes a look. Whether the connections stood at that position, and behind the room, at the
+    /// last look already.
+    fn look(&mut self, position: Seq, delivered: Seq) -> bool {
+        let is_behind = position < delivered;
+        let before = self.behind.take();
+        self.behind = is_behind.then_some(position);
+        is_behind && before == Some(position)
+    }
+}
+
 impl LocalRoom {
     fn standing(&self) -> Standing {
         Standing {
@@ -50,18 +87,8 @@ impl LocalRoom {
 impl Table {
     /// How an event follows what the room's connections have.
     pub(crate) fn turn(&self, room_id: RoomId, epoch: Epoch, seq: Seq) -> Turn {
-        let Some(room) = self.rooms.get(&room_id) else {
-            return Turn::Nobody;
-        };
-        if epoch != room.epoch {
-            Turn::OtherEpoch
-        } else if seq <= room.position {
-            Turn::Known
-        } else if seq == room.position + 1 {
-            Turn::Next
-        } else {
-            Turn::Hole
-        }
+        let room = self.rooms.get(&room_id);
+        room.map_or(Turn::Nobody, |room| Turn::of(epoch, seq, room.standing()))
     }
 
     /// Where the connections in a room stand, and by which actor.
@@ -73,29 +100,22 @@ impl Table {
     /// Whom to ask for what is missing, and from where on; none if that has just been done.
     pub(crate) fn ask(&mut self, room_id: RoomId, now: Second) -> Option<(RoomHandle, Standing)> {
         let room = self.rooms.get_mut(&room_id)?;
-        if let Some((position, at)) = room.lack.asked
-            && position == room.position
-            && now < at.saturating_add(ASK_AGAIN)
-        {
-            return None;
-        }
-        room.lack.asked = Some((room.position, now));
-        Some((room.handle.clone(), room.standing()))
+        let standing = room.standing();
+        let asks = room.lack.ask(standing.position, now);
+        asks.then(|| (room.handle.clone(), standing))
     }
 
     /// Rooms that stood behind their actors at the last look, and still stand there: what they
     /// lack is not on its way.
     pub(crate) fn behind(&mut self) -> Vec<RoomId> {
-        let mut behind = Vec::new();
-        for (room_id, room) in &mut self.rooms {
-            let is_behind = room.position < room.handle.delivered();
-            let before = room.lack.behind.take();
-            room.lack.behind = is_behind.then_some(room.position);
-            if is_behind && before == Some(room.position) {
-                behind.push(*room_id);
-            }
-        }
-        behind
+        let is_behind = |room: &mut LocalRoom| {
+            let delivered = room.handle.delivered();
+            room.lack.look(room.position, delivered)
+        };
+        self.rooms
+            .iter_mut()
+            .filter_map(|(room_id, room)| is_behind(room).then_some(*room_id))
+            .collect()
     }
 
     /// The room's connections were given the events up to this one, in some other way.
@@ -132,5 +152,41 @@ impl Table {
             }));
         }
         present
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_next_event_of_the_same_log_is_in_turn() {
+        let standing = Standing {
+            epoch: Epoch(1),
+            position: 5,
+        };
+        let turns = [4, 5, 6, 7].map(|seq| Turn::of(Epoch(1), seq, standing));
+        let expected = [Turn::Known, Turn::Known, Turn::Next, Turn::Hole];
+        assert_eq!(turns, expected);
+        assert_eq!(Turn::of(Epoch(2), 6, standing), Turn::OtherEpoch);
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_once_a_second() {
+        let mut lack = Lack::default();
+        assert!(lack.ask(5, 10));
+        assert!(!lack.ask(5, 10));
+        assert!(lack.ask(7, 10), "another hole");
+        assert!(lack.ask(7, 11), "nothing came");
+    }
+
+    #[test]
+    fn two_looks_tell_a_lost_event_from_one_on_its_way() {
+        let mut lack = Lack::default();
+        assert!(!lack.look(5, 6), "it may be on its way");
+        assert!(lack.look(5, 6));
+        assert!(!lack.look(6, 7), "another");
+        assert!(!lack.look(7, 7));
+        assert!(!lack.look(7, 8));
     }
 }

@@ -1,0 +1,180 @@
+//! What waits for one client: whole frames, each of one part or, where the end of a shared frame
+//! is the connection's own, of two. Pure.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf as _, Bytes};
+
+/// The frames.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    parts: VecDeque<Part>,
+    bytes: usize,
+    /// The first part is the rest of a frame that has been sent in part: it cannot be taken back.
+    front_is_cut: bool,
+    /// What has been sent in all, bytes.
+    taken: u64,
+}
+
+/// A frame, or a part of one.
+#[derive(Debug)]
+struct Part {
+    bytes: Bytes,
+    /// The frame goes on with the next part.
+    goes_on: bool,
+}
+
+impl Queue {
+    /// Adds a frame.
+    pub(super) fn push(&mut self, body: Bytes, tail: Option<Bytes>) {
+        self.bytes += body.len();
+        self.parts.push_back(Part {
+            bytes: body,
+            goes_on: tail.is_some(),
+        });
+        if let Some(tail) = tail {
+            self.bytes += tail.len();
+            self.parts.push_back(Part {
+                bytes: tail,
+                goes_on: false,
+            });
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// What waits, bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What has been sent in all, bytes.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many parts wait.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The part that is next.
+    pub(super) fn front(&self) -> Option<&[u8]> {
+        self.parts.front().map(|part| &*part.bytes)
+    }
+
+    /// Fills `slices` with what is next, and says how many of them it needed.
+    pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let count = self.parts.len().min(slices.len());
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(&part.bytes);
+        }
+        count
+    }
+
+    /// So many bytes have been sent.
+    pub(super) fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        self.taken += written as u64;
+        while written > 0 {
+            let Some(front) = self.parts.front_mut() else {
+                return;
+            };
+            if front.bytes.len() > written {
+                front.bytes.advance(written);
+                self.front_is_cut = true;
+                return;
+            }
+            written -= front.bytes.len();
+            self.front_is_cut = front.goes_on;
+            self.parts.pop_front();
+        }
+    }
+
+    /// Takes the part that is next.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let part = self.parts.pop_front()?;
+        self.bytes -= part.bytes.len();
+        self.taken += part.bytes.len() as u64;
+        self.front_is_cut = part.goes_on;
+        Some(part.bytes)
+    }
+
+    /// Drops all but the rest of a frame that has been sent in part.
+    pub(super) fn drop_whole_frames(&mut self) {
+        let keep = if self.front_is_cut {
+            1 + self.parts.iter().take_while(|part| part.goes_on).count()
+        } else {
+            0
+        };
+        self.parts.truncate(keep);
+        self.bytes = self.parts.iter().map(|part| part.bytes.len()).sum();
+    }
+
+    /// Drops everything, and the memory that it took.
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            taken: self.taken,
+            ..Self::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(frames: &[(&'static str, Option<&'static str>)]) -> Queue {
+        let mut queue = Queue::default();
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        for (body, tail) in frames {
+            queue.push(bytes(body), tail.map(bytes));
+        }
+        queue
+    }
+
+    fn left(queue: &Queue) -> Vec<&[u8]> {
+        queue.parts.iter().map(|part| &*part.bytes).collect()
+    }
+
+    #[test]
+    fn a_cut_frame_is_kept_and_whole_ones_can_go() {
+        let mut queue = queue(&[("abc", None), ("def", None), ("ghi", None)]);
+        queue.advance(4);
+        assert_eq!(left(&queue), [&b"ef"[..], b"ghi"]);
+        assert_eq!(queue.bytes(), 5);
+        queue.drop_whole_frames();
+        assert_eq!(left(&queue), [b"ef"]);
+        queue.advance(2);
+        queue.push(Bytes::from_static(b"xyz"), None);
+        queue.drop_whole_frames();
+        assert!(queue.is_empty());
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn a_frame_that_was_begun_keeps_its_tail() {
+        let frames = [("abc", Some("1")), ("def", Some("2"))];
+        let mut whole = queue(&frames);
+        whole.drop_whole_frames();
+        assert!(whole.is_empty());
+
+        let mut cut = queue(&frames);
+        cut.advance(2);
+        cut.drop_whole_frames();
+        assert_eq!(left(&cut), [b"c", b"1"]);
+
+        let mut popped = queue(&frames);
+        assert_eq!(popped.pop().as_deref(), Some(&b"abc"[..]));
+        popped.drop_whole_frames();
+        assert_eq!(left(&popped), [b"1"]);
+        assert_eq!(popped.bytes(), 1);
+        popped.pop();
+        popped.push(Bytes::from_static(b"x"), None);
+        popped.drop_whole_frames();
+        assert!(popped.is_empty());
+    }
+}

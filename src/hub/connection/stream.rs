@@ -1,0 +1,374 @@
+//! Event streams: connections that only receive.
+//!
+//! A stream stands in its thread's table like a socket and joins its rooms by the same
+//! [`super::join`]. It has no actor here: what its transport sends it takes from the [`Stream`],
+//! and a task joins the rooms one after the other.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::identity::Identity;
+use super::join::{NotJoined, Wanted, enter, spare_bytes, taken};
+use super::liveness::{Liveness, Second};
+pub use super::outbox::Hold;
+use super::outbox::{Class, Outbox, OutboxLimits};
+use super::session::SessionLimits;
+use super::too_late;
+use crate::hub::encoded::WireFormat;
+use crate::hub::fanout::{Announcement, Attachment, FanoutMessage, Worker};
+use crate::hub::metrics::STREAMS;
+use crate::hub::{HubHandle, refuse};
+use crate::protocol::close::Disconnect;
+use crate::protocol::cursor::{CURSOR_ROOMS_MAX, Position};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
+use crate::protocol::sse::{self, LastEventId};
+use crate::store;
+use crate::store::rooms::Listing;
+
+/// A client whose connection broke comes back after so long, milliseconds; each after another
+/// time within it, so that not all come at once.
+const RETRY_MS: std::ops::Range<u64> = 500..2500;
+
+/// The rooms of a stream, checked.
+#[derive(Debug)]
+pub struct Feed {
+    format: WireFormat,
+    entries: VecDeque<Entry>,
+    /// Rooms that the user becomes a member of are added.
+    takes_new_rooms: bool,
+}
+
+/// A room that is to be joined.
+#[derive(Debug)]
+struct Entry {
+    room_id: RoomId,
+    /// The user was a member when it was looked.
+    is_member: bool,
+    /// Where the client stands in it.
+    position: Option<Position>,
+}
+
+/// What a stream has besides what every connection has.
+#[derive(Debug, Default)]
+pub(crate) struct StreamState {
+    /// Rooms that are still to be joined.
+    entries: RefCell<VecDeque<Entry>>,
+    /// A task is joining them.
+    is_joining: Cell<bool>,
+    /// Numbers the joins.
+    joins: Cell<u32>,
+    takes_new_rooms: bool,
+}
+
+impl HubHandle {
+    /// The feed of one room, from where the client stands in it or from now on. Refused if the
+    /// user is no member.
+    pub async fn room_feed(
+        &self,
+        room: &RoomRef,
+        user: UserId,
+        last: Option<&LastEventId>,
+    ) -> Result<Feed, Refusal> {
+        let room_id = self.member_access(room, user).await?.room_id;
+        let position = match last {
+            None => None,
+            Some(LastEventId::Room(it)) => Some(Position {
+                room_id,
+                epoch: it.epoch,
+                seq: it.seq,
+            }),
+            Some(LastEventId::Cursor(positions)) => {
+                let own = positions.iter().find(|it| it.room_id == room_id);
+                Some(*own.ok_or_else(|| {
+                    Refusal::new(
+                        ErrorCode::InvalidCursor,
+                        "the cursor has no position in this room",
+                    )
+                })?)
+            }
+        };
+        Ok(Feed {
+            format: WireFormat::SseRoom,
+            entries: VecDeque::from([Entry {
+                room_id,
+                is_member: true,
+                position,
+            }]),
+            takes_new_rooms: false,
+        })
+    }
+
+    /// The feed of all rooms of a user, or of those named in `only`, from the positions of a
+    /// cursor; rooms that it does not have, from now on.
+    pub async fn user_feed(
+        &self,
+        user: UserId,
+        only: Option<&HashSet<RoomRef>>,
+        cursor: Option<&[Position]>,
+    ) -> Result<Feed, Refusal> {
+        let max = self.stream_rooms_max();
+        let too_many = || {
+            let message = format!("a stream has at most {max} rooms; name some by `rooms`");
+            Refusal::new(ErrorCode::TooManyRooms, message)
+        };
+        let rooms = match only {
+            Some(only) => {
+                let mut rooms: Vec<RoomId> = Vec::new();
+                for room in only {
+                    if rooms.len() > max {
+                        return Err(too_many());
+                    }
+                    let room_id = self.member_access(room, user).await?.room_id;
+                    if !rooms.contains(&room_id) {
+                        rooms.push(room_id);
+                    }
+                }
+                rooms
+            }
+            None => self.rooms_of(user, max + 1).await?,
+        };
+        if rooms.len() > max {
+            return Err(too_many());
+        }
+        let cursor = cursor.unwrap_or_default();
+        let position = |room_id| cursor.iter().find(|it| it.room_id == room_id).copied();
+        let entry = |room_id| Entry {
+            room_id,
+            is_member: true,
+            position: position(room_id),
+        };
+        let mut entries: VecDeque<Entry> = rooms.into_iter().map(entry).collect();
+        if only.is_none() {
+            // What the user is no member of any more is told first.
+            for position in cursor {
+                if entries.iter().all(|it| it.room_id != position.room_id) {
+                    entries.push_front(Entry {
+                        room_id: position.room_id,
+                        is_member: false,
+                        position: Some(*position),
+                    });
+                }
+            }
+        }
+        Ok(Feed {
+            format: WireFormat::SseAll,
+            entries,
+            takes_new_rooms: only.is_none(),
+        })
+    }
+
+    /// A user has become a member of a room: every open stream of all their rooms on this node
+    /// gets it, too, from now on.
+    pub fn join_streams(&self, user: UserId, room: RoomId) {
+        self.shared
+            .workers
+            .send(|| FanoutMessage::JoinRoom(user, room));
+    }
+
+    fn stream_rooms_max(&self) -> usize {
+        self.settings().websocket.max_rooms.min(CURSOR_ROOMS_MAX)
+    }
+
+    /// The rooms that a user is a member of, at most `limit`.
+    async fn rooms_of(&self, user: UserId, limit: usize) -> Result<Vec<RoomId>, Refusal> {
+        let refuse = |error| refuse(&error);
+        let conn = self.shared.store.get().await.map_err(refuse)?;
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let rooms = store::rooms::list(&conn, user, Listing::Mine, None, limit).await;
+        Ok(rooms.map_err(refuse)?.iter().map(|room| room.id).collect())
+    }
+}
+
+/// An open stream, as its transport has it. Dropping it closes it.
+pub struct Stream {
+    worker: Rc<Worker>,
+    attachment: Rc<Attachment>,
+}
+
+/// Opens a stream on the present thread.
+pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed) -> Stream {
+    let worker = Worker::current(hub);
+    let config = &hub.settings().websocket;
+    let outbox = Outbox::taken_by(
+        hold,
+        OutboxLimits {
+            max_bytes: config.outbox_max_bytes,
+            ephemeral_max_bytes: config.ephemeral_max_bytes,
+        },
+    );
+    let mut life = Liveness::new(worker.now(), true);
+    // It gives no commands: having no room is no reason to go.
+    life.commanded = Second::MAX;
+    let is_awaited = |entry: &&Entry| entry.is_member;
+    let resuming = feed.entries.iter().filter(is_awaited);
+    let resuming: Vec<_> = resuming.filter_map(|entry| entry.position).collect();
+    let state = StreamState {
+        entries: RefCell::new(feed.entries),
+        is_joining: Cell::new(false),
+        joins: Cell::new(0),
+        takes_new_rooms: feed.takes_new_rooms,
+    };
+    let attachment =
+        worker
+            .table
+            .borrow_mut()
+            .attach(outbox, feed.format, Some(identity), life, Some(state));
+    attachment.resuming.replace(resuming);
+    attachment.check_session_at(worker.look_before(identity.expires_at));
+    worker.watch(&attachment);
+    STREAMS.inc();
+    let retry = sse::retry(rand::random_range(RETRY_MS));
+    attachment.outbox.push(retry, Class::Durable);
+    // What was told while it was let in did not reach this stream.
+    if let Some(reason) = too_late(hub, Some(identity)) {
+        worker.close(&attachment, reason);
+    }
+    join_rooms(&worker, &attachment);
+    Stream { worker, attachment }
+}
+
+impl Stream {
+    /// The next bytes to send; none at the end.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.attachment.outbox.poll_take(cx)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.worker.detach(&self.attachment);
+        self.attachment.outbox.finish();
+        STREAMS.dec();
+    }
+}
+
+/// A user has become a member of a room: their streams on this thread that are of all rooms get
+/// this one.
+pub(crate) fn join_room(worker: &Rc<Worker>, user_id: UserId, room_id: RoomId) {
+    let max = worker.hub.stream_rooms_max();
+    for attachment in streams_of(worker, user_id) {
+        let Some(state) = &attachment.stream else {
+            continue;
+        };
+        let mut entries = state.entries.borrow_mut();
+        if attachment.is_in(room_id) || entries.iter().any(|entry| entry.room_id == room_id) {
+            continue;
+        }
+        if attachment.room_count() + entries.len() >= max {
+            drop(entries);
+            // Coming back it is told that its rooms have become too many.
+            worker.close(&attachment, Disconnect::Resync);
+            continue;
+        }
+        entries.push_back(Entry {
+            room_id,
+            is_member: false,
+            position: None,
+        });
+        drop(entries);
+        join_rooms(worker, &attachment);
+    }
+}
+
+/// A user has become a member of some room, and it is not known any more of which: streams of all
+/// their rooms come back for it.
+pub(crate) fn resync(worker: &Worker, user_id: UserId) {
+    for attachment in streams_of(worker, user_id) {
+        worker.close(&attachment, Disconnect::Resync);
+    }
+}
+
+/// The user's streams that take new rooms.
+fn streams_of(worker: &Worker, user_id: UserId) -> Vec<Rc<Attachment>> {
+    let table = worker.table.borrow();
+    let takes_new = |attachment: &&Rc<Attachment>| {
+        let stream = attachment.stream.as_ref();
+        stream.is_some_and(|it| it.takes_new_rooms) && attachment.user_id() == Some(user_id)
+    };
+    table.all().filter(takes_new).cloned().collect()
+}
+
+/// Joins the rooms that are to be joined, unless that is being done.
+fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
+    let Some(state) = &attachment.stream else {
+        return;
+    };
+    if state.is_joining.replace(true) {
+        return;
+    }
+    let (worker, attachment) = (Rc::clone(worker), Rc::clone(attachment));
+    actix_rt::spawn(async move {
+        let Some(state) = &attachment.stream else {
+            return;
+        };
+        loop {
+            let outbox = &attachment.outbox;
+            if outbox.closing().is_some() || outbox.is_shut() {
+                return;
+            }
+            let entry = state.entries.borrow_mut().pop_front();
+            let Some(entry) = entry else {
+                break;
+            };
+            // Each room gives what it remembers in one go.
+            taken(&worker, &attachment, spare_bytes(&worker)).await;
+            let room_id = entry.room_id;
+            if let Err(failed) = join_entry(&worker, &attachment, state, &entry).await {
+                refused(&worker, &attachment, room_id, &failed);
+            }
+        }
+        state.is_joining.set(false);
+    });
+}
+
+async fn join_entry(
+    worker: &Rc<Worker>,
+    attachment: &Rc<Attachment>,
+    state: &StreamState,
+    entry: &Entry,
+) -> Result<(), NotJoined> {
+    let Some(user_id) = attachment.user_id() else {
+        return Ok(());
+    };
+    let number = state.joins.get().wrapping_add(1);
+    state.joins.set(number);
+    let wanted = Wanted {
+        worker: Rc::clone(worker),
+        attachment: Rc::clone(attachment),
+        limits: SessionLimits {
+            max_rooms: worker.hub.stream_rooms_max(),
+            // A stream publishes nothing.
+            max_inflight: 0,
+        },
+        announcement: Announcement::Push,
+        number,
+        user_id,
+        room: RoomRef::Id(entry.room_id),
+        since: entry.position.map(|it| it.seq),
+        epoch: entry.position.map(|it| it.epoch),
+    };
+    enter(wanted).await
+}
+
+/// A room could not be joined.
+fn refused(worker: &Worker, attachment: &Rc<Attachment>, room_id: RoomId, failed: &NotJoined) {
+    let refusal = &failed.refusal;
+    if failed.is_announced || refusal.code.retry() {
+        // Its cursor has the room still: coming back it tries again, from where it stands.
+        tracing::debug!(room = %room_id, %refusal, "a stream's room cannot be joined now");
+        return worker.close(attachment, Disconnect::Resync);
+    }
+    attachment.resumed(room_id);
+    let table = worker.table.borrow();
+    attachment.announce_refusal(&table, room_id, refusal);
+    drop(table);
+    if attachment.format == WireFormat::SseRoom {
+        worker.close(attachment, Disconnect::Normal);
+    }
+    attachment.outbox.flush();
+}

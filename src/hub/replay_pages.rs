@@ -1,0 +1,156 @@
+//! Pages of the rooms' logs, read for those who missed more than a room remembers.
+//!
+//! Everybody comes back in the same second after a node was restarted, most of them to the same
+//! rooms and from about the same positions. So pages take turns: only so many are read at once,
+//! whatever else the pool is needed for goes on beside them. And those who want the same page
+//! while it is waited for or read get the same one, encoded once. A page that has been read is
+//! not kept for others: what is deleted meanwhile must not be given out again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::encoded::SharedEvent;
+use super::metrics::{REPLAY_PAGES, REPLAY_PAGES_READING, REPLAY_PAGES_WAITING};
+use super::{refuse, room_not_found};
+use crate::metric::Counted;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::event::{Epoch, Seq};
+use crate::protocol::id::RoomId;
+use crate::store::{Store, room_events};
+
+/// A page of a room's log.
+#[derive(Debug)]
+pub(crate) struct ReplayPage {
+    /// The log's life.
+    pub(crate) epoch: Epoch,
+    /// The first event that retention has left.
+    pub(crate) first_seq: Seq,
+    /// The log's last event when the page was read.
+    pub(crate) last_seq: Seq,
+    /// The events, with frames that all who get them share.
+    pub(crate) events: Vec<Arc<SharedEvent>>,
+}
+
+/// What is read: the events of this room after this one.
+type Key = (RoomId, Seq);
+
+type Outcome = Result<Arc<ReplayPage>, Refusal>;
+type Reading = BoxFuture<'static, Outcome>;
+
+/// How pages are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReplaySettings {
+    /// Pages read at once.
+    pub(crate) pages_max: usize,
+    /// How long a page may wait for its turn.
+    pub(crate) wait: Duration,
+    /// How long its reading may take.
+    pub(crate) patience: Duration,
+    /// Events of a page at most.
+    pub(crate) page_events: u32,
+}
+
+/// The node's replays. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ReplayPages {
+    shared: Arc<Pages>,
+}
+
+struct Pages {
+    store: Store,
+    settings: ReplaySettings,
+    /// First come, first served.
+    turns: Semaphore,
+    /// Those that are waited for or read: no more than there are connections that join.
+    reading: Mutex<HashMap<Key, WeakShared<Reading>>>,
+}
+
+impl ReplayPages {
+    pub(crate) fn new(store: Store, settings: ReplaySettings) -> Self {
+        Self {
+            shared: Arc::new(Pages {
+                store,
+                turns: Semaphore::new(settings.pages_max),
+                settings,
+                reading: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The page of `room`'s log that begins just after `seq`.
+    pub(crate) async fn after(&self, room: RoomId, seq: Seq) -> Outcome {
+        self.reading((room, seq)).await
+    }
+
+    fn reading(&self, key: Key) -> Shared<Reading> {
+        let mut reading = self.shared.reading.lock();
+        if let Some(known) = reading.get(&key).and_then(WeakShared::upgrade) {
+            REPLAY_PAGES.with_label_values(&["shared"]).inc();
+            return known;
+        }
+        REPLAY_PAGES.with_label_values(&["read"]).inc();
+        let pages = Arc::clone(&self.shared);
+        let started = async move {
+            let entry = Entry { pages, key };
+            entry.pages.read(key).await
+        };
+        let started = started.boxed().shared();
+        // It is there as long as somebody waits for it.
+        if let Some(weak) = started.downgrade() {
+            reading.insert(key, weak);
+        }
+        started
+    }
+}
+
+impl Pages {
+    async fn read(&self, (room, seq): Key) -> Outcome {
+        let turn = {
+            let _waiting = Counted::new(&REPLAY_PAGES_WAITING);
+            tokio::time::timeout(self.settings.wait, self.turns.acquire()).await
+        };
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Refusal::new(
+                ErrorCode::Unavailable,
+                "too many clients resume at once; try again",
+            ));
+        };
+        let _reading = Counted::new(&REPLAY_PAGES_READING);
+        let page = room_events::page(&self.store, room, seq, self.settings.page_events);
+        let page = tokio::time::timeout(self.settings.patience, page)
+            .await
+            .map_err(|_| super::connection::timed_out())?
+            .map_err(|error| refuse(&error))?
+            .ok_or_else(room_not_found)?;
+        Ok(Arc::new(ReplayPage {
+            epoch: page.epoch,
+            first_seq: page.first_seq,
+            last_seq: page.last_seq,
+            events: page
+                .events
+                .into_iter()
+                .map(|event| SharedEvent::new(event, None))
+                .collect(),
+        }))
+    }
+}
+
+/// A page's place among those that are read; given back however the reading ends.
+struct Entry {
+    pages: Arc<Pages>,
+    key: Key,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // If everybody had given up, the place may be another's by now. Then that one is not
+        // shared with those who come later, which costs a query.
+        self.pages.reading.lock().remove(&self.key);
+    }
+}

@@ -1,0 +1,118 @@
+//! Letting clients in: what an upgrade and a stream have in common.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use actix_http::header::{self, HeaderMap, HeaderName};
+
+use super::Transport;
+use super::refusal::TransportError;
+use crate::auth::client_address::client_address;
+use crate::auth::{Bucket, Identity, Presented, RequestOrigin, Subject};
+use crate::protocol::error::{ErrorCode, Refusal};
+
+/// What is looked at of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: &'a str,
+    /// The host that was asked for.
+    pub(super) host: Option<&'a str>,
+    pub(super) address: IpAddr,
+}
+
+impl Caller<'_> {
+    /// Who opens a connection, if this node takes one more. None if no credentials are shown.
+    pub(super) async fn admit(
+        &self,
+        transport: &Transport,
+    ) -> Result<Option<Identity>, TransportError> {
+        if transport.hub.is_draining() {
+            return Err(unavailable("this node is shutting down; connect to another").into());
+        }
+        if transport.hub.connections() >= transport.http.max_connections {
+            let message = "this node has as many connections as it takes";
+            return Err(Refusal::new(ErrorCode::Overloaded, message).into());
+        }
+        transport.limits.take(
+            Bucket::Connects,
+            Subject::Address(self.address),
+            self.address,
+        )?;
+        let headers = self.headers;
+        let ticket = ticket(self.query);
+        let presented = Presented {
+            cookies: texts(headers, &header::COOKIE).collect(),
+            authorization: texts(headers, &header::AUTHORIZATION).next(),
+            ticket: ticket.as_deref(),
+        };
+        let origin = RequestOrigin {
+            origin: texts(headers, &header::ORIGIN).next(),
+            fetch_site: texts(headers, &HeaderName::from_static("sec-fetch-site")).next(),
+            host: self.host,
+        };
+        let asking = transport
+            .authenticator
+            .authenticate_handshake(&presented, origin);
+        let identity = tokio::time::timeout(patience(transport), asking)
+            .await
+            .map_err(|_| timed_out())?
+            .map_err(|error| error.refusal())?;
+        Ok(identity)
+    }
+}
+
+/// How long the database may be waited for.
+pub(super) fn patience(transport: &Transport) -> Duration {
+    Duration::from_millis(transport.websocket.command_timeout_ms)
+}
+
+pub(super) fn timed_out() -> Refusal {
+    unavailable("no answer from the database within the time-out")
+}
+
+fn unavailable(message: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, message)
+}
+
+/// The client's address, see [`client_address`].
+pub(super) fn address(
+    transport: &Transport,
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> IpAddr {
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let forwarded: Vec<_> = texts(headers, &HeaderName::from_static("x-forwarded-for")).collect();
+    client_address(peer, forwarded.into_iter(), &transport.http.trusted_proxies)
+}
+
+/// The values of a header that are text.
+pub(super) fn texts<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .filter_map(|value| value.to_str().ok())
+}
+
+fn ticket(query: &str) -> Option<String> {
+    // A ticket is base64url: it is never percent-encoded.
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("ticket="))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_are_found_wherever_they_stand() {
+        assert_eq!(ticket("ticket=abc"), Some("abc".into()));
+        assert_eq!(ticket("a=b&ticket=abc&c"), Some("abc".into()));
+        assert_eq!(ticket("tickets=abc"), None);
+        assert_eq!(ticket(""), None);
+    }
+}

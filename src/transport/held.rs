@@ -1,0 +1,180 @@
+//! The socket below an HTTP dispatcher, with a hold on it.
+//!
+//! A dispatcher does not ask a body for more while the peer takes nothing, so nothing that a body
+//! would say can end the connection. Whoever holds the socket can: a socket that is shut down
+//! wakes the dispatcher, which finds that it can neither read nor write, and is gone.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_rt::net::{ActixStream, Ready, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::hub::connection::stream::Hold;
+
+/// The socket. It is the dispatcher's; it belongs to one thread, as that does.
+#[derive(Debug)]
+pub(super) struct HeldStream(Rc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    socket: RefCell<TcpStream>,
+    written_bytes: Cell<u64>,
+    has_ended: Cell<bool>,
+    /// What may still be read, if that is bounded, bytes.
+    readable_bytes: Cell<Option<usize>>,
+}
+
+/// The hold on it, for as long as it is there.
+#[derive(Clone, Debug)]
+pub(super) struct SocketHold(Weak<Held>);
+
+impl HeldStream {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self(Rc::new(Held {
+            socket: RefCell::new(socket),
+            written_bytes: Cell::new(0),
+            has_ended: Cell::new(false),
+            readable_bytes: Cell::new(None),
+        }))
+    }
+
+    pub(super) fn hold(&self) -> SocketHold {
+        SocketHold(Rc::downgrade(&self.0))
+    }
+
+    /// The socket itself, which nobody holds any more.
+    pub(super) fn into_inner(self) -> Option<TcpStream> {
+        Some(Rc::into_inner(self.0)?.socket.into_inner())
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            let before = self.0.written_bytes.get();
+            self.0.written_bytes.set(before + *bytes as u64);
+        }
+        written
+    }
+}
+
+impl SocketHold {
+    /// Makes the socket ready for a stream: small writes leave at once, and a peer that
+    /// acknowledges nothing for `patience` is given up by the kernel (`TCP_USER_TIMEOUT`), which
+    /// is the only one who knows.
+    pub(super) fn prepare(&self, send_buffer_bytes: usize, patience: Duration) -> io::Result<()> {
+        let held = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+        let socket = held.socket.borrow();
+        prepare(&socket, send_buffer_bytes)?;
+        socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(patience))
+    }
+
+    /// Bounds what is read from now on, or lifts that. An HTTP/1 dispatcher whose read buffer is
+    /// full while an answer goes on asks again and again, for ever if the answer has no end.
+    pub(super) fn bound_reading(&self, bytes: Option<usize>) {
+        if let Some(held) = self.0.upgrade() {
+            held.readable_bytes.set(bytes);
+        }
+    }
+
+    /// Whether the peer has said that it sends no more. A client of a stream says so by going.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.upgrade().is_none_or(|held| held.has_ended.get())
+    }
+}
+
+impl Hold for SocketHold {
+    fn cut(&self) {
+        if let Some(held) = self.0.upgrade() {
+            let socket = held.socket.borrow();
+            let socket = socket2::SockRef::from(&*socket);
+            // What the kernel holds for a peer that does not read goes, too. Errors mean that the
+            // socket has ended already.
+            socket.set_linger(Some(Duration::ZERO)).ok();
+            socket.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.0.upgrade().map_or(0, |held| held.written_bytes.get())
+    }
+}
+
+impl AsyncRead for HeldStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(())) = &read {
+            let bytes = buffer.filled().len() - before;
+            if bytes == 0 {
+                self.0.has_ended.set(true);
+            }
+            if let Some(readable) = self.0.readable_bytes.get() {
+                let Some(left) = readable.checked_sub(bytes) else {
+                    return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+                };
+                self.0.readable_bytes.set(Some(left));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for HeldStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.0.socket.borrow_mut()).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.0.socket.borrow_mut()).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.socket.borrow().is_write_vectored()
+    }
+}
+
+impl ActixStream for HeldStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        ActixStream::poll_read_ready(&*self.0.socket.borrow(), cx)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        ActixStream::poll_write_ready(&*self.0.socket.borrow(), cx)
+    }
+}
+
+/// Small frames leave at once, and the kernel holds no more for a peer that does not read than
+/// it is allowed to.
+pub(super) fn prepare(socket: &TcpStream, send_buffer_bytes: usize) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    if send_buffer_bytes > 0 {
+        socket2::SockRef::from(socket).set_send_buffer_size(send_buffer_bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The checker: it proves, for as many seeds as one has patience, that the hub loses nothing.
+//!
+//! A **seed** stands for a [`plan`]: users, rooms, settings of the node, what may break, and each
+//! client's random steps. A [`run`] starts a real node on a real Postgres; [`client`]s publish,
+//! emit, change messages, join and leave, come and go as members, read slowly, break off, resume
+//! from their positions and send again what was not acknowledged, while the [`nemesis`] kills,
+//! drains and restarts the node, ends and freezes Postgres and makes actors panic. Then nothing is
+//! broken any more, everybody comes back, and everybody must have everything.
+//!
+//! Each client speaks a protocol through a [`driver`]. What it sent, was told and observed is
+//! written into one [`history`]. The [`verdict`]s are pure functions over that history and what is
+//! [`stored`] in the end; each is a [`verdict::Promise`]. A room's reference is a [`model`]: the
+//! fold of its events.
+//!
+//! The processes are real, so a seed does not repeat a run to the microsecond: it repeats who does
+//! what and what breaks. A violation is told with its seed and a [`timeline`] of what surrounds it.
+//!
+//! - `HUBBUB_CHAOS_SEED=n` runs that seed, `HUBBUB_CHAOS_SEEDS=k` so many (`make chaos SEEDS=k`);
+//!   both go on after a violation unless `FAIL_FAST` is set.
+//! - Without them a few seeds run, whose random base is printed.
+//! - `caught.rs` shows that what is broken within a real node is found.
+
+mod caught;
+mod client;
+mod driver;
+mod figures;
+mod history;
+mod model;
+mod nemesis;
+mod outbox;
+mod plan;
+mod run;
+mod stored;
+mod subscription;
+mod timeline;
+mod verdict;
+
+use std::time::Instant;
+
+use figures::Figures;
+use plan::Plan;
+
+use crate::harness::postgres::{Options, TestServer};
+use crate::harness::rounds;
+
+/// Runs of `make test`: about 4 s each.
+const SEEDS: usize = 6;
+
+/// The seeds to run, and whether to stop at the first violation.
+fn seeds() -> (Vec<u64>, bool) {
+    let number = |name: &str| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        let number = value.trim().parse::<u64>();
+        Some(number.unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+    };
+    let fail_fast = std::env::var_os("FAIL_FAST").is_some_and(|value| !value.is_empty());
+    if let Some(seed) = number("HUBBUB_CHAOS_SEED") {
+        let times = number("HUBBUB_CHAOS_SEEDS").unwrap_or(1);
+        return (vec![seed; usize::try_from(times).unwrap_or(1)], fail_fast);
+    }
+    // Short enough to be typed; as many as anybody runs.
+    let base = u64::from(rand::random::<u32>());
+    let count = number("HUBBUB_CHAOS_SEEDS").unwrap_or(rounds(SEEDS) as u64);
+    ((base..base + count).collect(), fail_fast)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_never_loses() {
+    let (seeds, fail_fast) = seeds();
+    println!("chaos: {} seeds from {}", seeds.len(), seeds[0]);
+    let server = TestServer::start(Options { fsync: false }).await;
+    let mut total = Figures::default();
+    let mut broken = Vec::new();
+    for (number, seed) in seeds.iter().enumerate() {
+        let began = Instant::now();
+        let outcome = run::run(&Plan::of(*seed), &server, &[]).await;
+        total += outcome.figures;
+        let (number, of) = (number + 1, seeds.len());
+        let found = outcome.violations.len();
+        let took = began.elapsed().as_secs_f64();
+        println!(
+            "chaos: {number}/{of} seed {seed} {took:.1} s, {found} violations; {}",
+            outcome.figures
+        );
+        if found > 0 {
+            println!("{}", outcome.story);
+            broken.push(outcome.seed);
+            if fail_fast {
+                break;
+            }
+        }
+    }
+    println!("chaos: {total}; broken: {broken:?}");
+    assert!(broken.is_empty(), "violations with the seeds {broken:?}");
+}

@@ -1,0 +1,406 @@
+//! A client: it takes random steps, remembers its positions, resumes, and sends again what was
+//! not acknowledged.
+
+mod steps;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::driver::{Driver, Incoming};
+use super::history::{Answer, ClientNo, Recorder, What, room_of, seq_of};
+use super::outbox::Outbox;
+use super::plan::Step;
+use crate::harness::rest::User;
+
+/// Messages that a client remembers of a room, to edit them and the like.
+const REMEMBERED: usize = 12;
+
+/// What everybody is about.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// Random steps.
+    Load,
+    /// Come back, join everywhere, send what is not acknowledged.
+    Settle,
+    /// Have everything up to these heads. The number counts the askings.
+    CatchUp(u64, Arc<BTreeMap<String, u64>>),
+    Over,
+}
+
+/// What a client has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) is_settled: bool,
+    /// The last asking of [`Phase::CatchUp`] that it fulfils.
+    pub(super) caught_up: u64,
+}
+
+pub(super) struct Client<D> {
+    no: ClientNo,
+    user: User,
+    /// Everybody's ids, to add and remove them.
+    users: Arc<Vec<String>>,
+    rng: StdRng,
+    recorder: Recorder,
+    /// Where the node is; none while there is none.
+    address: watch::Receiver<Option<String>>,
+    phase: watch::Receiver<Phase>,
+    progress: watch::Sender<Progress>,
+    driver: Option<D>,
+    connection: u32,
+    rooms: Vec<InRoom>,
+    /// Commands under way on the connection.
+    pending: HashMap<u64, Pending>,
+    next_key: u64,
+    /// Connections in a row on which nothing was told.
+    failures: u32,
+    http: reqwest::Client,
+}
+
+/// A client in a room.
+#[derive(Debug)]
+struct InRoom {
+    id: String,
+    epoch: u64,
+    /// The last event that it has; none before it first joined.
+    position: Option<u64>,
+    joined: Joined,
+    outbox: Outbox,
+    messages: VecDeque<Known>,
+}
+
+/// A command under way.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    cmd: &'static str,
+    /// The room's place.
+    place: usize,
+    /// For a join: whether it showed no position.
+    is_from_now: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: String,
+    msg_no: u64,
+    is_own: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joined {
+    No,
+    Asked,
+    Yes,
+    /// Refused for good: no member.
+    Never,
+}
+
+/// What a client is made of.
+pub(super) struct Seat {
+    pub(super) no: ClientNo,
+    pub(super) user: User,
+    pub(super) users: Arc<Vec<String>>,
+    pub(super) rng: StdRng,
+    pub(super) recorder: Recorder,
+    pub(super) address: watch::Receiver<Option<String>>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Ids and epochs.
+    pub(super) rooms: Vec<(String, u64)>,
+}
+
+impl<D: Driver> Client<D> {
+    pub(super) fn new(seat: Seat) -> Self {
+        let rooms = seat.rooms.into_iter().map(|(id, epoch)| InRoom {
+            id,
+            epoch,
+            position: None,
+            joined: Joined::No,
+            outbox: Outbox::default(),
+            messages: VecDeque::new(),
+        });
+        Self {
+            no: seat.no,
+            user: seat.user,
+            users: seat.users,
+            rng: seat.rng,
+            recorder: seat.recorder,
+            address: seat.address,
+            phase: seat.phase,
+            progress: seat.progress,
+            driver: None,
+            connection: 0,
+            rooms: rooms.collect(),
+            pending: HashMap::new(),
+            next_key: 0,
+            failures: 0,
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(3))
+                .build()
+                .expect("a client can be built"),
+        }
+    }
+
+    /// Goes on until the run is over.
+    pub(super) async fn run(mut self) {
+        let mut is_loading = true;
+        loop {
+            let phase = self.phase.borrow().clone();
+            match phase {
+                Phase::Over => return,
+                Phase::Load => self.act().await,
+                Phase::Settle | Phase::CatchUp(..) => {
+                    if std::mem::take(&mut is_loading) {
+                        for room in &mut self.rooms {
+                            if room.joined == Joined::Never {
+                                room.joined = Joined::No;
+                            }
+                        }
+                    }
+                    self.settle(&phase).await;
+                }
+            }
+        }
+    }
+
+    /// One random step, and reading for a while.
+    async fn act(&mut self) {
+        if self.driver.is_none() && !self.connect().await {
+            return;
+        }
+        let step = Step::random(&mut self.rng);
+        self.step(step).await;
+        self.send_waiting().await;
+        let pause = self.rng.random_range(0..25);
+        self.read_for(Duration::from_millis(pause)).await;
+    }
+
+    /// One round of coming to rest.
+    async fn settle(&mut self, phase: &Phase) {
+        if self.driver.is_none() && !self.connect().await {
+            return;
+        }
+        for place in 0..self.rooms.len() {
+            if self.rooms[place].joined == Joined::No {
+                let since = self.rooms[place].position;
+                self.join(place, since).await;
+            }
+        }
+        self.send_waiting().await;
+        self.read_for(Duration::from_millis(20)).await;
+        let is_settled = self.pending.is_empty()
+            && (self.rooms.iter()).all(|room| {
+                room.outbox.len() == 0 && matches!(room.joined, Joined::Yes | Joined::Never)
+            });
+        let mut progress = *self.progress.borrow();
+        progress.is_settled = is_settled;
+        if let Phase::CatchUp(asking, heads) = phase
+            && is_settled
+            && (self.rooms.iter()).all(|room| {
+                room.joined == Joined::Never || room.position >= heads.get(&room.id).copied()
+            })
+        {
+            if progress.caught_up < *asking {
+                for place in 0..self.rooms.len() {
+                    self.snapshot(place).await;
+                }
+            }
+            progress.caught_up = *asking;
+        }
+        self.progress.send_replace(progress);
+    }
+
+    /// Tries to connect, after a moment.
+    async fn connect(&mut self) -> bool {
+        // As the protocol asks: longer after every failure.
+        let longest = 40 << self.failures.min(4);
+        let pause = self.rng.random_range(0..longest);
+        sleep(Duration::from_millis(pause)).await;
+        self.failures += 1;
+        let Some(address) = self.address.borrow().clone() else {
+            return false;
+        };
+        match D::connect(&address, &self.user).await {
+            Ok(driver) => {
+                self.driver = Some(driver);
+                self.connection += 1;
+                let protocol = D::PROTOCOL;
+                self.record(What::Connected { protocol });
+                for place in 0..self.rooms.len() {
+                    // Now and then a room is left aside for a while.
+                    if self.rooms[place].joined == Joined::No && self.rng.random_bool(0.9) {
+                        let since = self.rooms[place].position;
+                        self.join(place, since).await;
+                    }
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Joins a room on the connection.
+    async fn join(&mut self, place: usize, since: Option<u64>) {
+        let room = &mut self.rooms[place];
+        room.joined = Joined::Asked;
+        let mut fields = json!({ "room": room.id });
+        if let Some(since) = since {
+            fields["since"] = since.into();
+            fields["epoch"] = room.epoch.into();
+        }
+        self.command("join", fields, place).await;
+    }
+
+    /// Sends a command on the connection.
+    async fn command(&mut self, cmd: &'static str, fields: Value, place: usize) {
+        let op = self.recorder.op();
+        self.command_as(op, cmd, fields, place).await;
+    }
+
+    async fn command_as(&mut self, op: u64, cmd: &'static str, fields: Value, place: usize) {
+        let Some(mut driver) = self.driver.take() else {
+            return;
+        };
+        let is_from_now = fields.get("since").is_none();
+        let pending = Pending {
+            cmd,
+            place,
+            is_from_now,
+        };
+        self.pending.insert(op, pending);
+        let asked = fields.clone();
+        self.record(What::Asked { op, cmd, fields });
+        // A node that does not read, because it waits for something, holds this up: then what it
+        // sends has to be read, or both would wait for ever.
+        let sent = tokio::time::timeout(Duration::from_secs(1), driver.command(op, cmd, &asked));
+        if sent.await.is_ok() {
+            self.driver = Some(driver);
+        } else {
+            drop(driver);
+            self.ended("broke off: the node takes nothing".to_owned());
+        }
+    }
+
+    /// Sends what waits in the outboxes.
+    async fn send_waiting(&mut self) {
+        for place in 0..self.rooms.len() {
+            while self.driver.is_some() {
+                let op = self.recorder.op();
+                let Some((cmd, fields)) = self.rooms[place].outbox.send(op) else {
+                    break;
+                };
+                self.command_as(op, cmd, fields, place).await;
+            }
+        }
+    }
+
+    /// Takes in what comes, for so long.
+    async fn read_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Some(driver) = &mut self.driver {
+            let Ok(incoming) = timeout_at(end, driver.next()).await else {
+                return;
+            };
+            self.take_in(incoming);
+            if Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    fn take_in(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Push(push) => {
+                self.observe(&push);
+                self.record(What::Observed { push });
+            }
+            Incoming::Answer(op, answer) => {
+                self.failures = 0;
+                if let Some(pending) = self.pending.remove(&op) {
+                    self.answered(op, pending, &answer);
+                }
+                self.record(What::Answered { op, answer });
+            }
+            Incoming::End(why) => {
+                self.driver = None;
+                self.ended(why);
+            }
+        }
+    }
+
+    fn observe(&mut self, push: &Value) {
+        let room = (self.rooms.iter_mut()).find(|room| Some(room.id.as_str()) == room_of(push));
+        let Some(room) = room else {
+            return;
+        };
+        if push["push"] == "removed" {
+            room.joined = Joined::No;
+        }
+        if let Some(seq) = seq_of(push) {
+            // Only pushes move a position.
+            room.position = room.position.max(Some(seq));
+        }
+        if push["push"] == "message"
+            && let Some(id) = push["id"].as_str()
+        {
+            room.messages.push_back(Known {
+                id: id.to_owned(),
+                msg_no: push["msg_no"].as_u64().unwrap_or_default(),
+                is_own: push["user_id"] == self.user.id,
+            });
+            if room.messages.len() > REMEMBERED {
+                room.messages.pop_front();
+            }
+        }
+    }
+
+    fn answered(&mut self, op: u64, pending: Pending, answer: &Answer) {
+        let room = &mut self.rooms[pending.place];
+        match (pending.cmd, answer) {
+            ("join", Answer::Done(ok)) => {
+                room.joined = Joined::Yes;
+                room.epoch = ok["epoch"].as_u64().unwrap_or_default();
+                let told_from = match ok["gap"]["to"].as_u64() {
+                    Some(_) if ok["gap"]["reason"] == "epoch" => ok["last_seq"].as_u64(),
+                    Some(to) => Some(to),
+                    None if pending.is_from_now => ok["last_seq"].as_u64(),
+                    None => None,
+                };
+                room.position = room.position.max(told_from);
+            }
+            ("join", Answer::Refused { retry: false, .. }) => room.joined = Joined::Never,
+            ("join", _) => room.joined = Joined::No,
+            ("leave", Answer::Done(_)) => room.joined = Joined::No,
+            ("publish" | "emit", _) => room.outbox.answered(op, answer),
+            _ => {}
+        }
+    }
+
+    /// The connection has ended; what was under way has no answer.
+    fn ended(&mut self, why: String) {
+        let mut lost: Vec<u64> = self.pending.drain().map(|(op, _)| op).collect();
+        lost.sort_unstable();
+        for op in lost {
+            let answer = Answer::Lost;
+            self.record(What::Answered { op, answer });
+        }
+        for room in &mut self.rooms {
+            room.outbox.lost();
+            if room.joined != Joined::Never {
+                room.joined = Joined::No;
+            }
+        }
+        self.record(What::Ended { why });
+    }
+
+    fn record(&self, what: What) {
+        self.recorder.of(self.no, self.connection, what);
+    }
+}

@@ -1,0 +1,245 @@
+//! A client's steps.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Client, Driver, Joined};
+use crate::chaos::history::{Answer, What};
+use crate::chaos::plan::Step;
+
+/// A client does not keep more than this for a room: it waits until some are acknowledged.
+const OUTBOX_MAX: usize = 64;
+
+impl<D: Driver> Client<D> {
+    pub(super) async fn step(&mut self, step: Step) {
+        let place = self.rng.random_range(0..self.rooms.len());
+        match step {
+            Step::Publish(count) => {
+                for _ in 0..count {
+                    self.publish(place);
+                }
+            }
+            Step::EmitDurable => {
+                let key = self.key();
+                let data = json!({ "key": key, "x": self.rng.random_range(0..100) });
+                let fields = json!({ "name": "moved", "data": data, "client_id": key });
+                self.keep(place, "emit", fields);
+            }
+            Step::EmitVolatile => {
+                let fields = json!({ "name": "cursor", "data": [1, 2], "volatile": true });
+                self.command("emit", self.in_room(place, fields), place)
+                    .await;
+            }
+            Step::Typing => {
+                let fields = self.in_room(place, json!({}));
+                self.command("typing", fields, place).await;
+            }
+            Step::Edit | Step::Delete | Step::React | Step::Pin | Step::Read => {
+                self.change(step, place).await;
+            }
+            Step::Join | Step::JoinEarlier(_) | Step::JoinNow => self.join_step(step, place).await,
+            Step::Leave => {
+                let fields = self.in_room(place, json!({}));
+                if self.rooms[place].joined == Joined::Yes {
+                    self.command("leave", fields, place).await;
+                }
+            }
+            Step::BecomeMember
+            | Step::GiveUpMembership
+            | Step::AddMember
+            | Step::RemoveMember
+            | Step::ChangeRole => self.membership(step, place).await,
+            Step::Snapshot => self.snapshot(place).await,
+            Step::Close => {
+                if let Some(driver) = self.driver.take() {
+                    driver.close().await;
+                    self.ended("closed by the client".to_owned());
+                }
+            }
+            Step::BreakOff => {
+                self.driver = None;
+                self.ended("broken off by the client".to_owned());
+            }
+            Step::Stall(ms) => sleep(Duration::from_millis(ms)).await,
+        }
+    }
+
+    fn in_room(&self, place: usize, mut fields: Value) -> Value {
+        fields["room"] = self.rooms[place].id.clone().into();
+        fields
+    }
+
+    /// A key that only this client gives, in the order of its numbers.
+    fn key(&mut self) -> String {
+        self.next_key += 1;
+        format!("c{}-{}", self.no, self.next_key)
+    }
+
+    fn publish(&mut self, place: usize) {
+        let key = self.key();
+        let filler = match self.rng.random_range(0..10) {
+            0 => self.rng.random_range(500..1500),
+            _ => self.rng.random_range(0..40),
+        };
+        let body = format!("{key} {}", "x".repeat(filler));
+        self.keep(place, "publish", json!({ "body": body, "client_id": key }));
+    }
+
+    fn keep(&mut self, place: usize, cmd: &'static str, fields: Value) {
+        let fields = self.in_room(place, fields);
+        let outbox = &mut self.rooms[place].outbox;
+        if outbox.len() < OUTBOX_MAX {
+            outbox.add(cmd, fields);
+        }
+    }
+
+    /// Changes a message that the client knows of: mostly one that it may.
+    async fn change(&mut self, step: Step, place: usize) {
+        let key = self.key();
+        let is_rude = self.rng.random_bool(0.1);
+        let pick = self.rng.random_range(0..super::REMEMBERED);
+        let known = self.rooms[place].messages.iter().rev();
+        let mut fitting = known.filter(|it| is_rude || it.is_own || step == Step::React);
+        let Some(known) = fitting.nth(pick / 4) else {
+            return;
+        };
+        let (id, msg_no) = (known.id.clone(), known.msg_no);
+        let emoji = ["👍", "🎉"][self.rng.random_range(0..2)];
+        let flag = self.rng.random_bool(0.3);
+        let (cmd, fields) = match step {
+            Step::Edit => {
+                let body = format!("edited by {key}");
+                let fields = json!({ "message_id": id, "body": body, "client_id": key });
+                ("message.edit", fields)
+            }
+            Step::Delete => (
+                "message.delete",
+                json!({ "message_id": id, "client_id": key }),
+            ),
+            Step::React => {
+                let fields =
+                    json!({ "message_id": id, "emoji": emoji, "remove": flag, "client_id": key });
+                ("message.react", fields)
+            }
+            Step::Pin => {
+                let fields = json!({ "message_id": id, "pinned": !flag, "client_id": key });
+                ("message.pin", fields)
+            }
+            _ => ("read", json!({ "msg_no": msg_no })),
+        };
+        self.command(cmd, self.in_room(place, fields), place).await;
+    }
+
+    async fn join_step(&mut self, step: Step, place: usize) {
+        let room = &self.rooms[place];
+        if room.joined == Joined::Asked {
+            return;
+        }
+        let since = match step {
+            Step::JoinNow => None,
+            Step::JoinEarlier(events) => Some(room.position.unwrap_or(0).saturating_sub(events)),
+            _ => Some(room.position.unwrap_or(0)),
+        };
+        self.join(place, since).await;
+    }
+
+    async fn membership(&mut self, step: Step, place: usize) {
+        let room = self.rooms[place].id.clone();
+        let somebody = self.users[self.rng.random_range(0..self.users.len())].clone();
+        let role = ["member", "member", "moderator"][self.rng.random_range(0..3)];
+        let members = format!("/api/rooms/{room}/members");
+        let (cmd, method, path, fields) = match step {
+            Step::BecomeMember => {
+                let path = format!("/api/rooms/{room}/join");
+                ("members.join", Method::POST, path, json!({}))
+            }
+            Step::GiveUpMembership => {
+                let path = format!("/api/rooms/{room}/leave");
+                ("members.leave", Method::POST, path, json!({}))
+            }
+            Step::AddMember => {
+                let fields = json!({ "user_id": somebody, "role": "member" });
+                ("members.add", Method::POST, members, fields)
+            }
+            Step::RemoveMember => {
+                let path = format!("{members}/{somebody}");
+                let fields = json!({ "user_id": somebody });
+                ("members.remove", Method::DELETE, path, fields)
+            }
+            _ => {
+                let fields = json!({ "user_id": somebody, "role": role });
+                ("members.role", Method::POST, members, fields)
+            }
+        };
+        let answer = self.rest(cmd, method, &path, fields, place).await;
+        let is_done = matches!(answer, Answer::Done(_));
+        if is_done && step == Step::BecomeMember && self.rooms[place].joined == Joined::Never {
+            self.rooms[place].joined = Joined::No;
+        }
+    }
+
+    /// Sends a command over REST and waits for its answer.
+    async fn rest(
+        &mut self,
+        cmd: &'static str,
+        method: Method,
+        path: &str,
+        fields: Value,
+        place: usize,
+    ) -> Answer {
+        let Some(address) = self.address.borrow().clone() else {
+            return Answer::Lost;
+        };
+        let op = self.recorder.op();
+        let body = fields.clone();
+        let fields = self.in_room(place, fields);
+        self.record(What::Asked { op, cmd, fields });
+        let request = (self.http)
+            .request(method, format!("http://{address}{path}"))
+            .bearer_auth(&self.user.token)
+            .json(&body);
+        let answer = answer_of(request).await;
+        let told = answer.clone();
+        self.record(What::Answered { op, answer: told });
+        answer
+    }
+
+    /// Reads the page of the newest messages.
+    pub(super) async fn snapshot(&mut self, place: usize) {
+        let Some(address) = self.address.borrow().clone() else {
+            return;
+        };
+        let room = self.rooms[place].id.clone();
+        let request = (self.http)
+            .get(format!(
+                "http://{address}/api/rooms/{room}/messages?limit=100"
+            ))
+            .bearer_auth(&self.user.token);
+        if let Answer::Done(page) = answer_of(request).await {
+            self.record(What::Snapshot { room, page });
+        }
+    }
+}
+
+/// The answer to a REST request, in the words of a command's.
+async fn answer_of(request: reqwest::RequestBuilder) -> Answer {
+    let Ok(response) = request.send().await else {
+        return Answer::Lost;
+    };
+    let is_success = response.status().is_success();
+    let Ok(text) = response.text().await else {
+        return Answer::Lost;
+    };
+    let body: Value = serde_json::from_str(&text).unwrap_or_default();
+    if is_success {
+        return Answer::Done(body);
+    }
+    Answer::Refused {
+        code: body["code"].as_str().unwrap_or_default().to_owned(),
+        retry: body["retry"] == true,
+    }
+}

@@ -1,0 +1,1 @@
+//! Resuming from far behind: bounded, paced, and beside everything else.

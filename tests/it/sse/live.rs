@@ -1,0 +1,113 @@
+//! What a stream gives, and who gets one.
+
+use serde_json::json;
+
+use crate::harness::node::Node;
+use crate::harness::rest::{register, send};
+use crate::harness::socket::Socket;
+use crate::harness::stream::EventStream;
+
+#[tokio::test]
+async fn a_room_is_seen_in_order_whoever_speaks() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("general").await;
+    let path = format!("/api/rooms/{}/events", room.slug);
+    let mut stream = EventStream::open(&ada, &path, None).await;
+    let resumed = stream.event("resumed").await;
+    assert_eq!(
+        resumed.json(),
+        json!({
+            "push": "resumed", "room": room.id, "epoch": room.epoch, "last_seq": 0, "replayed": 0
+        })
+    );
+    assert_eq!(resumed.last_event_id, format!("{}-0", room.epoch));
+    let retry_ms = stream.retry_ms().expect("a time to come back after");
+    assert!((500..2500).contains(&retry_ms), "{retry_ms}");
+
+    let mut socket = Socket::connect(&node, &ada).await;
+    socket.join(&room.id).await;
+    let bodies = [
+        "plain",
+        "two\nlines\r\nand\rmore",
+        "\u{2028}naïve 🦀 data: x",
+        " \n\n ",
+    ];
+    for (n, body) in bodies.into_iter().enumerate() {
+        if n % 2 == 0 {
+            socket.publish(&room.id, body, &n.to_string()).await;
+        } else {
+            ada.say(&room.id, body, &n.to_string()).await.ok();
+        }
+    }
+    for (n, body) in bodies.into_iter().enumerate() {
+        let event = stream.event("message").await;
+        let seq = n + 1;
+        assert_eq!(event.last_event_id, format!("{}-{seq}", room.epoch));
+        let push = event.json();
+        assert_eq!(push, socket.push("message").await, "the same object");
+        assert_eq!((&push["body"], &push["seq"]), (&json!(body), &json!(seq)));
+        assert!(!event.data.contains('\n'));
+    }
+
+    socket.ok("typing", json!({ "room": room.id })).await;
+    let typing = stream.event("typing").await;
+    assert_eq!(typing.json()["user_id"], ada.id);
+    assert_eq!(typing.last_event_id, format!("{}-4", room.epoch));
+    let volatile = json!({ "room": room.id, "name": "n", "data": { "x": 1 }, "volatile": true });
+    socket.ok("emit", volatile).await;
+    assert_eq!(
+        stream.event("event").await.json()["data"],
+        json!({ "x": 1 })
+    );
+}
+
+#[tokio::test]
+async fn only_members_with_credentials_get_one() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let bob = register(&node, "bob").await;
+    let room = ada.create_room("general").await;
+    let secret = json!({ "name": "secret", "slug": "secret", "is_private": true });
+    ada.create_room_with(&secret).await;
+    let path = format!("/api/rooms/{}/events", room.id);
+    let http = crate::harness::rest::http();
+    for path in [path.as_str(), "/api/events"] {
+        let answer = send(http.get(node.url(path))).await;
+        answer.problem(401, "unauthenticated");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        let page = http
+            .get(node.url(path))
+            .header("cookie", &ada.cookie)
+            .header("origin", "https://evil.example");
+        send(page).await.problem(403, "origin_not_allowed");
+        let own = http
+            .get(node.url(path))
+            .header("cookie", &ada.cookie)
+            .header("sec-fetch-site", "same-origin");
+        EventStream::of(own).await.event("resumed").await;
+        let ticket = ada.ticket().await;
+        let by_ticket = || http.get(node.url(&format!("{path}?ticket={ticket}")));
+        EventStream::of(by_ticket()).await.event("resumed").await;
+        send(by_ticket()).await.problem(401, "unauthenticated");
+    }
+    bob.get(&path).await.problem(403, "not_a_member");
+    bob.get("/api/rooms/secret/events")
+        .await
+        .problem(404, "room_not_found");
+    bob.get("/api/rooms/none/events")
+        .await
+        .problem(404, "room_not_found");
+    bob.get("/api/events?rooms=general")
+        .await
+        .problem(403, "not_a_member");
+    bob.get("/api/events?rooms=secret")
+        .await
+        .problem(404, "room_not_found");
+    bob.get("/api/events?rooms=a&rooms=b")
+        .await
+        .problem(400, "invalid_request");
+    bob.post(&path, &json!({}))
+        .await
+        .problem(405, "method_not_allowed");
+}
