@@ -5,6 +5,7 @@ mod error;
 mod identity;
 mod node;
 mod operator;
+mod retention;
 
 use std::time::Duration;
 

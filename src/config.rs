@@ -61,12 +61,12 @@ pub struct Config {
     pub hub: Hub,
     /// Connections.
     pub websocket: WebSocket,
+    /// How long the log is kept.
+    pub retention: Retention,
     /// Sessions, cookies, tickets and passwords.
     pub auth: Auth,
     /// Rate and size limits.
     pub limits: Limits,
-    /// How long things are kept.
-    pub retention: Retention,
     /// Logging.
     pub telemetry: Telemetry,
     #[serde(skip)]
@@ -126,9 +126,9 @@ impl Config {
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
         self.websocket.check(&mut checks);
+        self.retention.check(&mut checks);
         self.auth.check(&mut checks);
         self.limits.check(&mut checks);
-        self.retention.check(&mut checks);
         self.telemetry.check(&mut checks);
         self.check_relations(&mut checks);
         checks.into_result(&self.origins)

@@ -39,7 +39,7 @@ use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 use self::presence::{Presence, PresenceSettings};
-use self::read_markers::{Asker, ReadMarkers, ReadSettings, not_stored};
+use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
 use self::replay_pages::{ReplayPages, ReplaySettings};
 use self::room::log::MemoryLimits;
@@ -55,10 +55,9 @@ use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
-use crate::protocol::reply::{Changed, MessagePage, Published, ReadMarker, RoomPresence};
+use crate::protocol::reply::{Changed, MessagePage, Published, RoomPresence};
 use crate::protocol::text::Slug;
 use crate::store::control_log::MembershipNews;
-use crate::store::read_markers::Mark;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
@@ -216,13 +215,10 @@ impl HubHandle {
         );
         let replays = ReplayPages::new(
             parts.store.clone(),
-            replay_settings(config, parts.store.pool_max()),
+            ReplaySettings::new(config, parts.store.pool_max()),
         );
         let read_markers = ReadMarkers::new(
-            ReadSettings {
-                coalesce: Duration::from_millis(config.hub.read_coalesce_ms),
-                queue_max: config.hub.read_queue_max,
-            },
+            ReadSettings::from(&config.hub),
             parts.store.clone(),
             registry.clone(),
             bridge.clone(),
@@ -374,23 +370,6 @@ impl HubHandle {
             permit: None,
         });
         outcome.await.unwrap_or_else(|_| Err(unknown()))
-    }
-
-    /// Moves a member's read marker forward; the answer, once it is stored, is where it stands.
-    pub async fn mark_read(
-        &self,
-        room_id: RoomId,
-        user_id: UserId,
-        msg_no: u64,
-    ) -> Result<ReadMarker, Refusal> {
-        let (asker, answer) = Asker::caller();
-        let mark = Mark {
-            room_id,
-            user_id,
-            msg_no,
-        };
-        self.shared.read_markers.submit(mark, asker);
-        answer.await.unwrap_or_else(|_| Err(not_stored()))
     }
 
     /// Ends every socket of a session on this node.
@@ -610,16 +589,6 @@ fn room_settings(config: &config::Hub) -> RoomSettings {
         idle: Duration::from_secs(config.room_idle_s),
         gap_wait: Duration::from_millis(config.gap_wait_ms),
         page_events: config.replay_page_events,
-    }
-}
-
-fn replay_settings(config: &Config, pool_max: usize) -> ReplaySettings {
-    ReplaySettings {
-        // The other half is for everything else, however small the pool has turned out.
-        pages_max: config.hub.replay_pages_max.min(pool_max / 2).max(1),
-        wait: Duration::from_millis(config.hub.replay_wait_ms),
-        patience: Duration::from_millis(config.websocket.command_timeout_ms),
-        page_events: config.hub.replay_page_events,
     }
 }
 

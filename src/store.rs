@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod pool;
 pub mod read_markers;
+pub mod retention;
 pub mod room_bans;
 pub mod room_events;
 pub mod room_members;

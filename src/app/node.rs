@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
-use super::{StartError, identity, report, until};
+use super::{StartError, identity, report, retention, until};
 use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
@@ -57,6 +57,7 @@ pub struct Node {
     server: ServerHandle,
     ending: Ending,
     sweeper: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 impl Node {
@@ -131,6 +132,7 @@ impl Node {
             hub: hub.clone(),
         });
         let sweeper = sweep(store.clone(), authenticator.clone(), &config);
+        let retention = retention::start(store.clone(), config.retention.clone());
         let state = Data::new(ApiState {
             store: store.clone(),
             hub: hub.clone(),
@@ -156,6 +158,7 @@ impl Node {
             server,
             ending,
             sweeper,
+            retention,
         })
     }
 
@@ -198,6 +201,7 @@ impl Node {
             );
         }
         self.sweeper.abort();
+        self.retention.abort();
         // Nobody needs it badly enough to wait for a database that is gone.
         let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
         if !matches!(reported, Ok(Ok(()))) {

@@ -24,7 +24,7 @@ pub struct Hub {
     pub anti_entropy_ms: u64,
     /// Events read from Postgres at once for a replay.
     pub replay_page_events: u32,
-    /// Pages read for replays at once on the node.
+    /// Pages and checks for replays at once on the node.
     pub replay_pages_max: usize,
     /// How long such a page may wait for its turn.
     pub replay_wait_ms: u64,

@@ -18,6 +18,10 @@ pub struct WebSocket {
     pub outbox_max_bytes: usize,
     /// Fill of the outbox above which ephemeral pushes are dropped.
     pub ephemeral_max_bytes: usize,
+    /// What has waited for longer makes its client a slow one.
+    pub outbox_max_age_ms: u64,
+    /// `TCP_NOTSENT_LOWAT` of a socket; 0 leaves it to the kernel.
+    pub notsent_lowat_bytes: u32,
     /// `SO_SNDBUF` of a socket; 0 leaves it to the kernel.
     pub send_buffer_bytes: usize,
     /// Time between pings.
@@ -61,6 +65,18 @@ impl WebSocket {
             ("websocket.ephemeral_max_bytes", self.ephemeral_max_bytes),
             ("websocket.outbox_max_bytes", self.outbox_max_bytes),
         );
+        checks.range(
+            "websocket.outbox_max_age_ms",
+            self.outbox_max_age_ms,
+            1..=TEN_MINUTES_MS,
+        );
+        if self.notsent_lowat_bytes != 0 {
+            checks.range(
+                "websocket.notsent_lowat_bytes",
+                self.notsent_lowat_bytes,
+                1024..=1_073_741_824,
+            );
+        }
         if self.send_buffer_bytes != 0 {
             checks.range(
                 "websocket.send_buffer_bytes",

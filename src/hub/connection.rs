@@ -7,10 +7,12 @@
 //! Pure: [`session`] (what may be asked for), [`liveness`] (pings and time-outs).
 
 mod commands;
+mod held;
 pub mod identity;
 mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+mod pace;
 mod resume;
 mod session;
 pub mod stream;
@@ -20,12 +22,14 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
+use self::held::{Held, Tap};
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
@@ -67,6 +71,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         OutboxLimits {
             max_bytes: config.outbox_max_bytes,
             ephemeral_max_bytes: config.ephemeral_max_bytes,
+            max_age: Duration::from_millis(config.outbox_max_age_ms),
         },
     );
     let life = Liveness::new(worker.now(), opening.identity.is_some());
@@ -95,6 +100,8 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             max_inflight: config.max_inflight,
         }),
         address: opening.address,
+        held: Held::default(),
+        tap: Rc::default(),
         joins: 0,
         worker,
         attachment,
@@ -126,6 +133,8 @@ struct Connection {
     decoder: Decoder,
     session: Session,
     address: IpAddr,
+    held: Held,
+    tap: Rc<Tap>,
     /// Numbers the joins.
     joins: u32,
 }
@@ -136,6 +145,8 @@ enum Flow {
     Continue,
     /// A command waits for something: the rest is kept until it has its answer.
     Wait,
+    /// A command takes its time: other commands are held, and everything else goes on.
+    Busy,
     Stop,
 }
 
@@ -169,34 +180,57 @@ impl Connection {
 
     /// Runs the commands in the input until one has to wait.
     fn decode(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
-        loop {
-            if self.attachment.outbox.closing().is_some() {
-                return self.skip_to_close(input, ctx);
-            }
-            let max_bytes = self.worker.hub.settings().limits.message_bytes;
-            let step = match self.decoder.next(&mut input) {
-                Ok(None) => break,
-                Ok(Some(incoming)) => step(incoming, max_bytes),
-                Err(error) => Step::Close(error.disconnect()),
-            };
-            match self.take(step, ctx) {
-                Flow::Continue => {}
-                Flow::Wait => {
-                    self.decoder.stash(input);
-                    break;
-                }
-                Flow::Stop => break,
-            }
+        if self.run_held(ctx) == Flow::Continue {
+            self.decode_input(&mut input, ctx);
+        }
+        if !input.rest().is_empty() {
+            self.decoder.stash(input);
         }
         self.attachment.outbox.flush();
         // Its own replies may have been more than it reads.
         self.worker.note_closing(&self.attachment);
     }
 
-    /// Of a connection that the hub is closing only the client's own close frame matters.
-    fn skip_to_close(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
+    /// Runs the commands that were held, until one has to wait.
+    fn run_held(&mut self, ctx: &mut Context<Self>) -> Flow {
+        while let Some(step) = self.held.pop() {
+            match self.take(step, ctx) {
+                Flow::Continue | Flow::Busy => {}
+                flow => return flow,
+            }
+        }
+        Flow::Continue
+    }
+
+    fn decode_input(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
         loop {
-            match self.decoder.next(&mut input) {
+            if self.attachment.outbox.closing().is_some() {
+                return self.skip_to_close(input, ctx);
+            }
+            let max_bytes = self.worker.hub.settings().limits.message_bytes;
+            let (step, bytes) = match self.decoder.next(input) {
+                Ok(None) => break,
+                Ok(Some(incoming)) => (step(incoming, max_bytes), incoming.len()),
+                Err(error) => (Step::Close(error.disconnect()), 0),
+            };
+            if self.held.is_busy && step.is_command() {
+                if self.held.push(step, bytes) {
+                    continue;
+                }
+                self.tap.shut();
+                break;
+            }
+            match self.take(step, ctx) {
+                Flow::Continue | Flow::Busy => {}
+                Flow::Wait | Flow::Stop => break,
+            }
+        }
+    }
+
+    /// Of a connection that the hub is closing only the client's own close frame matters.
+    fn skip_to_close(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
+        loop {
+            match self.decoder.next(input) {
                 Ok(Some(Incoming::Close(_))) => return ctx.stop(),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
@@ -264,7 +298,7 @@ impl Connection {
             Admission::Wait => {
                 let answered = attachment.next_answer().into_actor(self);
                 ctx.wait(answered.map(|(), this, ctx| {
-                    if this.run(request, ctx) == Flow::Continue {
+                    if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
                         this.resume(ctx);
                     }
                 }));
@@ -280,12 +314,36 @@ impl Connection {
         self.decode(Input::empty(), ctx);
     }
 
+    /// Runs what takes its time, and reads on beside it. `after` is for the answer.
+    fn beside<T: 'static>(
+        &mut self,
+        work: impl Future<Output = T> + 'static,
+        after: impl FnOnce(&mut Self, T) + 'static,
+        ctx: &mut Context<Self>,
+    ) -> Flow {
+        self.held.is_busy = true;
+        ctx.spawn(work.into_actor(self).map(move |done, this, ctx| {
+            this.held.is_busy = false;
+            after(this, done);
+            this.tap.open();
+            this.resume(ctx);
+        }));
+        Flow::Busy
+    }
+
     fn reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
         self.attachment.push_reply(request, result);
     }
 
     fn refuse(&self, request: Option<&RequestId>, refusal: Refusal) {
         self.reply(request, &Err(refusal));
+    }
+}
+
+impl Step {
+    /// Whether it is a request, which has to wait for those before it.
+    fn is_command(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Refuse(_))
     }
 }
 
@@ -306,9 +364,9 @@ impl Actor for Connection {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let outbox = Rc::clone(&self.attachment.outbox);
+        let (tap, outbox) = (Rc::clone(&self.tap), Rc::clone(&self.attachment.outbox));
         ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
-            match outbox.poll_readable(cx) {
+            match tap.poll(&outbox, cx) {
                 Poll::Ready(Ok(())) => Poll::Ready(Some(Readable)),
                 Poll::Ready(Err(_)) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

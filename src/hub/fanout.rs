@@ -10,6 +10,7 @@ mod replay;
 #[cfg(feature = "failpoints")]
 mod sabotage;
 mod session_check;
+mod slow;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;

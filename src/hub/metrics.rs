@@ -205,11 +205,11 @@ pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-/// Pages of the log asked for by replays: read, or shared with another that is being read.
+/// Pages of the log asked for by replays: read, or shared with another that waits.
 pub(crate) static REPLAY_PAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "hub_replay_pages_total",
-        "Pages of the log for replays, read or shared with another that was being read",
+        "Pages of the log for replays, read or shared with another that was waiting",
         &["how"],
     )
 });
@@ -222,11 +222,11 @@ pub(crate) static REPLAY_PAGES_READING: LazyLock<IntGauge> = LazyLock::new(|| {
     )
 });
 
-/// Pages that wait for their turn.
-pub(crate) static REPLAY_PAGES_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+/// What waits for its turn at the pool.
+pub(crate) static REPLAY_TURNS_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge(
-        "hub_replay_pages_waiting",
-        "Pages of the log that wait for their turn to be read",
+        "hub_replay_turns_waiting",
+        "Pages of the log and checks of replays that wait for their turn at the pool",
     )
 });
 

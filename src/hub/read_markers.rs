@@ -16,9 +16,11 @@ use super::encoded::{Ephemeral, SharedPush};
 use super::fanout::ReplyAddress;
 use super::metrics::{READ_MARKS, READ_MARKS_BATCH, READ_MARKS_WAITING};
 use super::registry::Registry;
-use super::{refuse, room_not_found};
+use super::{HubHandle, refuse, room_not_found};
+use crate::config;
 use crate::metric::Counted;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::reply::{ReadMarker, Reply};
 use crate::store::Store;
 use crate::store::read_markers::{self, Mark, Marked};
@@ -36,6 +38,15 @@ pub(crate) struct ReadSettings {
     pub(crate) coalesce: Duration,
     /// Marks that may wait.
     pub(crate) queue_max: usize,
+}
+
+impl From<&config::Hub> for ReadSettings {
+    fn from(config: &config::Hub) -> Self {
+        Self {
+            coalesce: Duration::from_millis(config.read_coalesce_ms),
+            queue_max: config.read_queue_max,
+        }
+    }
 }
 
 /// The node's gatherer of marks. Cheap to clone.
@@ -111,6 +122,25 @@ impl ReadMarkers {
             };
             tokio::spawn(attendant.attend());
         }
+    }
+}
+
+impl HubHandle {
+    /// Moves a member's read marker forward; the answer, once it is stored, is where it stands.
+    pub async fn mark_read(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+        msg_no: u64,
+    ) -> Result<ReadMarker, Refusal> {
+        let (asker, answer) = Asker::caller();
+        let mark = Mark {
+            room_id,
+            user_id,
+            msg_no,
+        };
+        self.shared.read_markers.submit(mark, asker);
+        answer.await.unwrap_or_else(|_| Err(not_stored()))
     }
 }
 
@@ -248,7 +278,7 @@ impl Drop for Asker {
     }
 }
 
-pub(crate) fn not_stored() -> Refusal {
+fn not_stored() -> Refusal {
     Refusal::new(
         ErrorCode::Unavailable,
         "the read marker was not stored; try again",

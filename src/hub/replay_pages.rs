@@ -1,10 +1,11 @@
 //! Pages of the rooms' logs, read for those who missed more than a room remembers.
 //!
 //! Everybody comes back in the same second after a node was restarted, most of them to the same
-//! rooms and from about the same positions. So pages take turns: only so many are read at once,
-//! whatever else the pool is needed for goes on beside them. And those who want the same page
-//! while it is waited for or read get the same one, encoded once. A page that has been read is
-//! not kept for others: what is deleted meanwhile must not be given out again.
+//! rooms and from about the same positions. So replays take turns, for their pages and for the checks
+//! of the membership: they use only so much of the pool at once, and whatever else it is needed for
+//! goes on beside them. And those who want a page that waits for its turn get the same one, read and
+//! encoded once. From its turn on it is shared with nobody new: what was deleted before somebody
+//! asked must not be given to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::encoded::SharedEvent;
-use super::metrics::{REPLAY_PAGES, REPLAY_PAGES_READING, REPLAY_PAGES_WAITING};
+use super::metrics::{REPLAY_PAGES, REPLAY_PAGES_READING, REPLAY_TURNS_WAITING};
 use super::{refuse, room_not_found};
+use crate::config::Config;
 use crate::metric::Counted;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
@@ -46,7 +48,7 @@ type Reading = BoxFuture<'static, Outcome>;
 /// How pages are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReplaySettings {
-    /// Pages read at once.
+    /// Turns at once.
     pub(crate) pages_max: usize,
     /// How long a page may wait for its turn.
     pub(crate) wait: Duration,
@@ -54,6 +56,18 @@ pub(crate) struct ReplaySettings {
     pub(crate) patience: Duration,
     /// Events of a page at most.
     pub(crate) page_events: u32,
+}
+
+impl ReplaySettings {
+    pub(crate) fn new(config: &Config, pool_max: usize) -> Self {
+        Self {
+            // The other half is for everything else, however small the pool has turned out.
+            pages_max: config.hub.replay_pages_max.min(pool_max / 2).max(1),
+            wait: Duration::from_millis(config.hub.replay_wait_ms),
+            patience: Duration::from_millis(config.websocket.command_timeout_ms),
+            page_events: config.hub.replay_page_events,
+        }
+    }
 }
 
 /// The node's replays. Cheap to clone.
@@ -67,8 +81,8 @@ struct Pages {
     settings: ReplaySettings,
     /// First come, first served.
     turns: Semaphore,
-    /// Those that are waited for or read: no more than there are connections that join.
-    reading: Mutex<HashMap<Key, WeakShared<Reading>>>,
+    /// Those that wait for their turn: no more than there are connections that join.
+    waiting: Mutex<HashMap<Key, WeakShared<Reading>>>,
 }
 
 impl ReplayPages {
@@ -78,9 +92,14 @@ impl ReplayPages {
                 store,
                 turns: Semaphore::new(settings.pages_max),
                 settings,
-                reading: Mutex::default(),
+                waiting: Mutex::default(),
             }),
         }
+    }
+
+    /// A turn at the pool, for what a replay asks besides its pages.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.shared.turn().await
     }
 
     /// The page of `room`'s log that begins just after `seq`.
@@ -89,38 +108,44 @@ impl ReplayPages {
     }
 
     fn reading(&self, key: Key) -> Shared<Reading> {
-        let mut reading = self.shared.reading.lock();
-        if let Some(known) = reading.get(&key).and_then(WeakShared::upgrade) {
+        let mut waiting = self.shared.waiting.lock();
+        if let Some(known) = waiting.get(&key).and_then(WeakShared::upgrade) {
             REPLAY_PAGES.with_label_values(&["shared"]).inc();
             return known;
         }
         REPLAY_PAGES.with_label_values(&["read"]).inc();
         let pages = Arc::clone(&self.shared);
         let started = async move {
-            let entry = Entry { pages, key };
-            entry.pages.read(key).await
+            let entry = Entry {
+                pages: Arc::clone(&pages),
+                key,
+            };
+            let _turn = pages.turn().await?;
+            drop(entry);
+            pages.read(key).await
         };
         let started = started.boxed().shared();
         // It is there as long as somebody waits for it.
         if let Some(weak) = started.downgrade() {
-            reading.insert(key, weak);
+            waiting.insert(key, weak);
         }
         started
     }
 }
 
 impl Pages {
-    async fn read(&self, (room, seq): Key) -> Outcome {
-        let turn = {
-            let _waiting = Counted::new(&REPLAY_PAGES_WAITING);
-            tokio::time::timeout(self.settings.wait, self.turns.acquire()).await
-        };
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Refusal::new(
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let _waiting = Counted::new(&REPLAY_TURNS_WAITING);
+        match tokio::time::timeout(self.settings.wait, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::new(
                 ErrorCode::Unavailable,
                 "too many clients resume at once; try again",
-            ));
-        };
+            )),
+        }
+    }
+
+    async fn read(&self, (room, seq): Key) -> Outcome {
         let _reading = Counted::new(&REPLAY_PAGES_READING);
         let page = room_events::page(&self.store, room, seq, self.settings.page_events);
         let page = tokio::time::timeout(self.settings.patience, page)
@@ -141,7 +166,7 @@ impl Pages {
     }
 }
 
-/// A page's place among those that are read; given back however the reading ends.
+/// A page's place among those that wait; given back when it is its turn, or nobody wants it.
 struct Entry {
     pages: Arc<Pages>,
     key: Key,
@@ -151,6 +176,6 @@ impl Drop for Entry {
     fn drop(&mut self) {
         // If everybody had given up, the place may be another's by now. Then that one is not
         // shared with those who come later, which costs a query.
-        self.pages.reading.lock().remove(&self.key);
+        self.pages.waiting.lock().remove(&self.key);
     }
 }

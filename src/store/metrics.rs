@@ -6,6 +6,8 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts};
 
+use crate::metric;
+
 /// Seconds from 0.1 ms to 10 s: a primary-key read on a local server takes 0.1 to 0.3 ms, the
 /// statement time-out is 5 s.
 const SECONDS: [f64; 14] = [
@@ -56,6 +58,23 @@ static POOL_WAITING: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
     gauge(
         "database_pool_waiting",
         "Callers waiting for a connection of the pool",
+    )
+});
+
+/// Rows that retention has removed, by table.
+pub static RETENTION_ROWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "retention_rows_removed_total",
+        "Rows that retention has removed, by table",
+        &["table"],
+    )
+});
+
+/// When retention last came to its end, Unix time in seconds; 0: not in this life.
+pub static RETENTION_LAST_RUN: LazyLock<IntGauge> = LazyLock::new(|| {
+    metric::gauge(
+        "retention_last_run_timestamp_seconds",
+        "When retention last came to its end",
     )
 });
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::config::WebSocket;
 use crate::hub::connection::stream::Hold;
 
 /// The socket. It is the dispatcher's; it belongs to one thread, as that does.
@@ -65,10 +66,10 @@ impl SocketHold {
     /// Makes the socket ready for a stream: small writes leave at once, and a peer that
     /// acknowledges nothing for `patience` is given up by the kernel (`TCP_USER_TIMEOUT`), which
     /// is the only one who knows.
-    pub(super) fn prepare(&self, send_buffer_bytes: usize, patience: Duration) -> io::Result<()> {
+    pub(super) fn prepare(&self, config: &WebSocket, patience: Duration) -> io::Result<()> {
         let held = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let socket = held.socket.borrow();
-        prepare(&socket, send_buffer_bytes)?;
+        prepare(&socket, config)?;
         socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(patience))
     }
 
@@ -171,10 +172,15 @@ impl ActixStream for HeldStream {
 
 /// Small frames leave at once, and the kernel holds no more for a peer that does not read than
 /// it is allowed to.
-pub(super) fn prepare(socket: &TcpStream, send_buffer_bytes: usize) -> io::Result<()> {
+pub(super) fn prepare(socket: &TcpStream, config: &WebSocket) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    if send_buffer_bytes > 0 {
-        socket2::SockRef::from(socket).set_send_buffer_size(send_buffer_bytes)?;
+    let socket = socket2::SockRef::from(socket);
+    if config.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(config.send_buffer_bytes)?;
+    }
+    #[cfg(target_os = "linux")]
+    if config.notsent_lowat_bytes > 0 {
+        socket.set_tcp_notsent_lowat(config.notsent_lowat_bytes)?;
     }
     Ok(())
 }

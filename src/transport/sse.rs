@@ -167,7 +167,7 @@ fn answer(
     // Longer than the hub's own patience, so that the reason is told wherever it can be.
     let patience = Duration::from_secs(websocket.ping_interval_s + websocket.ping_timeout_s)
         + Duration::from_millis(websocket.close_timeout_ms);
-    if let Err(error) = hold.prepare(websocket.send_buffer_bytes, patience) {
+    if let Err(error) = hold.prepare(websocket, patience) {
         // The dispatcher finds out, too.
         tracing::debug!(%error, "a socket was lost before its stream began");
     }

@@ -55,7 +55,7 @@ pub(super) async fn upgrade(
             return;
         }
     };
-    if let Err(error) = prepare(&socket, transport.websocket.send_buffer_bytes) {
+    if let Err(error) = prepare(&socket, &transport.websocket) {
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
         return;
     }

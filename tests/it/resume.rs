@@ -2,6 +2,7 @@
 
 mod cursors;
 mod far_behind;
+mod from_memory;
 mod pouring;
 
 use hubbub::protocol::cursor::{self, Position};

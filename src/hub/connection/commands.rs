@@ -9,10 +9,7 @@ use super::identity::Demand;
 use super::{Connection, Flow};
 use crate::hub::NewMessage;
 use crate::hub::encoded::Ephemeral;
-use crate::hub::fanout::ReplyAddress;
 use crate::hub::journal::entry::Content;
-use crate::hub::read_markers::Asker;
-use crate::hub::room_not_found;
 use crate::protocol::close::Disconnect;
 use crate::protocol::command::Command;
 use crate::protocol::data::Data;
@@ -20,7 +17,6 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::{Request, RequestId};
 use crate::protocol::reply::Reply;
-use crate::store::read_markers::Mark;
 
 impl Connection {
     /// Runs a command that the session has admitted.
@@ -91,16 +87,7 @@ impl Connection {
                 this.emit_volatile(id.as_ref(), room_id, name, data);
                 Flow::Continue
             }),
-            Command::Read { room, msg_no } => self.in_room(
-                id,
-                room,
-                room_not_found,
-                ctx,
-                move |this, id, room_id, _| {
-                    this.mark_read(id, room_id, msg_no);
-                    Flow::Continue
-                },
-            ),
+            Command::Read { room, msg_no } => self.read_up_to(id, room, msg_no, ctx),
             Command::Typing { room, typing } => {
                 self.in_room(id, room, not_joined, ctx, move |this, id, room_id, _| {
                     let ephemeral = |user_id| Ephemeral::Typing {
@@ -276,26 +263,6 @@ impl Connection {
             this.resume(ctx);
         }));
         Flow::Wait
-    }
-
-    /// Answered later, as a publish is, and beside other commands.
-    fn mark_read(&self, id: Option<RequestId>, room_id: RoomId, msg_no: u64) {
-        let Some(user_id) = self.attachment.user_id() else {
-            return;
-        };
-        let inflight = &self.attachment.inflight;
-        inflight.set(inflight.get() + 1);
-        let asker = Asker::connection(ReplyAddress {
-            fanout: self.worker.fanout.clone(),
-            connection: self.attachment.key,
-            request: id,
-        });
-        let mark = Mark {
-            room_id,
-            user_id,
-            msg_no,
-        };
-        self.worker.hub.read_markers().submit(mark, asker);
     }
 
     fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {

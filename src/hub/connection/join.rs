@@ -5,7 +5,6 @@
 //! later comes after that message. If its memory does not reach back far enough, the connection
 //! first reads the log page by page and asks again from there, until memory does.
 
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
+use super::pace::{broken_off, patiently, spare_bytes, taken};
 use super::session::{SessionLimits, admit_room};
 use super::{Connection, Flow};
 use crate::hub::encoded::SharedEvent;
@@ -32,9 +32,6 @@ use crate::store::rooms::RoomAccess;
 
 /// How often a room that was lost in the middle of a join is asked again.
 const ATTEMPTS: u32 = 3;
-
-/// Silence of the client that is the hub's own doing is counted away this often.
-const TICK: Duration = Duration::from_secs(1);
 
 /// A room to be joined, and how the client is told.
 pub(super) struct Wanted {
@@ -104,23 +101,17 @@ impl Connection {
             since,
             epoch,
         };
-        ctx.wait(
-            enter(wanted)
-                .into_actor(self)
-                .map(move |joined, this, ctx| {
-                    if let Err(failed) = joined {
-                        if failed.is_announced {
-                            // It is too late for a refusal.
-                            tracing::debug!(refusal = %failed.refusal, "a replay broke off");
-                            this.worker.close(&this.attachment, Disconnect::Resync);
-                        } else {
-                            this.refuse(id.as_ref(), failed.refusal);
-                        }
-                    }
-                    this.resume(ctx);
-                }),
-        );
-        Flow::Wait
+        let after = move |this: &mut Self, joined: Result<(), NotJoined>| {
+            let Err(failed) = joined else { return };
+            if failed.is_announced {
+                // It is too late for a refusal.
+                tracing::debug!(refusal = %failed.refusal, "a replay broke off");
+                this.worker.close(&this.attachment, Disconnect::Resync);
+            } else {
+                this.refuse(id.as_ref(), failed.refusal);
+            }
+        };
+        self.beside(enter(wanted), after, ctx)
     }
 
     pub(super) fn next_join(&mut self) -> u32 {
@@ -140,7 +131,9 @@ pub(super) async fn enter(wanted: Wanted) -> Result<(), NotJoined> {
             });
         }
     };
+    let was_paced = join.attachment.is_paced.replace(true);
     let joined = join.run().await;
+    join.attachment.is_paced.set(was_paced);
     join.attachment.joining.take();
     joined.map_err(|refusal| NotJoined {
         refusal,
@@ -161,7 +154,8 @@ impl Join {
             since,
             epoch,
         } = wanted;
-        let access = check(&worker, &room, user_id).await?;
+        let checking = check(&worker, &room, user_id, since.is_some());
+        let access = patiently(&worker, &attachment, checking).await?;
         if !attachment.is_in(access.room_id) {
             admit_room(attachment.room_count(), limits)?;
         }
@@ -233,7 +227,8 @@ impl Join {
     /// not be older than those.
     async fn check_again(&mut self) -> Result<(), Refusal> {
         let room = RoomRef::Id(self.room_id);
-        let access = check(&self.worker, &room, self.user_id).await?;
+        let checking = check(&self.worker, &room, self.user_id, true);
+        let access = patiently(&self.worker, &self.attachment, checking).await?;
         self.checked(&access)
     }
 
@@ -388,18 +383,10 @@ impl Join {
         taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
     }
 
-    /// A page out of Postgres, when it is its turn. To wait for it is not the client's silence.
+    /// A page out of Postgres, when it is its turn.
     async fn page(&self, since: Seq) -> Result<Arc<ReplayPage>, Refusal> {
-        let mut page = pin!(self.worker.hub.replays().after(self.room_id, since));
-        loop {
-            if let Ok(page) = tokio::time::timeout(TICK, page.as_mut()).await {
-                return page;
-            }
-            if self.is_over() {
-                return Err(broken_off("the connection has ended"));
-            }
-            self.attachment.heard(self.worker.now());
-        }
+        let page = self.worker.hub.replays().after(self.room_id, since);
+        patiently(&self.worker, &self.attachment, page).await
     }
 
     async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) {
@@ -407,7 +394,8 @@ impl Join {
             let bytes = self.attachment.replay_bytes([event]);
             // A replay is paced by its reader: what does not fit waits for what is before it.
             while !self.attachment.outbox.has_room(bytes) {
-                let all_but = self.max_bytes().saturating_sub(bytes);
+                let replay_bytes = self.attachment.outbox.replay_bytes();
+                let all_but = replay_bytes.saturating_sub(bytes);
                 taken(&self.worker, &self.attachment, all_but).await;
             }
             let table = self.worker.table.borrow();
@@ -419,38 +407,20 @@ impl Join {
             });
         }
     }
-
-    fn max_bytes(&self) -> usize {
-        self.worker.hub.settings().websocket.outbox_max_bytes
-    }
 }
 
-/// What a replay leaves of the outbox's bytes to others, and does not wait for: what other rooms
-/// say meanwhile may never be taken all at once.
-pub(super) fn spare_bytes(worker: &Worker) -> usize {
-    worker.hub.settings().websocket.outbox_max_bytes / 8
-}
-
-/// Waits until the client has taken what it was sent, all but so many bytes. That counts as being
-/// heard of, for while a join is under way nothing is read, and so does what it takes meanwhile.
-pub(super) async fn taken(worker: &Worker, attachment: &Attachment, all_but_bytes: usize) {
-    let outbox = &attachment.outbox;
-    outbox.flush();
-    let mut before = outbox.taken();
-    loop {
-        let drained = tokio::time::timeout(TICK, outbox.drained_to(all_but_bytes)).await;
-        let now = outbox.taken();
-        if drained.is_ok() || now > before {
-            attachment.heard(worker.now());
-            before = now;
-        }
-        if drained.is_ok() {
-            return;
-        }
-    }
-}
-
-async fn check(worker: &Worker, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
+/// What the user is in the room. Those who come back take turns, because they come all at once.
+async fn check(
+    worker: &Worker,
+    room: &RoomRef,
+    user: UserId,
+    in_turn: bool,
+) -> Result<RoomAccess, Refusal> {
+    let _turn = if in_turn {
+        Some(worker.hub.replays().turn().await?)
+    } else {
+        None
+    };
     let checking = worker.hub.member_access(room, user);
     tokio::time::timeout(patience(worker), checking)
         .await
@@ -459,8 +429,4 @@ async fn check(worker: &Worker, room: &RoomRef, user: UserId) -> Result<RoomAcce
 
 fn patience(worker: &Worker) -> Duration {
     Duration::from_millis(worker.hub.settings().websocket.command_timeout_ms)
-}
-
-fn broken_off(why: &'static str) -> Refusal {
-    Refusal::new(ErrorCode::Unavailable, why)
 }

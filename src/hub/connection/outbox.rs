@@ -9,15 +9,19 @@
 mod queue;
 mod sink;
 
+mod age;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::age::Ages;
 use self::queue::Queue;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
@@ -54,6 +58,8 @@ pub(crate) struct OutboxLimits {
     pub(crate) max_bytes: usize,
     /// Above this fill ephemeral frames are dropped, bytes.
     pub(crate) ephemeral_max_bytes: usize,
+    /// What has waited for longer makes the peer a slow one.
+    pub(crate) max_age: Duration,
 }
 
 /// The socket and its queue. It lives on one worker thread.
@@ -62,6 +68,7 @@ pub(crate) struct Outbox {
     sink: Sink,
     limits: OutboxLimits,
     queue: RefCell<Queue>,
+    ages: RefCell<Ages>,
     /// A task waits for the socket to take more.
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
@@ -86,6 +93,7 @@ impl Outbox {
             sink,
             limits,
             queue: RefCell::default(),
+            ages: RefCell::default(),
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
@@ -124,15 +132,28 @@ impl Outbox {
         Pushed::Queued
     }
 
-    /// Whether this many bytes may wait besides what waits already.
-    pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.queue.borrow().bytes() + bytes <= self.limits.max_bytes
+    /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
+    /// client must not be closed as slow because it was given what it had missed.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        self.limits.max_bytes / 2
     }
 
-    /// Whether a durable frame of this many bytes would be taken now.
+    /// Whether frames of a replay, of this many bytes together, may wait besides what waits
+    /// already.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.queue.borrow().bytes() + bytes <= self.replay_bytes()
+    }
+
+    /// Whether a replay's frame of this many bytes may be added now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let queue = self.queue.borrow();
-        queue.is_empty() || queue.bytes() + bytes <= self.limits.max_bytes
+        self.queue.borrow().is_empty() || self.fits(bytes)
+    }
+
+    /// Whether several durable frames of so many bytes in all would be taken now, with some room
+    /// left.
+    pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
+        let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
+        self.queue.borrow().bytes() + bytes <= max_bytes
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
@@ -167,6 +188,12 @@ impl Outbox {
         match &self.sink {
             Sink::Socket(socket) => {
                 let socket = socket2::SockRef::from(socket);
+                if self.is_blocked.get() {
+                    // The kernel would keep what it has for a peer that reads nothing, without a
+                    // file that anybody counts: it is told to forget it and to reset the
+                    // connection.
+                    socket.set_linger(Some(Duration::ZERO)).ok();
+                }
                 // An error means that it has ended already.
                 socket.shutdown(std::net::Shutdown::Both).ok();
             }
@@ -184,17 +211,21 @@ impl Outbox {
 
     /// Writes what the socket takes. If it does not take all, a task goes on when it takes more.
     pub(crate) fn flush(self: &Rc<Self>) {
-        if self.is_blocked.get() || self.is_shut.get() {
+        if self.is_shut.get() {
             return;
         }
         let socket = match &self.sink {
             Sink::Socket(socket) => socket,
             Sink::Stream(taker) => return taker.wake(),
         };
+        if self.is_blocked.get() {
+            return self.note_age();
+        }
         match self.write(socket) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_blocked.set(true);
+                self.note_age();
                 actix_rt::spawn(Rc::clone(self).flush_when_writable());
             }
             Err(_) => self.shut(),
@@ -215,6 +246,7 @@ impl Outbox {
             }
         };
         self.is_blocked.set(false);
+        self.ages.borrow_mut().clear();
         if written.is_err() {
             self.shut();
         }
@@ -240,6 +272,30 @@ impl Outbox {
         // An idle connection holds no buffer.
         queue.clear();
         Ok(())
+    }
+
+    fn note_age(&self) {
+        let queue = self.queue.borrow();
+        let pushed = queue.taken() + queue.bytes() as u64;
+        let mut ages = self.ages.borrow_mut();
+        ages.note(Instant::now(), pushed, self.limits.max_age);
+    }
+
+    /// Whether something waits for the socket to take more.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    /// Whether something has been waiting for longer than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let taken = self.queue.borrow().taken();
+        let mut ages = self.ages.borrow_mut();
+        self.is_blocked() && ages.is_overdue(Instant::now(), taken, self.limits.max_age)
+    }
+
+    /// How long something may wait.
+    pub(crate) fn max_age(&self) -> Duration {
+        self.limits.max_age
     }
 
     /// Tells whoever waits for it that no more than so many bytes wait.

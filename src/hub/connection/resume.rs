@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use actix::prelude::*;
 
-use super::join::{NotJoined, Wanted, enter, spare_bytes, taken};
+use super::join::{NotJoined, Wanted, enter};
+use super::pace::{spare_bytes, taken};
 use super::{Connection, Flow};
 use crate::hub::connection::identity::Demand;
 use crate::hub::fanout::{Announcement, Attachment};
@@ -57,6 +58,7 @@ impl Connection {
         let address = self.address;
         let resuming = async move {
             let (mut resumed, mut refused) = (0, 0);
+            attachment.is_paced.set(true);
             for (room, wanted) in wanted {
                 // The room gives what it remembers in one go.
                 taken(&worker, &attachment, spare_bytes(&worker)).await;
@@ -78,6 +80,7 @@ impl Connection {
                     }
                 }
             }
+            attachment.is_paced.set(false);
             let cursor = worker.table.borrow().cursor(&attachment, None).ok();
             Reply::Resumed(Resumed {
                 resumed,
@@ -85,11 +88,8 @@ impl Connection {
                 cursor,
             })
         };
-        ctx.wait(resuming.into_actor(self).map(move |reply, this, ctx| {
-            this.reply(id.as_ref(), &Ok(reply));
-            this.resume(ctx);
-        }));
-        Flow::Wait
+        let after = move |this: &mut Self, reply| this.reply(id.as_ref(), &Ok(reply));
+        self.beside(resuming, after, ctx)
     }
 }
 

@@ -8,14 +8,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::identity::Identity;
-use super::join::{NotJoined, Wanted, enter, spare_bytes, taken};
+use super::join::{NotJoined, Wanted, enter};
 use super::liveness::{Liveness, Second};
 pub use super::outbox::Hold;
 use super::outbox::{Class, Outbox, OutboxLimits};
+use super::pace::{spare_bytes, taken};
 use super::session::SessionLimits;
 use super::too_late;
 use crate::hub::encoded::WireFormat;
@@ -199,6 +201,7 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
         OutboxLimits {
             max_bytes: config.outbox_max_bytes,
             ephemeral_max_bytes: config.ephemeral_max_bytes,
+            max_age: Duration::from_millis(config.outbox_max_age_ms),
         },
     );
     let mut life = Liveness::new(worker.now(), true);

@@ -2,9 +2,10 @@
 //! events do not come in their turn.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Worker;
-use super::table::Turn;
+use super::table::{Attachment, Turn};
 use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::{ACTORS_DOWN, OUT_OF_TURN};
 use crate::hub::presence::Generation;
@@ -130,4 +131,13 @@ impl Worker {
             }
         });
     }
+}
+
+/// Whether a connection can be given all of a replay now.
+pub(super) fn takes_at_once(attachment: &Attachment, replay: &[Arc<SharedEvent>]) -> bool {
+    let frames = replay.iter().map(|event| event.frame(attachment.format));
+    replay.len() <= 1
+        || attachment
+            .outbox
+            .has_room_for_all(frames.map(|it| it.len()).sum())
 }

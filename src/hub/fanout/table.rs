@@ -54,6 +54,10 @@ pub(crate) struct Attachment {
     pub(crate) joining: RefCell<Option<Joining>>,
     /// The node is going, and so is this connection: it gives no new commands.
     pub(crate) is_leaving: Cell<bool>,
+    /// A replay is under way, at the pace of its reader: that it waits long says nothing.
+    pub(crate) is_paced: Cell<bool>,
+    /// Its socket takes no more for the moment, and the thread looks at it again and again.
+    pub(super) is_watched: Cell<bool>,
     /// Rooms that are still to be joined, and where the client stands in them: until they are,
     /// its cursors tell that.
     pub(crate) resuming: RefCell<Vec<Position>>,
@@ -176,6 +180,8 @@ impl Table {
             answered: RefCell::new(None),
             joining: RefCell::new(None),
             is_leaving: Cell::new(false),
+            is_paced: Cell::new(false),
+            is_watched: Cell::new(false),
             resuming: RefCell::default(),
             stream,
             rooms: RefCell::default(),
@@ -451,6 +457,15 @@ impl Attachment {
         let mut life = self.life.get();
         life.heard = now;
         life.pinged = None;
+        self.life.set(life);
+    }
+
+    /// A command of it is being worked at.
+    pub(crate) fn at_work(&self, now: Second) {
+        self.heard(now);
+        let mut life = self.life.get();
+        // A stream has no commands, and its time for them never comes.
+        life.commanded = life.commanded.max(now);
         self.life.set(life);
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     wheel: RefCell<Wheel<ConnectionKey>>,
+    /// Those whose sockets take no more for the moment.
+    pub(super) blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
     started: Instant,
     /// For each presence shard the last generation that knows who is here.
@@ -83,6 +85,7 @@ impl Worker {
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             wheel: RefCell::new(Wheel::new()),
+            blocked: RefCell::default(),
             started: Instant::now(),
         });
         Fanout {
@@ -117,8 +120,10 @@ impl Worker {
         attachment.outbox.flush();
     }
 
-    /// Counts a connection that is closing and limits the time that this may take.
+    /// After a flush: looks after a connection whose socket takes no more, counts one that is
+    /// closing and limits the time that this may take.
     pub(crate) fn note_closing(&self, attachment: &Attachment) {
+        self.note_blocked(attachment);
         let Some(reason) = attachment.outbox.closing() else {
             return;
         };
@@ -212,6 +217,13 @@ impl Worker {
         if !self.can_begin(&room, begins) {
             room.unsubscribe(&self.fanout);
             joining.progress.send(JoinProgress::Unavailable).ok();
+            return;
+        }
+        if !super::recovery::takes_at_once(&attachment, &replay) {
+            // Out of the log it comes in pages, as fast as the client takes them.
+            room.unsubscribe(&self.fanout);
+            let behind = JoinProgress::Behind { epoch, head };
+            joining.progress.send(behind).ok();
             return;
         }
         let mut table = self.table.borrow_mut();
@@ -469,6 +481,7 @@ impl Actor for Fanout {
             for key in due {
                 this.worker.care(key);
             }
+            this.worker.check_blocked();
             this.worker.look_behind();
         });
     }

@@ -29,6 +29,24 @@ pub enum Incoming<'a> {
     Close(Option<CloseFrame<'a>>),
 }
 
+impl Incoming<'_> {
+    /// The length of what it carries, bytes; 0 for a close frame.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) => bytes.len(),
+            Self::Close(_) => 0,
+        }
+    }
+
+    /// Whether it carries nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What was read from a socket, and how much of it has been decoded.
 #[derive(Debug)]
 pub struct Input<'a> {

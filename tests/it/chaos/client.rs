@@ -150,14 +150,21 @@ impl<D: Driver> Client<D> {
 
     /// Goes on until the run is over.
     pub(super) async fn run(mut self) {
-        let mut is_loading = true;
+        // For which asking it was tried to join everywhere; 0 is coming to rest.
+        let mut looked = None;
         loop {
             let phase = self.phase.borrow().clone();
             match phase {
                 Phase::Over => return,
                 Phase::Load => self.act().await,
                 Phase::Settle | Phase::CatchUp(..) => {
-                    if std::mem::take(&mut is_loading) {
+                    let asking = match &phase {
+                        Phase::CatchUp(asking, _) => *asking,
+                        _ => 0,
+                    };
+                    // Who was no member then may have become one: others may have been a moment
+                    // slower in coming to rest.
+                    if looked.replace(asking) != Some(asking) {
                         for room in &mut self.rooms {
                             if room.joined == Joined::Never {
                                 room.joined = Joined::No;
@@ -265,6 +272,9 @@ impl<D: Driver> Client<D> {
     }
 
     async fn command_as(&mut self, op: u64, cmd: &'static str, fields: Value, place: usize) {
+        if !D::speaks(cmd) {
+            return;
+        }
         let Some(mut driver) = self.driver.take() else {
             return;
         };

@@ -57,9 +57,13 @@ impl Nemesis<'_> {
             }
             Fault::Drain => {
                 self.recorder.fault("the node is asked to stop");
+                let asked = Instant::now();
                 self.node.terminate();
                 let status = self.node.wait_exit_within(EXIT).await;
                 self.address.send_replace(None);
+                let took = asked.elapsed().as_millis();
+                self.recorder
+                    .fault(format!("it has stopped after {took} ms"));
                 if !status.is_some_and(|status| status.success()) {
                     let text = format!("after SIGTERM the node ended with {status:?}");
                     self.violations.push(Violation::new(Promise::Ends, text));

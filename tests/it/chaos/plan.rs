@@ -12,11 +12,22 @@ pub(super) struct Plan {
     pub(super) users: usize,
     /// Each client's user. The first clients have one each.
     pub(super) clients: Vec<usize>,
+    /// Each client's protocol.
+    pub(super) protocols: Vec<Protocol>,
     pub(super) rooms: Vec<RoomPlan>,
     /// How long clients act and things break, milliseconds.
     pub(super) load_ms: u64,
     pub(super) faults: Vec<Fault>,
     settings: Vec<(&'static str, u64)>,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// The native one, over a socket.
+    WebSocket,
+    /// Event streams, and REST for what it says.
+    Sse,
 }
 
 /// A room to make.
@@ -63,6 +74,11 @@ impl Plan {
         let users = rng.random_range(3..=5);
         let mut clients: Vec<usize> = (0..users).collect();
         clients.extend((0..rng.random_range(0..=2)).map(|_| rng.random_range(0..users)));
+        let protocol = |_: &usize| match rng.random_range(0..4) {
+            0 => Protocol::Sse,
+            _ => Protocol::WebSocket,
+        };
+        let protocols = clients.iter().map(protocol).collect();
         let rooms = (0..rng.random_range(1..=3))
             .map(|_| RoomPlan {
                 owner: rng.random_range(0..users),
@@ -100,7 +116,7 @@ impl Plan {
             ("HUBBUB__WEBSOCKET__COMMAND_TIMEOUT_MS", 2000),
             (
                 "HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES",
-                pick(&mut rng, &[65_536, 1_048_576]),
+                pick(&mut rng, &[4096, 1_048_576]),
             ),
             ("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", 2048),
             ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", 4096),
@@ -112,6 +128,7 @@ impl Plan {
             seed,
             users,
             clients,
+            protocols,
             rooms,
             load_ms: rng.random_range(1500..2500),
             faults,

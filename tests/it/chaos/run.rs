@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client as Database;
 
 use super::client::{Client, Phase, Progress, Seat};
-use super::driver::WebSocket;
+use super::driver::{Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
 use super::nemesis::Nemesis;
-use super::plan::Plan;
+use super::plan::{Plan, Protocol};
 use super::verdict::{self, Case, Promise, Violation};
 use super::{stored, timeline};
 use crate::harness::node::Node;
@@ -137,7 +137,10 @@ impl Scene {
                     .map(|it| (it.id.clone(), it.epoch))
                     .collect(),
             };
-            tasks.spawn(Client::<WebSocket>::new(seat).run());
+            match plan.protocols[no] {
+                Protocol::WebSocket => tasks.spawn(Client::<WebSocket>::new(seat).run()),
+                Protocol::Sse => tasks.spawn(Client::<Sse>::new(seat).run()),
+            };
         }
         let mut nemesis = Nemesis {
             rng: plan.rng(0),

@@ -28,8 +28,19 @@ pub(super) struct StoredRoom {
     pub(super) state: Model,
 }
 
-/// Reads all rooms.
+/// Reads all rooms, as of one moment.
 pub(super) async fn read(client: &Client) -> Stored {
+    let begun = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    begun.await.expect("a transaction can be begun");
+    let stored = read_rooms(client).await;
+    client
+        .batch_execute("COMMIT")
+        .await
+        .expect("it can be ended");
+    stored
+}
+
+async fn read_rooms(client: &Client) -> Stored {
     let heads = client
         .query(
             "SELECT room_id::text, epoch, last_seq, last_msg_no, first_seq FROM room_heads",

@@ -228,13 +228,13 @@ impl Node {
         std::fs::read_dir(path).expect("it runs").count()
     }
 
-    /// The value of a metric, with its labels as they stand on the page: 0 if it is not there yet.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    /// The value of a metric that counts, with its labels as they stand on the page: 0 if it is not there yet.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let page = send(http().get(self.url("/metrics"))).await.text;
         let line = page
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        line.map_or(0, |value| value.parse().expect("a whole number"))
     }
 
     /// An address of its HTTP side.

@@ -5,9 +5,12 @@ use std::collections::VecDeque;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::http::Request;
 
 use super::DEADLINE;
+use super::node::Node;
 use super::rest::User;
 
 /// An event as a page would get it.
@@ -103,10 +106,33 @@ impl Interpreter {
 
 /// An open stream. It reads only while the test waits for something.
 pub(crate) struct EventStream {
-    response: reqwest::Response,
+    body: Body,
     interpreter: Interpreter,
     events: VecDeque<StreamEvent>,
     has_ended: bool,
+}
+
+/// What the events come out of.
+enum Body {
+    Http1(reqwest::Response),
+    Http2(h2::RecvStream),
+}
+
+impl Body {
+    /// The next bytes; none at the end.
+    async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, ()> {
+        match self {
+            Self::Http1(response) => response.chunk().await.map_err(drop),
+            Self::Http2(stream) => {
+                let Some(bytes) = stream.data().await.transpose().map_err(drop)? else {
+                    return Ok(None);
+                };
+                let released = stream.flow_control().release_capacity(bytes.len());
+                released.map_err(drop)?;
+                Ok(Some(bytes))
+            }
+        }
+    }
 }
 
 /// A client without a time-out for the whole of an answer, that shares no connection.
@@ -144,12 +170,39 @@ impl EventStream {
         assert_eq!(headers["content-type"], "text/event-stream");
         assert_eq!(headers["cache-control"], "private, no-cache, no-transform");
         assert_eq!(headers["x-accel-buffering"], "no");
+        Self::from_body(Body::Http1(response))
+    }
+
+    fn from_body(body: Body) -> Self {
         Self {
-            response,
+            body,
             interpreter: Interpreter::default(),
             events: VecDeque::new(),
             has_ended: false,
         }
+    }
+
+    /// Opens streams with a user's bearer token on one connection of HTTP/2.
+    pub(crate) async fn open_by_http2(node: &Node, user: &User, paths: &[&str]) -> Vec<Self> {
+        let socket = TcpStream::connect(&node.address).await;
+        let connecting = h2::client::handshake(socket.expect("the node accepts"));
+        let (mut client, connection) = connecting.await.expect("it speaks HTTP/2");
+        tokio::spawn(connection);
+        let mut streams = Vec::new();
+        for path in paths {
+            let request = Request::get(node.url(path))
+                .header("authorization", format!("Bearer {}", user.token))
+                .body(())
+                .expect("a request");
+            client = client.ready().await.expect("a place for a stream");
+            let (response, _) = client.send_request(request, true).expect("it is sent");
+            let response = timeout(DEADLINE, response).await.expect("in time");
+            let response = response.expect("the node answers");
+            assert_eq!(response.status(), 200, "{response:?}");
+            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            streams.push(Self::from_body(Body::Http2(response.into_body())));
+        }
+        streams
     }
 
     /// The next event of that name; those before it stay for later calls.
@@ -217,10 +270,6 @@ impl EventStream {
         &self.interpreter.last_event_id
     }
 
-    pub(crate) fn version(&self) -> reqwest::Version {
-        self.response.version()
-    }
-
     pub(crate) fn retry_ms(&self) -> Option<u64> {
         self.interpreter.retry_ms
     }
@@ -237,7 +286,7 @@ impl EventStream {
 
     /// Reads a chunk; false at the end.
     async fn read(&mut self) -> bool {
-        match self.response.chunk().await {
+        match self.body.chunk().await {
             Ok(Some(bytes)) => {
                 self.events.extend(self.interpreter.feed(&bytes));
                 true
@@ -246,7 +295,7 @@ impl EventStream {
                 self.has_ended = true;
                 false
             }
-            Err(_) => false,
+            Err(()) => false,
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::harness::{DEADLINE, eventually};
 async fn node(ping_s: &str) -> (Node, TestDatabase) {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
+        // Its files are counted.
+        .set("HUBBUB__DATABASE__POOL_MAX", "2")
         .set("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", "4096")
         .set("HUBBUB__WEBSOCKET__MAX_MESSAGE_BYTES", "70000")
         .set("HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES", "300000")
@@ -93,7 +95,8 @@ async fn who_never_reads_is_closed_as_slow_and_its_socket_goes() {
         })
         .await;
         eventually("no file is left of them", async || {
-            (node.open_files() <= before).then_some(())
+            // The pool may have opened its second connection; these were three.
+            (node.open_files() <= before + 1).then_some(())
         })
         .await;
         for mut peer in stuck {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Version};
+use reqwest::Method;
 use serde_json::json;
 
 use super::metric;
@@ -54,15 +54,11 @@ async fn http2_carries_several_streams_on_one_connection() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;
-    let client = reqwest::Client::builder().http2_prior_knowledge();
-    let client = client.build().expect("a client");
-    let mut streams = Vec::new();
-    for _ in 0..3 {
-        let request = client.get(node.url("/api/events"));
-        let mut stream = EventStream::of(request.bearer_auth(&ada.token)).await;
-        assert_eq!(stream.version(), Version::HTTP_2);
+    let room_path = format!("/api/rooms/{}/events", room.id);
+    let paths = ["/api/events", &room_path, "/api/events"];
+    let mut streams = EventStream::open_by_http2(&node, &ada, &paths).await;
+    for stream in &mut streams {
         stream.event("resumed").await;
-        streams.push(stream);
     }
     ada.say(&room.id, "hi", "1").await.ok();
     for stream in &mut streams {

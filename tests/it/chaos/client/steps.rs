@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{Client, Driver, Joined};
+use crate::chaos::driver::answer_of;
 use crate::chaos::history::{Answer, What};
 use crate::chaos::plan::Step;
 
@@ -23,6 +24,7 @@ impl<D: Driver> Client<D> {
                     self.publish(place);
                 }
             }
+            Step::EmitDurable if !D::speaks("emit") => self.publish(place),
             Step::EmitDurable => {
                 let key = self.key();
                 let data = json!({ "key": key, "x": self.rng.random_range(0..100) });
@@ -222,24 +224,5 @@ impl<D: Driver> Client<D> {
         if let Answer::Done(page) = answer_of(request).await {
             self.record(What::Snapshot { room, page });
         }
-    }
-}
-
-/// The answer to a REST request, in the words of a command's.
-async fn answer_of(request: reqwest::RequestBuilder) -> Answer {
-    let Ok(response) = request.send().await else {
-        return Answer::Lost;
-    };
-    let is_success = response.status().is_success();
-    let Ok(text) = response.text().await else {
-        return Answer::Lost;
-    };
-    let body: Value = serde_json::from_str(&text).unwrap_or_default();
-    if is_success {
-        return Answer::Done(body);
-    }
-    Answer::Refused {
-        code: body["code"].as_str().unwrap_or_default().to_owned(),
-        retry: body["retry"] == true,
     }
 }

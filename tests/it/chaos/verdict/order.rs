@@ -65,7 +65,8 @@ fn is_given_up(sent: &Sent<'_>) -> bool {
 /// not acknowledged before that.
 fn was_on_its_way(earlier: &Sent<'_>, later: &Sent<'_>) -> bool {
     earlier.attempts.iter().any(|failed| {
-        let Some((failed_at, Answer::Refused { .. })) = failed.answer else {
+        // A refusal may have been on its way when the connection broke.
+        let Some((failed_at, Answer::Refused { .. } | Answer::Lost)) = failed.answer else {
             return false;
         };
         later.attempts.iter().any(|attempt| {

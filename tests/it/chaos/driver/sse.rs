@@ -1,0 +1,281 @@
+//! Event streams: one for each room, and REST for what a client says.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{Driver, Incoming, answer_of};
+use crate::chaos::history::{Answer, seq_of};
+use crate::harness::rest::User;
+use crate::harness::stream::{Interpreter, StreamEvent};
+
+/// How long a stream may take to begin.
+const OPENING: Duration = Duration::from_secs(3);
+
+/// Pushes and answers that may wait for the client: when it does not read, the streams are not
+/// read either.
+const WAITING: usize = 16;
+
+/// Requests that may wait for those before them: as many as all of a client's outboxes hold. With
+/// fewer, a client that says much and does not read meanwhile would wait for itself.
+const REQUESTS: usize = 1024;
+
+pub(in crate::chaos) struct Sse {
+    user: User,
+    address: String,
+    /// For requests, in the order in which they are made.
+    requests: mpsc::Sender<(u64, RequestBuilder)>,
+    http: reqwest::Client,
+    tell: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+    /// Answers that need no node.
+    own: VecDeque<Incoming>,
+    streams: HashMap<String, Stream>,
+    opened: u64,
+    /// Ended with it.
+    tasks: JoinSet<()>,
+}
+
+/// The stream of a room.
+struct Stream {
+    number: u64,
+    task: AbortHandle,
+    /// The membership has ended: what comes next is the end.
+    is_removed: bool,
+}
+
+/// What the tasks bring.
+enum Told {
+    Answer(u64, Answer),
+    /// Of the stream with this number.
+    Push(u64, Value),
+    End(u64, String),
+}
+
+impl Driver for Sse {
+    const PROTOCOL: &'static str = "sse";
+
+    fn speaks(cmd: &str) -> bool {
+        matches!(cmd, "join" | "leave" | "publish") || cmd.starts_with("message.")
+    }
+
+    async fn connect(address: &str, user: &User) -> Result<Self, String> {
+        let (tell, told) = mpsc::channel(WAITING);
+        let (requests, mut next) = mpsc::channel::<(u64, RequestBuilder)>(REQUESTS);
+        let mut tasks = JoinSet::new();
+        let answers = tell.clone();
+        tasks.spawn(async move {
+            while let Some((op, request)) = next.recv().await {
+                let answer = answer_of(request.timeout(OPENING)).await;
+                if answers.send(Told::Answer(op, answer)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let http = reqwest::Client::builder().pool_max_idle_per_host(1).build();
+        Ok(Self {
+            user: user.clone(),
+            address: address.to_owned(),
+            requests,
+            http: http.map_err(|error| error.to_string())?,
+            tell,
+            told,
+            own: VecDeque::new(),
+            streams: HashMap::new(),
+            opened: 0,
+            tasks,
+        })
+    }
+
+    async fn command(&mut self, op: u64, cmd: &'static str, fields: &Value) {
+        let room = fields["room"].as_str().unwrap_or_default().to_owned();
+        match cmd {
+            "join" => self.open(op, room, fields),
+            "leave" => {
+                self.shut(&room);
+                let answer = Answer::Done(json!({}));
+                self.own.push_back(Incoming::Answer(op, answer));
+            }
+            _ => {
+                let request = self.request_of(cmd, &room, fields);
+                // The worker lives as long as this.
+                let _ = self.requests.send((op, request)).await;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Incoming {
+        if let Some(own) = self.own.pop_front() {
+            return own;
+        }
+        loop {
+            let told = self.told.recv().await.expect("this has a sender itself");
+            match told {
+                Told::Answer(op, answer) => return Incoming::Answer(op, answer),
+                Told::Push(number, push) => {
+                    let mut streams = self.streams.values_mut();
+                    // One that was shut or opened anew says nothing more.
+                    if let Some(stream) = streams.find(|stream| stream.number == number) {
+                        stream.is_removed |= push["push"] == "removed";
+                        return Incoming::Push(push);
+                    }
+                }
+                Told::End(number, why) => {
+                    let stream = self.streams.iter().find(|(_, it)| it.number == number);
+                    let Some((room, stream)) = stream else {
+                        continue;
+                    };
+                    if !stream.is_removed {
+                        return Incoming::End(why);
+                    }
+                    let room = room.clone();
+                    self.shut(&room);
+                }
+            }
+        }
+    }
+
+    async fn close(self) {}
+}
+
+impl Sse {
+    /// Opens the stream of a room; its answer is the push `resumed`.
+    fn open(&mut self, op: u64, room: String, fields: &Value) {
+        self.shut(&room);
+        self.opened += 1;
+        let number = self.opened;
+        // Of its own connection, so that each stream can stand still by itself.
+        let mut request = self.request(Method::GET, &format!("/api/rooms/{room}/events"));
+        if let Some(since) = fields["since"].as_u64() {
+            request = request.header("last-event-id", format!("{}-{since}", fields["epoch"]));
+        }
+        let epoch = fields["epoch"].as_u64();
+        let reading = read(request, op, number, epoch, self.tell.clone());
+        let task = self.tasks.spawn(reading);
+        let is_removed = false;
+        let stream = Stream {
+            number,
+            task,
+            is_removed,
+        };
+        self.streams.insert(room, stream);
+    }
+
+    fn shut(&mut self, room: &str) {
+        if let Some(stream) = self.streams.remove(room) {
+            stream.task.abort();
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.address);
+        self.http.request(method, url).bearer_auth(&self.user.token)
+    }
+
+    /// A command as REST has it.
+    fn request_of(&self, cmd: &str, room: &str, fields: &Value) -> RequestBuilder {
+        let messages = format!("/api/rooms/{room}/messages");
+        let id = fields["message_id"].as_str().unwrap_or_default();
+        let message = format!("{messages}/{id}");
+        match cmd {
+            "publish" => {
+                let body = json!({ "body": fields["body"], "client_id": fields["client_id"] });
+                self.request(Method::POST, &messages).json(&body)
+            }
+            "message.edit" => {
+                let body = json!({ "body": fields["body"] });
+                self.request(Method::PATCH, &message).json(&body)
+            }
+            "message.delete" => self.request(Method::DELETE, &message),
+            "message.react" => {
+                let method =
+                    [Method::PUT, Method::DELETE][usize::from(fields["remove"] == true)].clone();
+                let emoji = fields["emoji"].as_str().unwrap_or_default();
+                self.request(method, &format!("{message}/reactions/{emoji}"))
+            }
+            "message.pin" => {
+                let method =
+                    [Method::DELETE, Method::PUT][usize::from(fields["pinned"] == true)].clone();
+                self.request(method, &format!("{message}/pin"))
+            }
+            other => unreachable!("{other} is not spoken"),
+        }
+    }
+}
+
+/// Reads a stream to its end.
+async fn read(
+    request: RequestBuilder,
+    op: u64,
+    number: u64,
+    epoch: Option<u64>,
+    tell: mpsc::Sender<Told>,
+) {
+    let opened = tokio::time::timeout(OPENING, request.send()).await;
+    let mut response = match opened {
+        Ok(Ok(response)) if response.status().is_success() => response,
+        Ok(Ok(response)) => {
+            let answer = super::refusal_of(response).await;
+            let _ = tell.send(Told::Answer(op, answer)).await;
+            return;
+        }
+        Ok(Err(_)) | Err(_) => {
+            let _ = tell.send(Told::Answer(op, Answer::Lost)).await;
+            return;
+        }
+    };
+    let mut interpreter = Interpreter::default();
+    let mut epoch = epoch;
+    let mut is_answered = false;
+    let mut why = "broken off".to_owned();
+    while let Ok(Some(bytes)) = response.chunk().await {
+        for event in interpreter.feed(&bytes) {
+            let push = event.json();
+            let told = match event.name.as_str() {
+                "close" => {
+                    why = format!("{} {}", push["code"], push["reason"]);
+                    continue;
+                }
+                "resumed" if !is_answered => {
+                    is_answered = true;
+                    epoch = push["epoch"].as_u64();
+                    Told::Answer(op, resumed(push))
+                }
+                _ => {
+                    check_id(&event, &push, epoch);
+                    Told::Push(number, push)
+                }
+            };
+            if tell.send(told).await.is_err() {
+                return;
+            }
+        }
+    }
+    if !is_answered {
+        let _ = tell.send(Told::Answer(op, Answer::Lost)).await;
+    }
+    let _ = tell.send(Told::End(number, why)).await;
+}
+
+/// The push `resumed` is to a stream what its reply is to a `join`.
+fn resumed(push: Value) -> Answer {
+    match push.get("err") {
+        Some(err) => Answer::Refused {
+            code: err["code"].as_str().unwrap_or_default().to_owned(),
+            retry: err["retry"] == true,
+        },
+        None => Answer::Done(push),
+    }
+}
+
+/// What a client shows when it comes back is the event's place.
+fn check_id(event: &StreamEvent, push: &Value, epoch: Option<u64>) {
+    assert_eq!(event.name, push["push"].as_str().unwrap_or_default());
+    if let (Some(seq), Some(epoch)) = (seq_of(push), epoch) {
+        assert_eq!(event.last_event_id, format!("{epoch}-{seq}"), "{push}");
+    }
+}
