@@ -5,21 +5,26 @@
 //! [`problem::ApiError`], and that a problem document, in one place.
 
 mod auth;
+mod bans;
 mod edge;
 mod extract;
 mod gate;
+mod invitations;
 mod members;
 mod message_changes;
 mod messages;
 mod metrics;
+mod mutes;
 mod openapi;
 mod page;
+mod period;
 mod pins;
 pub mod problem;
 mod read_markers;
 mod request;
 mod rooms;
 mod routes;
+mod sessions;
 mod users;
 mod websocket;
 
@@ -74,11 +79,15 @@ pub fn configure(
             .service(auth::login)
             .service(auth::logout)
             .service(auth::ticket)
+            .service(sessions::list_sessions)
+            .service(sessions::end_session)
+            .service(sessions::end_other_sessions)
             .service(users::me)
             .service(users::get_user)
             .service(rooms::create_room)
             .service(rooms::list_rooms)
             .service(rooms::get_room)
+            .service(rooms::change_room)
             .service(read_markers::mark_read)
             .service(read_markers::mark_all_read)
             .service(members::join_room)
@@ -86,6 +95,16 @@ pub fn configure(
             .service(members::list_members)
             .service(members::add_member)
             .service(members::remove_member)
+            .service(members::change_role)
+            .service(mutes::mute_member)
+            .service(mutes::unmute_member)
+            .service(bans::ban_user)
+            .service(bans::list_bans)
+            .service(bans::unban_user)
+            .service(invitations::accept_invitation)
+            .service(invitations::create_invitation)
+            .service(invitations::list_invitations)
+            .service(invitations::revoke_invitation)
             .service(messages::list_messages)
             .service(messages::post_message)
             .service(messages::get_message)

@@ -4,6 +4,7 @@
 mod error;
 mod identity;
 mod node;
+mod operator;
 mod retention;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use actix_rt::signal::unix::{SignalKind, signal};
 
 pub use self::error::StartError;
 pub use self::node::Node;
+pub use self::operator::{DrainTarget, OrderError, activate_user, deactivate_user, drain};
 use crate::config::Config;
 use crate::store;
 use crate::store::embedded::Cluster;

@@ -3,8 +3,11 @@
 //! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
 
 mod config;
+mod drain;
 mod migrate;
+mod output;
 mod serve;
+mod users;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -13,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::StartError;
+use crate::app::{OrderError, StartError};
 use crate::config::{Config, ConfigError};
 use crate::ops::telemetry::{self, TelemetryError};
 
@@ -58,6 +61,12 @@ enum Command {
     /// Bring the database's schema up to date and exit; "serve" does so by itself
     #[command(after_help = migrate::HELP)]
     Migrate,
+    /// Tell a running node to send its clients elsewhere, without stopping it
+    #[command(after_help = drain::HELP)]
+    Drain(drain::Arguments),
+    /// Shut users out, or let them in again
+    #[command(subcommand)]
+    Users(users::Command),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::Command),
@@ -72,6 +81,8 @@ enum CliError {
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
 }
@@ -84,6 +95,8 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Serve => serve::run(file),
         Command::Migrate => migrate::run(file),
+        Command::Drain(arguments) => drain::run(file, arguments),
+        Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
     };
     match done {
@@ -107,6 +120,11 @@ fn prepare(file: Option<&Path>) -> Result<Config, CliError> {
         tracing::warn!("{notice}");
     }
     Ok(config)
+}
+
+/// The settings, for commands whose output is for people: what they log would be in its way.
+fn load(file: Option<&Path>) -> Result<Config, CliError> {
+    Ok(Config::load(file)?)
 }
 
 /// An error with what caused it, outermost first.

@@ -9,6 +9,7 @@ mod anti_entropy;
 mod arbiters;
 mod bridge;
 pub mod connection;
+mod control;
 mod delivery;
 mod encoded;
 mod fanout;
@@ -32,9 +33,11 @@ use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::connection::identity::Gate;
+use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
+pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
 use self::presence::{Presence, PresenceSettings};
@@ -51,10 +54,11 @@ use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{MembershipChange, Role, Seq};
+use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
 use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
+use crate::store::control_log::MembershipNews;
 use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
@@ -114,6 +118,7 @@ struct Shared {
     bridge: BridgeHandle,
     workers: Workers,
     arbiters: Arc<Arbiters>,
+    control: Control,
     replays: ReplayPages,
     read_markers: ReadMarkers,
     slugs: moka::sync::Cache<Slug, RoomId>,
@@ -138,6 +143,20 @@ impl HubHandle {
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
         let presence = Presence::new(cores);
         let bridge = BridgeHandle::new(parts.bus);
+        let control = Control::new(ControlSettings {
+            database_url: parts.database_url.clone(),
+            connect: store::SessionOptions::from_config(&config.database),
+            origin: parts.origin.clone(),
+            // Often enough for it not to count as unknown meanwhile.
+            poll: Duration::from_millis(
+                config
+                    .hub
+                    .anti_entropy_ms
+                    .min(config.hub.control_stale_ms / 3),
+            ),
+            stale_after: Duration::from_millis(config.hub.control_stale_ms),
+            drain_spread: Duration::from_millis(config.http.drain_ms),
+        });
         let supervisor = SupervisorHandle::start(
             &arbiters.hub(),
             Parts {
@@ -181,7 +200,7 @@ impl HubHandle {
             registry.clone(),
             bridge.clone(),
         );
-        Self {
+        let hub = Self {
             shared: Arc::new(Shared {
                 replays,
                 read_markers,
@@ -199,6 +218,7 @@ impl HubHandle {
                 bridge,
                 workers,
                 arbiters,
+                control,
                 slugs: moka::sync::Cache::builder()
                     .max_capacity(SLUGS_MAX)
                     .time_to_live(SLUG_TTL)
@@ -209,7 +229,9 @@ impl HubHandle {
                     .build(),
                 is_draining: AtomicBool::new(false),
             }),
-        }
+        };
+        hub.shared.control.start(&hub);
+        hub
     }
 
     /// Changes a membership, as an event in the room's sequence. The answer, after the commit, is
@@ -219,20 +241,42 @@ impl HubHandle {
         &self,
         room: RoomId,
         actor: UserId,
-        member: UserId,
-        change: MembershipChange,
-        role: Option<Role>,
+        change: MemberChange,
     ) -> Result<Option<Seq>, Refusal> {
-        let content = Content::Membership {
-            member_id: member,
-            change,
-            role,
-        };
+        if change.is_privileged() {
+            self.check_control()?;
+        }
+        let (member, begins) = (change.member_id, change.change.begins_membership());
+        let content = Content::Membership(change);
         let committed = self.commit(room, actor, content).await?;
-        if committed.is_some() && change.begins_membership() {
+        if committed.is_some() && begins {
             self.join_streams(member, room);
         }
+        self.shared.control.poke();
         Ok(committed.map(|it| it.seq))
+    }
+
+    /// Changes what is said of a room, as an event in its sequence; for its owners. The answer is
+    /// the event's `seq`; none if nothing changed.
+    pub async fn change_room(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        change: RoomChange,
+    ) -> Result<Option<Seq>, Refusal> {
+        self.check_control()?;
+        let committed = self.commit(room, actor, Content::Room(change)).await?;
+        Ok(committed.map(|it| it.seq))
+    }
+
+    /// Refuses what not everybody may do while this node does not know what others have decided.
+    pub fn check_control(&self) -> Result<(), Refusal> {
+        self.shared.control.check()
+    }
+
+    /// Has the control log looked at now: something was written there.
+    pub fn poke_control(&self) {
+        self.shared.control.poke();
     }
 
     async fn commit(
@@ -257,10 +301,27 @@ impl HubHandle {
     /// Ends every socket of a session on this node.
     pub fn end_session(&self, session: SessionId) {
         self.shared.ended.insert(session, ());
+        self.shared.gate.session_ended(session);
         let target = Target::Session(session);
         self.shared
             .workers
             .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
+    }
+
+    /// A membership has ended, here or elsewhere. Threads that have had the room's own event know.
+    fn membership_ended(&self, news: MembershipNews) {
+        self.shared.workers.send(|| FanoutMessage::Evict {
+            room_id: news.room_id,
+            user_id: news.user_id,
+            seq: news.seq,
+        });
+    }
+
+    /// Has every client reconnect.
+    fn resync_everybody(&self) {
+        self.shared
+            .workers
+            .send(|| FanoutMessage::Disconnect(Target::All, Disconnect::Resync));
     }
 
     /// Whether a session was ended a moment ago: a handshake that found it valid may not have
@@ -278,6 +339,13 @@ impl HubHandle {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.shared.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the node can begin to serve: publishes can be committed and the control log is
+    /// followed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.can_commit() && self.shared.control.is_ready()
     }
 
     /// Whether publishes can be committed now.
@@ -300,8 +368,15 @@ impl HubHandle {
         self.shared.journal.flush().await;
     }
 
+    /// Says that this node has stopped, as its last words.
+    pub async fn report_stopped(&self) -> Result<(), StoreError> {
+        self.shared.control.stop();
+        self.shared.control.report_stopped(&self.shared.store).await
+    }
+
     /// Ends the actors' threads.
     pub fn stop(&self) {
+        self.shared.control.stop();
         self.shared.arbiters.stop();
     }
 
@@ -315,6 +390,10 @@ impl HubHandle {
     /// The settings.
     pub(crate) fn settings(&self) -> &HubSettings {
         &self.shared.settings
+    }
+
+    fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     fn gate(&self) -> &dyn Gate {

@@ -4,9 +4,12 @@
 //! [`Conn`] or [`Tx`] of the [`Store`]: timed, logged when slow, bounded in time. Connections
 //! outside the pool (the journal's) come from [`connect_single`].
 
+pub mod clock;
 pub mod conn;
+pub mod control_log;
 pub mod embedded;
 pub mod error;
+pub mod invitations;
 pub mod messages;
 pub mod metrics;
 pub mod migrate;
@@ -14,6 +17,7 @@ pub mod nodes;
 pub mod pool;
 pub mod read_markers;
 pub mod retention;
+pub mod room_bans;
 pub mod room_events;
 pub mod room_members;
 pub mod rooms;

@@ -161,9 +161,13 @@ pub(super) async fn logout(
     state: Data<ApiState>,
     who: Identity,
 ) -> Result<HttpResponse, ApiError> {
-    state.auth.sessions().end(who.session_id).await?;
-    state.auth.tickets().revoke(who.session_id);
+    state
+        .auth
+        .sessions()
+        .end(who.session_id, who.user_id)
+        .await?;
     state.hub.end_session(who.session_id);
+    state.hub.poke_control();
     let cookie = state.auth.cookie().clear(request::host(&req));
     Ok(HttpResponse::NoContent()
         .insert_header((header::SET_COOKIE, cookie))
@@ -226,8 +230,8 @@ fn answer(
     (user, session): (User, NewSession),
 ) -> HttpResponse {
     if let Some(old) = session.replaces {
-        state.auth.tickets().revoke(old);
         state.hub.end_session(old);
+        state.hub.poke_control();
     }
     let token = session.token.reveal();
     let cookie = state.auth.cookie().set(&token, request::host(req));

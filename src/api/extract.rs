@@ -18,7 +18,7 @@ use super::problem::{ApiError, FieldError};
 use crate::auth::registration::FieldRule;
 use crate::auth::{AuthError, Identity};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::id::{EventId, RoomRef, UserId};
+use crate::protocol::id::{EventId, InvitationId, RoomRef, SessionId, UserId};
 use crate::protocol::text::{EMOJI_MAX_BYTES, TextError, check_line};
 
 /// Who asks, as [`super::gate`] has found out.
@@ -99,6 +99,40 @@ impl FromRequest for EmojiPath {
         let mut checks = Checks::default();
         checks.field("emoji", check_line(&emoji, EMOJI_MAX_BYTES));
         ready(checks.finish().map(|()| Self(emoji)))
+    }
+}
+
+/// The session that the address names by `{id}`.
+pub(super) struct SessionPath(pub(super) SessionId);
+
+impl FromRequest for SessionPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let session = Uuid::try_parse(req.match_info().query("id"));
+        ready(
+            session
+                .map(|id| Self(SessionId(id)))
+                .map_err(|_| ErrorCode::SessionNotFound.into()),
+        )
+    }
+}
+
+/// The invitation that the address names by `{invitation_id}`.
+pub(super) struct InvitationPath(pub(super) InvitationId);
+
+impl FromRequest for InvitationPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let invitation = Uuid::try_parse(req.match_info().query("invitation_id"));
+        ready(
+            invitation
+                .map(|id| Self(InvitationId(id)))
+                .map_err(|_| ErrorCode::InvitationNotFound.into()),
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 //! permission again in the transaction.
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpResponse, delete, get, patch, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,9 +13,10 @@ use super::extract::{Body, Query, RoomPath, UserPath};
 use super::problem::{ApiError, Failure};
 use super::rooms::{RoomView, membership, view, visible};
 use crate::auth::Identity;
+use crate::hub::MemberChange;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{MembershipChange, Role};
-use crate::protocol::id::{RoomRef, UserId};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::store::room_members::{self, Member};
 use crate::store::users;
 
@@ -50,6 +51,11 @@ pub(super) struct MemberView {
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     joined_at: Timestamp,
+    /// Whether they may say nothing.
+    muted: bool,
+    /// Until when; null: for ever, if they are muted at all.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    muted_until: Option<Timestamp>,
 }
 
 /// A page of members.
@@ -82,11 +88,21 @@ impl From<Member> for MemberView {
             display_name: member.display_name,
             role: member.role,
             joined_at: member.joined_at,
+            muted: member.is_muted,
+            muted_until: member.muted_until,
         }
     }
 }
 
-/// Becomes a member of a public room. Joining twice is joining once.
+/// What a member is to be.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ChangeRole {
+    /// The role.
+    role: Role,
+}
+
+/// Becomes a member of a public room. Joining twice is joining once. Who joins a room that nobody
+/// owns becomes its owner.
 #[utoipa::path(
     tag = "members",
     security(("bearer" = []), ("cookie" = [])),
@@ -101,10 +117,11 @@ pub(super) async fn join_room(
 ) -> Result<Json<RoomView>, ApiError> {
     let access = visible(&state, &room.0, who).await?;
     if access.role.is_none() {
-        let (user, role) = (who.user_id, Some(Role::Member));
+        let user = who.user_id;
+        let change = MemberChange::new(user, MembershipChange::Joined).with_role(Role::Member);
         state
             .hub
-            .change_membership(access.room_id, user, user, MembershipChange::Joined, role)
+            .change_membership(access.room_id, user, change)
             .await?;
     }
     let room = RoomRef::Id(access.room_id);
@@ -132,7 +149,11 @@ async fn leave(state: &ApiState, who: Identity, room: &RoomRef) -> Result<HttpRe
     let user = who.user_id;
     state
         .hub
-        .change_membership(access.room_id, user, user, MembershipChange::Left, None)
+        .change_membership(
+            access.room_id,
+            user,
+            MemberChange::new(user, MembershipChange::Left),
+        )
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -207,7 +228,11 @@ pub(super) async fn add_member(
     drop(conn);
     let seq = state
         .hub
-        .change_membership(room_id, who.user_id, user_id, change, Some(wanted))
+        .change_membership(
+            room_id,
+            who.user_id,
+            MemberChange::new(user_id, change).with_role(wanted),
+        )
         .await?;
     let conn = state.store.get().await?;
     let member = room_members::get(&conn, room_id, user_id).await?;
@@ -254,12 +279,53 @@ pub(super) async fn remove_member(
     if own_role < Role::Owner && member.role > Role::Member {
         return Err(forbidden("only owners remove moderators and owners"));
     }
-    let change = MembershipChange::Removed;
+    let change = MemberChange::new(user.0, MembershipChange::Removed);
     state
         .hub
-        .change_membership(access.room_id, who.user_id, user.0, change, None)
+        .change_membership(access.room_id, who.user_id, change)
         .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Gives a member another role. For owners.
+#[utoipa::path(
+    tag = "members",
+    security(("bearer" = []), ("cookie" = [])),
+    params(
+        ("id" = String, Path, description = "The room's id or slug"),
+        ("user_id" = Uuid, Path, description = "The member")
+    ),
+    request_body = ChangeRole,
+    responses((status = 200, description = "The member as it is now", body = MemberView), Failure)
+)]
+#[patch("/rooms/{id}/members/{user_id}")]
+pub(super) async fn change_role(
+    state: Data<ApiState>,
+    who: Identity,
+    room: RoomPath,
+    user: UserPath,
+    body: Body<ChangeRole>,
+) -> Result<Json<MemberView>, ApiError> {
+    let Body(ChangeRole { role }) = body;
+    let access = visible(&state, &room.0, who).await?;
+    let change = MemberChange::new(user.0, MembershipChange::Role).with_role(role);
+    state
+        .hub
+        .change_membership(access.room_id, who.user_id, change)
+        .await?;
+    member_view(&state, access.room_id, user.0).await
+}
+
+/// A member as it is now.
+pub(super) async fn member_view(
+    state: &ApiState,
+    room: RoomId,
+    user: UserId,
+) -> Result<Json<MemberView>, ApiError> {
+    let conn = state.store.get().await?;
+    let member = room_members::get(&conn, room, user).await?;
+    let member = member.ok_or(ErrorCode::UserNotFound)?;
+    Ok(Json(MemberView::from(member)))
 }
 
 fn forbidden(message: &'static str) -> ApiError {

@@ -55,6 +55,11 @@ impl From<ErrorCode> for ApiError {
             ErrorCode::NotFound => "there is nothing at this address",
             ErrorCode::NotAMember => "only members of the room may do this",
             ErrorCode::SlugTaken => "another room has this slug",
+            ErrorCode::InvitationNotFound => {
+                "there is no such invitation, or it is not good any more"
+            }
+            ErrorCode::SessionNotFound => "you have no such session",
+            ErrorCode::TooManyInvitations => "the room has as many open invitations as it may",
             _ => "refused",
         };
         Self::Refused(Refusal::new(code, message))

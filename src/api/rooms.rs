@@ -1,7 +1,7 @@
 //! Rooms: making, finding and listing them.
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpResponse, get, patch, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,8 +12,9 @@ use super::extract::{Body, Checks, Query, RoomPath};
 use super::problem::{ApiError, Failure};
 use crate::auth::Identity;
 use crate::auth::registration::FieldRule;
+use crate::hub::RoomChange;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::event::{Epoch, Role, Seq};
+use crate::protocol::event::{Epoch, History, Role, RoomSettings, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::text::{SLUG_MAX_CHARS, Slug, TextError, check_body, check_line};
 use crate::store::rooms::{self, Listing, NewRoom, Room, RoomAccess};
@@ -33,6 +34,9 @@ const LIST_LIMIT_MAX: u32 = 100;
 /// How often another random slug is tried before something else must be wrong.
 const SLUG_ATTEMPTS: usize = 4;
 
+/// How often a change is made anew when others change the room at the same time.
+const CHANGE_ATTEMPTS: u32 = 5;
+
 /// What a new room brings.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct CreateRoom {
@@ -48,6 +52,23 @@ pub(super) struct CreateRoom {
     /// Whether only its members may know of it.
     #[schema(default = false)]
     is_private: Option<bool>,
+    /// What new members see of the past: `all`, or from when they have `joined`.
+    history: Option<History>,
+}
+
+/// What is to change of a room; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ChangeRoom {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 80)]
+    name: Option<String>,
+    /// What it is about.
+    #[schema(max_length = 500)]
+    topic: Option<String>,
+    /// Whether only its members may know of it.
+    is_private: Option<bool>,
+    /// What those who become members from now on see of the past.
+    history: Option<History>,
 }
 
 /// A room, as the one who asks sees it.
@@ -64,6 +85,8 @@ pub(super) struct RoomView {
     topic: String,
     /// Whether only its members may know of it.
     is_private: bool,
+    /// What new members see of the past.
+    history: History,
     /// Who made it.
     #[schema(value_type = Uuid)]
     created_by: UserId,
@@ -119,6 +142,7 @@ impl From<Room> for RoomView {
             name: room.name,
             topic: room.topic,
             is_private: room.is_private,
+            history: room.history,
             created_by: room.created_by,
             created_at: room.created_at,
             epoch: room.epoch,
@@ -152,6 +176,7 @@ pub(super) async fn create_room(
         slug,
         topic,
         is_private,
+        history,
     }) = body;
     let topic = topic.unwrap_or_default();
     let mut checks = Checks::default();
@@ -170,6 +195,7 @@ pub(super) async fn create_room(
                 slug: &slug,
                 topic,
                 is_private: is_private.unwrap_or(false),
+                history: history.unwrap_or_default(),
                 owner: who.user_id,
             };
             rooms::insert(conn, new).await
@@ -236,6 +262,57 @@ pub(super) async fn get_room(
     room: RoomPath,
 ) -> Result<Json<RoomView>, ApiError> {
     Ok(Json(view(&state, &room.0, who).await?))
+}
+
+/// Changes what is said of a room, as an event in it. For owners.
+#[utoipa::path(
+    tag = "rooms",
+    security(("bearer" = []), ("cookie" = [])),
+    params(("id" = String, Path, description = "The id or the slug")),
+    request_body = ChangeRoom,
+    responses((status = 200, description = "The room as it is now", body = RoomView), Failure)
+)]
+#[patch("/rooms/{id}")]
+pub(super) async fn change_room(
+    state: Data<ApiState>,
+    who: Identity,
+    room: RoomPath,
+    body: Body<ChangeRoom>,
+) -> Result<Json<RoomView>, ApiError> {
+    let Body(wanted) = body;
+    let mut checks = Checks::default();
+    if let Some(name) = &wanted.name {
+        checks.field("name", check_name(name));
+    }
+    if let Some(topic) = &wanted.topic {
+        checks.field("topic", check_topic(topic));
+    }
+    checks.finish()?;
+    let mut attempts = 0;
+    loop {
+        let conn = state.store.get().await?;
+        let found = rooms::view(&conn, &room.0, who.user_id).await?;
+        drop(conn);
+        let found = found.ok_or(ErrorCode::RoomNotFound)?;
+        let change = RoomChange {
+            settings: RoomSettings {
+                name: wanted.name.as_deref().unwrap_or(&found.name).into(),
+                topic: wanted.topic.as_deref().unwrap_or(&found.topic).into(),
+                history: wanted.history.unwrap_or(found.history),
+                is_private: wanted.is_private.unwrap_or(found.is_private),
+            },
+            version: found.version,
+        };
+        let changed = state.hub.change_room(found.id, who.user_id, change).await;
+        attempts += 1;
+        match changed {
+            // Perhaps only because somebody else has changed it meanwhile.
+            Err(refusal)
+                if refusal.code == ErrorCode::Unavailable && attempts < CHANGE_ATTEMPTS => {}
+            Err(refusal) => return Err(refusal.into()),
+            Ok(_) => return Ok(Json(view(&state, &RoomRef::Id(found.id), who).await?)),
+        }
+    }
 }
 
 /// The room as `who` sees it.

@@ -36,8 +36,8 @@ pub enum StartError {
     /// The database.
     #[error("cannot use the database")]
     Store(#[from] StoreError),
-    /// The journal's connections.
-    #[error("the journal cannot connect to the database")]
+    /// The journal's connections, and the control log's.
+    #[error("the journal or the control log's reader cannot connect to the database")]
     Journal,
     /// The parameters of password hashing.
     #[error("cannot hash passwords with these parameters (auth.argon2_*)")]

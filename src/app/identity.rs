@@ -23,6 +23,16 @@ pub(super) fn node_id(config: &config::Node) -> Result<String, StartError> {
     })
 }
 
+/// The node's name, if it has one already.
+pub(super) fn known_id(config: &config::Node) -> Option<String> {
+    if !config.id.is_empty() {
+        return Some(config.id.clone());
+    }
+    let id = fs::read_to_string(config.data_dir.join(FILE)).ok()?;
+    let id = id.trim();
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
 fn kept(data_dir: &Path) -> io::Result<String> {
     fs::create_dir_all(data_dir)?;
     let file = data_dir.join(FILE);

@@ -22,7 +22,7 @@ use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
 use crate::store::embedded::{Cluster, FolderLock};
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError};
 use crate::transport::server::{self, Ending};
 use crate::transport::{self, AuthGate, Transport};
 
@@ -31,6 +31,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// And at most so many at a time.
 const SWEEP_MAX: u32 = 1000;
+
+/// In at most so many steps where one is not enough.
+const SWEEP_STEPS_MAX: u32 = 1000;
+
+/// With this pause between them.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// Writing down that the node has stopped may take this long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Answers that are ready may take this long to be written, and idle connections to close.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -81,8 +90,9 @@ impl Node {
             (Some(cluster), url)
         };
         report(&store::migrate(&url).await?);
-        // The journal has two connections for each writer, outside the pool.
-        let outside = 2 * config.journal.writers;
+        // The journal has two connections for each writer, outside the pool, and the control log's
+        // reader has one.
+        let outside = 2 * config.journal.writers + 1;
         let store = Store::connect_beside(&config.database, &url, outside).await?;
         let incarnation = store::nodes::begin_life(&store, &id, &address.to_string()).await?;
 
@@ -104,7 +114,7 @@ impl Node {
             }),
         });
         let connect_timeout = Duration::from_millis(config.database.connect_timeout_ms);
-        if !until(connect_timeout, || hub.can_commit()).await {
+        if !until(connect_timeout, || hub.is_ready()).await {
             return Err(StartError::Journal);
         }
 
@@ -121,7 +131,7 @@ impl Node {
             store: store.clone(),
             hub: hub.clone(),
         });
-        let sweeper = sweep_sessions(authenticator.clone());
+        let sweeper = sweep(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
         let state = Data::new(ApiState {
             store: store.clone(),
@@ -192,6 +202,11 @@ impl Node {
         }
         self.sweeper.abort();
         self.retention.abort();
+        // Nobody needs it badly enough to wait for a database that is gone.
+        let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
+        if !matches!(reported, Ok(Ok(()))) {
+            tracing::debug!("the node's end was not written to the database");
+        }
         self.hub.stop();
         self.store.close();
         if let Some(cluster) = self.cluster {
@@ -254,7 +269,9 @@ fn serve(
     Ok((handle, ending))
 }
 
-fn sweep_sessions(authenticator: Authenticator) -> JoinHandle<()> {
+/// Removes, in small steps, what nobody can use any more.
+fn sweep(store: Store, authenticator: Authenticator, config: &Config) -> JoinHandle<()> {
+    let control_log_hours = config.retention.control_log_hours;
     actix_rt::spawn(async move {
         let mut ticks = tokio::time::interval(SWEEP_EVERY);
         loop {
@@ -262,6 +279,32 @@ fn sweep_sessions(authenticator: Authenticator) -> JoinHandle<()> {
             if let Err(error) = authenticator.sessions().sweep(SWEEP_MAX).await {
                 tracing::warn!(%error, "expired sessions were not removed");
             }
+            if let Err(error) = sweep_invitations(&store).await {
+                tracing::warn!(%error, "expired invitations were not removed");
+            }
+            if let Err(error) = sweep_control_log(&store, control_log_hours).await {
+                tracing::warn!(%error, "old entries of the control log were not removed");
+            }
         }
     })
+}
+
+async fn sweep_invitations(store: &Store) -> Result<(), StoreError> {
+    let conn = store.get().await?;
+    store::invitations::delete_expired(&conn, SWEEP_MAX).await?;
+    Ok(())
+}
+
+async fn sweep_control_log(store: &Store, hours: u32) -> Result<(), StoreError> {
+    // It grows with every membership change: one step a tick might not keep up.
+    for _ in 0..SWEEP_STEPS_MAX {
+        let conn = store.get().await?;
+        let removed = store::control_log::delete_old(&conn, hours, SWEEP_MAX).await?;
+        if removed < u64::from(SWEEP_MAX) {
+            break;
+        }
+        drop(conn);
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+    Ok(())
 }

@@ -279,6 +279,7 @@ mod tests {
             logins_per_min: 3,
             connects_per_min: 10,
             block_s: 300,
+            invitations_per_room: 1,
             keys_max: 1000,
         })
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::token::Token;
 use crate::config;
 use crate::protocol::id::{SessionId, UserId};
+pub use crate::store::sessions::ListedSession;
 use crate::store::{self, Store, StoreError, Tx};
 
 /// A session as its owner gets it, once.
@@ -65,10 +66,6 @@ impl Sessions {
         user_agent: &str,
         old: Option<&Token>,
     ) -> Result<NewSession, StoreError> {
-        let replaces = match old {
-            Some(token) => store::sessions::delete_by_token(tx, &token.hash()).await?,
-            None => None,
-        };
         let (id, token) = (SessionId::generate(), Token::generate());
         let user_agent: String = user_agent
             .chars()
@@ -77,6 +74,11 @@ impl Sessions {
             .collect();
         let expires_at =
             store::sessions::insert(tx, id, &token.hash(), user, &user_agent, self.ttl_s).await?;
+        // Last: it takes the lock of the control log's head.
+        let replaces = match old {
+            Some(token) => store::sessions::end_by_token(tx, &token.hash()).await?,
+            None => None,
+        };
         Ok(NewSession {
             id,
             token,
@@ -113,11 +115,32 @@ impl Sessions {
         store::sessions::check(&conn, id, self.ttl_s).await
     }
 
-    /// Ends a session. Its sockets and tickets are the caller's to end.
-    pub async fn end(&self, id: SessionId) -> Result<(), StoreError> {
+    /// The sessions of a user that began before `before`, the newest first, at most `limit`.
+    pub async fn list(
+        &self,
+        user: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<ListedSession>, StoreError> {
         let conn = self.store.get().await?;
-        store::sessions::delete(&conn, id).await?;
-        Ok(())
+        store::sessions::page(&conn, user, before, limit).await
+    }
+
+    /// Ends a session of a user; every node hears of it by the control log. Whether there was
+    /// one. Its sockets and tickets on this node are the caller's to end.
+    pub async fn end(&self, id: SessionId, user: UserId) -> Result<bool, StoreError> {
+        let conn = self.store.get().await?;
+        store::sessions::end(&conn, id, user).await
+    }
+
+    /// Ends all sessions of a user but one, as [`Sessions::end`] does. Which they were.
+    pub async fn end_others(
+        &self,
+        user: UserId,
+        but: SessionId,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let conn = self.store.get().await?;
+        store::sessions::end_others(&conn, user, but).await
     }
 
     /// Removes at most `limit` sessions that have expired, to be called now and then. Returns

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checks, DAY_S, GIB, TEN_MINUTES_MS};
+use super::check::{Checks, DAY_S, GIB, HOUR_MS, TEN_MINUTES_MS};
 
 /// The section `hub`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Hub {
     pub presence_mailbox: usize,
     /// Joins and leaves of this time are sent as one diff.
     pub presence_coalesce_ms: u64,
+    /// Without a look at the control log for so long, what not everybody may do is refused.
+    pub control_stale_ms: u64,
     /// Members that a presence list names at most.
     pub presence_list_max: usize,
 }
@@ -84,6 +86,11 @@ impl Hub {
             "hub.presence_coalesce_ms",
             self.presence_coalesce_ms,
             0..=60_000,
+        );
+        checks.range(
+            "hub.control_stale_ms",
+            self.control_stale_ms,
+            3000..=HOUR_MS,
         );
         checks.range(
             "hub.presence_list_max",

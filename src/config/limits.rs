@@ -29,6 +29,8 @@ pub struct Limits {
     pub connects_per_min: u32,
     /// How long abuse is blocked.
     pub block_s: u64,
+    /// Open invitations of one room.
+    pub invitations_per_room: u32,
     /// Users and addresses remembered at most.
     pub keys_max: u64,
 }
@@ -52,6 +54,11 @@ impl Limits {
             checks.range(key, value, 1..=100_000_000);
         }
         checks.range("limits.block_s", self.block_s, 1..=DAY_S);
+        checks.range(
+            "limits.invitations_per_room",
+            self.invitations_per_room,
+            1..=10_000,
+        );
         checks.range("limits.keys_max", self.keys_max, 1..=100_000_000);
     }
 }

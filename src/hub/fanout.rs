@@ -53,6 +53,14 @@ pub(crate) enum FanoutMessage {
     },
     /// The room's connections cannot be kept in order any more and have to resume.
     Resync(RoomId),
+    /// A membership has ended, as the control log says: take the user's connections out of the
+    /// room, unless this thread has had the room's own event.
+    Evict {
+        room_id: RoomId,
+        user_id: UserId,
+        /// The event's place in the room.
+        seq: Seq,
+    },
     /// The room has a new actor, because the one before panicked.
     Recreated(RoomHandle),
     /// A presence shard has a new actor, which does not know who is here.
@@ -75,6 +83,8 @@ pub(crate) enum Target {
     Session(SessionId),
     /// One.
     Connection(ConnectionKey),
+    /// Every one.
+    All,
 }
 
 /// A connection is in a room from now on, or is too far behind.
@@ -115,6 +125,8 @@ struct Overflow {
     connections: HashSet<ConnectionKey>,
     /// Sessions that have ended.
     sessions: HashSet<SessionId>,
+    /// Everybody has to come back.
+    everybody: bool,
     /// Presence shards that want to know who is here, and their generations.
     shards: HashMap<usize, Generation>,
     /// Users whose streams may lack a room.
@@ -165,7 +177,9 @@ impl FanoutHandle {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
             FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
-            FanoutMessage::Resync(room_id) => self.overflow_room(room_id),
+            FanoutMessage::Resync(room_id) | FanoutMessage::Evict { room_id, .. } => {
+                self.overflow_room(room_id);
+            }
             // They are of the actor that was lost.
             FanoutMessage::Recreated(room) => self.overflow_room(room.id()),
             FanoutMessage::Reannounce { shard, generation } => {
@@ -185,6 +199,9 @@ impl FanoutHandle {
                 self.overflow(|missed| {
                     missed.sessions.insert(session);
                 });
+            }
+            FanoutMessage::Disconnect(Target::All, _) => {
+                self.overflow(|missed| missed.everybody = true);
             }
             FanoutMessage::JoinRoom(user_id, _) => {
                 self.overflow(|missed| {

@@ -44,6 +44,31 @@ pub(crate) static DELIVERY_MS: LazyLock<Histogram> = LazyLock::new(|| {
     )
 });
 
+/// The last entry of the control log that was applied.
+pub(crate) static CONTROL_POSITION: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_control_position",
+        "The last entry of the control log that this node has applied",
+    )
+});
+
+/// Entries of the control log, by kind.
+pub(crate) static CONTROL_ENTRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_control_entries_total",
+        "Entries of the control log that this node has applied, by kind",
+        &["kind"],
+    )
+});
+
+/// How often entries of the control log were missing.
+pub(crate) static CONTROL_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_control_lost_total",
+        "How often entries of the control log were missing and everybody had to reconnect",
+    )
+});
+
 /// Frames handed to connections.
 pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
     counter(

@@ -76,6 +76,18 @@ codes! {
     SlugTaken = "slug_taken", retry: false;
     /// The change would leave a room without an owner.
     LastOwner = "last_owner", retry: false;
+    /// Shut out of the room.
+    Banned = "banned", retry: false;
+    /// No such invitation, or none that is good any more.
+    InvitationNotFound = "invitation_not_found", retry: false;
+    /// Somebody has come in by the invitation.
+    InvitationUsed = "invitation_used", retry: false;
+    /// The invitation's time is over.
+    InvitationExpired = "invitation_expired", retry: false;
+    /// The room has as many open invitations as it may.
+    TooManyInvitations = "too_many_invitations", retry: false;
+    /// No such session of one's own.
+    SessionNotFound = "session_not_found", retry: false;
     /// The `client_id` was used for another body.
     ClientIdReused = "client_id_reused", retry: false;
     /// The database refuses just this event.

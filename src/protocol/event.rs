@@ -74,6 +74,8 @@ pub enum EventBody {
         change: MembershipChange,
         /// The role from now on; none for those who have gone.
         role: Option<Role>,
+        /// Until when somebody is banned or muted; none for ever.
+        until: Option<Timestamp>,
     },
     /// A message says something else now.
     Edit {
@@ -105,6 +107,54 @@ pub enum EventBody {
         /// Whether it is pinned from now on.
         pinned: bool,
     },
+    /// What is said of the room is this from now on.
+    Room(RoomSettings),
+}
+
+/// What is said of a room, all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomSettings {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it is about.
+    pub topic: Box<str>,
+    /// What new members see of the past.
+    pub history: History,
+    /// Whether only its members may know of it.
+    pub is_private: bool,
+}
+
+/// What those who come see of what was before. It is decided when they come: a later change of
+/// the room gives nothing to those who are here, and takes nothing.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Everything.
+    #[default]
+    All,
+    /// What was said since they came.
+    Joined,
+}
+
+impl History {
+    /// As it stands in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// Reads what [`History::as_str`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::All, Self::Joined]
+            .into_iter()
+            .find(|history| history.as_str() == text)
+    }
 }
 
 /// What became of a membership.
@@ -121,6 +171,14 @@ pub enum MembershipChange {
     Removed,
     /// Has another role now.
     Role,
+    /// Shut out by another member: a membership has ended, if there was one, and none can begin.
+    Banned,
+    /// May come again.
+    Unbanned,
+    /// May read, and say nothing.
+    Muted,
+    /// May speak again.
+    Unmuted,
 }
 
 impl MembershipChange {
@@ -133,6 +191,10 @@ impl MembershipChange {
             Self::Left => "left",
             Self::Removed => "removed",
             Self::Role => "role",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
+            Self::Muted => "muted",
+            Self::Unmuted => "unmuted",
         }
     }
 
@@ -145,7 +207,14 @@ impl MembershipChange {
     /// Whether the member has gone.
     #[must_use]
     pub const fn ends_membership(self) -> bool {
-        matches!(self, Self::Left | Self::Removed)
+        matches!(self, Self::Left | Self::Removed | Self::Banned)
+    }
+
+    /// Whether somebody's permissions change that a connection knows of: one that was checked
+    /// before must be checked again.
+    #[must_use]
+    pub const fn outdates_a_check(self) -> bool {
+        self.ends_membership() || matches!(self, Self::Muted | Self::Unmuted)
     }
 }
 
@@ -211,6 +280,8 @@ pub enum EventKind {
     Reaction = 6,
     /// [`EventBody::Pin`]
     Pin = 7,
+    /// [`EventBody::Room`]
+    Room = 8,
 }
 
 impl EventBody {
@@ -225,6 +296,7 @@ impl EventBody {
             Self::Delete { .. } => EventKind::Delete,
             Self::Reaction { .. } => EventKind::Reaction,
             Self::Pin { .. } => EventKind::Pin,
+            Self::Room(_) => EventKind::Room,
         }
     }
 
@@ -246,7 +318,7 @@ impl EventBody {
             | Self::Delete { message_id }
             | Self::Reaction { message_id, .. }
             | Self::Pin { message_id, .. } => Some(*message_id),
-            Self::Custom { .. } | Self::Membership { .. } => None,
+            Self::Custom { .. } | Self::Membership { .. } | Self::Room(_) => None,
         }
     }
 
@@ -302,6 +374,7 @@ impl Event {
                 } => name.len() + data.json().len() + client_id.as_ref().map_or(0, |id| id.len()),
                 EventBody::Edit { body, .. } => body.len(),
                 EventBody::Reaction { emoji, .. } => emoji.len(),
+                EventBody::Room(settings) => settings.name.len() + settings.topic.len(),
                 EventBody::Membership { .. } | EventBody::Delete { .. } | EventBody::Pin { .. } => {
                     0
                 }

@@ -60,6 +60,11 @@ id! {
     SessionId
 }
 
+id! {
+    /// An invitation into a room.
+    InvitationId
+}
+
 /// A room as a client names it: by id or by slug. Slugs that look like a UUID are refused
 /// when a room is made, so the two never clash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -63,9 +63,12 @@ pub const fn status(code: ErrorCode) -> u16 {
         ErrorCode::OriginNotAllowed
         | ErrorCode::Forbidden
         | ErrorCode::NotAMember
+        | ErrorCode::Banned
         | ErrorCode::Muted => 403,
         ErrorCode::RoomNotFound
         | ErrorCode::UserNotFound
+        | ErrorCode::InvitationNotFound
+        | ErrorCode::SessionNotFound
         | ErrorCode::MessageNotFound
         | ErrorCode::NotFound => 404,
         ErrorCode::MethodNotAllowed => 405,
@@ -74,6 +77,9 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::EmailTaken
         | ErrorCode::SlugTaken
         | ErrorCode::LastOwner
+        | ErrorCode::InvitationUsed
+        | ErrorCode::InvitationExpired
+        | ErrorCode::TooManyInvitations
         | ErrorCode::TooManyReactions
         | ErrorCode::TooManyPins
         | ErrorCode::ClientIdReused

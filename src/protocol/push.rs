@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::data::Data;
 use super::error::Refusal;
-use super::event::{Epoch, Event, EventBody, MembershipChange, Role, Seq};
+use super::event::{Epoch, Event, EventBody, History, MembershipChange, Role, RoomSettings, Seq};
 use super::id::{EventId, RoomId, UserId};
 use super::reply::{Gap, Joined};
 
@@ -156,6 +156,30 @@ pub enum Push<'a> {
         /// The role from now on.
         #[serde(skip_serializing_if = "Option::is_none")]
         role: Option<Role>,
+        /// Until when they are banned or muted; for ever if it is not there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<jiff::Timestamp>,
+        /// Who did it.
+        by: UserId,
+        /// When it was committed.
+        created_at: jiff::Timestamp,
+    },
+    /// What is said of the room is this from now on.
+    Room {
+        /// The room.
+        room: RoomId,
+        /// The place in it.
+        seq: Seq,
+        /// The event's id.
+        id: EventId,
+        /// Its name.
+        name: &'a str,
+        /// What it is about.
+        topic: &'a str,
+        /// What new members see of the past.
+        history: History,
+        /// Whether only its members may know of it.
+        is_private: bool,
         /// Who did it.
         by: UserId,
         /// When it was committed.
@@ -283,6 +307,7 @@ impl<'a> From<&'a Event> for Push<'a> {
                 user_id,
                 change,
                 role,
+                until,
             } => Self::Member {
                 room: event.room_id,
                 seq: event.seq,
@@ -290,9 +315,11 @@ impl<'a> From<&'a Event> for Push<'a> {
                 user_id: *user_id,
                 change: *change,
                 role: *role,
+                until: *until,
                 by: event.user_id,
                 created_at: event.created_at,
             },
+            EventBody::Room(settings) => of_settings(event, settings),
             EventBody::Edit {
                 message_id,
                 body,
@@ -345,4 +372,18 @@ impl<'a> From<&'a Event> for Push<'a> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+fn of_settings<'a>(event: &Event, settings: &'a RoomSettings) -> Push<'a> {
+    Push::Room {
+        room: event.room_id,
+        seq: event.seq,
+        id: event.id,
+        name: &settings.name,
+        topic: &settings.topic,
+        history: settings.history,
+        is_private: settings.is_private,
+        by: event.user_id,
+        created_at: event.created_at,
+    }
 }

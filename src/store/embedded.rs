@@ -163,6 +163,17 @@ impl Drop for Cluster {
     }
 }
 
+/// The connection string of the database that a node, or another command, runs in `data_dir`; none
+/// if none runs there. Nothing is locked, started or changed.
+#[must_use]
+pub fn running_url(data_dir: &Path) -> Option<String> {
+    let link = data_dir.join("postgres");
+    let cluster = std::fs::read_link(&link).unwrap_or(link);
+    let server = PidFile::read(&cluster).filter(PidFile::is_running)?;
+    let socket = std::path::absolute(&server.socket).ok()?;
+    Some(url_of(&socket))
+}
+
 /// A server that is being started. If that is given up, because the node is told to stop just
 /// then, it must not stay.
 struct Unwatched(Option<Arc<Launch>>);

@@ -25,6 +25,10 @@ pub struct Member {
     pub role: Role,
     /// Since when.
     pub joined_at: Timestamp,
+    /// Whether the member may say nothing.
+    pub is_muted: bool,
+    /// Until when; none for ever.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// One member.
@@ -54,6 +58,8 @@ fn member(row: &Row) -> Result<Member, StoreError> {
         display_name: row.try_get("display_name")?,
         role: role(row.try_get("role")?)?,
         joined_at: row.try_get("joined_at")?,
+        is_muted: row.try_get("is_muted")?,
+        muted_until: row.try_get("muted_until")?,
     })
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Conn, Store, StoreError, room_members, seq};
-use crate::protocol::event::{Epoch, Role, Seq};
+use crate::protocol::event::{Epoch, History, Role, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::text::Slug;
 
@@ -37,6 +37,8 @@ pub struct RoomAccess {
     pub last_seq: Seq,
     /// Its last message.
     pub last_msg_no: u64,
+    /// Until when the user may say nothing there, if they may not; the end may be over.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// A room as a certain user sees it.
@@ -52,10 +54,14 @@ pub struct Room {
     pub topic: String,
     /// Whether only its members may know of it.
     pub is_private: bool,
+    /// What new members see of the past.
+    pub history: History,
     /// Who made it.
     pub created_by: UserId,
     /// When.
     pub created_at: Timestamp,
+    /// Moves with every change of the room itself.
+    pub version: i64,
     /// The log's life.
     pub epoch: Epoch,
     /// Its last event.
@@ -88,6 +94,8 @@ pub struct NewRoom<'a> {
     pub topic: &'a str,
     /// Whether only its members may know of it.
     pub is_private: bool,
+    /// What new members see of the past.
+    pub history: History,
     /// Who makes it, and will own it.
     pub owner: UserId,
 }
@@ -101,6 +109,7 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         slug,
         topic,
         is_private,
+        history,
         owner,
     } = new;
     // Random, so that a log that was reset, or a database that was made anew, has another one.
@@ -116,6 +125,7 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
                 &is_private,
                 &owner.0,
                 &epoch,
+                &history.as_str(),
             ],
         )
         .await?;
@@ -126,8 +136,10 @@ pub async fn insert(conn: &Conn, new: NewRoom<'_>) -> Result<Option<Room>, Store
         name: name.to_owned(),
         topic: topic.to_owned(),
         is_private,
+        history,
         created_by: owner,
         created_at: row.try_get("created_at")?,
+        version: 1,
         epoch: Epoch(epoch),
         last_seq: 0,
         last_msg_no: 0,
@@ -173,6 +185,7 @@ pub async fn access(
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
+        muted_until: row.try_get("muted_until")?,
     }))
 }
 
@@ -224,13 +237,23 @@ fn read(row: &Row) -> Result<Room, StoreError> {
         name: row.try_get("name")?,
         topic: row.try_get("topic")?,
         is_private: row.try_get("is_private")?,
+        history: history(row.try_get("history")?)?,
         created_by: UserId(row.try_get("created_by")?),
         created_at: row.try_get("created_at")?,
+        version: row.try_get("version")?,
         epoch: Epoch(row.try_get("epoch")?),
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
         role: role(row)?,
         reading: reading(row)?,
+    })
+}
+
+/// Reads the column `history`.
+fn history(text: &str) -> Result<History, StoreError> {
+    History::parse(text).ok_or_else(|| StoreError::Corrupt {
+        what: "history",
+        source: format!("no history is called {text:?}").into(),
     })
 }
 

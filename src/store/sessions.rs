@@ -10,8 +10,10 @@ const INSERT: Statement = statement!("sessions/insert");
 const BY_TOKEN: Statement = statement!("sessions/by_token");
 const TOUCH: Statement = statement!("sessions/touch");
 const CHECK: Statement = statement!("sessions/check");
-const DELETE: Statement = statement!("sessions/delete");
-const DELETE_BY_TOKEN: Statement = statement!("sessions/delete_by_token");
+const PAGE: Statement = statement!("sessions/page");
+const END: Statement = statement!("sessions/end");
+const END_OTHERS: Statement = statement!("sessions/end_others");
+const END_BY_TOKEN: Statement = statement!("sessions/end_by_token");
 const DELETE_EXPIRED: Statement = statement!("sessions/delete_expired");
 
 /// A session that has not expired, of an active user.
@@ -83,18 +85,71 @@ pub async fn check(
     Ok(row.map(|row| row.try_get("expires_at")).transpose()?)
 }
 
-/// Ends a session. Returns whether there was one.
-pub async fn delete(conn: &Conn, id: SessionId) -> Result<bool, StoreError> {
-    Ok(conn.execute(&DELETE, &[&id.0]).await? > 0)
+/// A session as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSession {
+    /// Which.
+    pub id: SessionId,
+    /// What it was begun with.
+    pub user_agent: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its use was last written down.
+    pub last_seen_at: Timestamp,
+    /// Until when, unless it is used again.
+    pub expires_at: Timestamp,
 }
 
-/// Ends the session of a token, if there is one.
-pub async fn delete_by_token(
+/// The sessions of a user that begun before `before`, the newest first, at most `limit`.
+pub async fn page(
+    conn: &Conn,
+    user: UserId,
+    before: Option<SessionId>,
+    limit: u32,
+) -> Result<Vec<ListedSession>, StoreError> {
+    let before = before.map_or(uuid::Uuid::max(), |session| session.0);
+    let rows = conn
+        .query(&PAGE, &[&user.0, &before, &i64::from(limit)])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ListedSession {
+                id: SessionId(row.try_get("id")?),
+                user_agent: row.try_get("user_agent")?,
+                created_at: row.try_get("created_at")?,
+                last_seen_at: row.try_get("last_seen_at")?,
+                expires_at: row.try_get("expires_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Ends a session of a user, and tells the control log. Returns whether there was one.
+pub async fn end(conn: &Conn, id: SessionId, user: UserId) -> Result<bool, StoreError> {
+    let row = conn.query_opt(&END, &[&id.0, &user.0]).await?;
+    Ok(row.is_some())
+}
+
+/// Ends all sessions of a user but one, and tells the control log. Returns which.
+pub async fn end_others(
+    conn: &Conn,
+    user: UserId,
+    but: SessionId,
+) -> Result<Vec<SessionId>, StoreError> {
+    let rows = conn.query(&END_OTHERS, &[&user.0, &but.0]).await?;
+    rows.iter()
+        .map(|row| Ok(SessionId(row.try_get("id")?)))
+        .collect()
+}
+
+/// Ends the session of a token, if there is one, and tells the control log. The lock of that
+/// log's head is held until the transaction ends: nothing slow may follow.
+pub async fn end_by_token(
     tx: &Tx<'_>,
     token_hash: &[u8; 32],
 ) -> Result<Option<SessionId>, StoreError> {
     let token_hash = token_hash.as_slice();
-    let row = tx.query_opt(&DELETE_BY_TOKEN, &[&token_hash]).await?;
+    let row = tx.query_opt(&END_BY_TOKEN, &[&token_hash]).await?;
     Ok(row
         .map(|row| row.try_get("id").map(SessionId))
         .transpose()?)

@@ -4,13 +4,15 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::statement::{Statement, statement};
-use super::{Conn, StoreError, Tx};
+use super::{Conn, StoreError, Tx, seq};
 use crate::protocol::id::UserId;
 
 const INSERT: Statement = statement!("users/insert");
 const BY_ID: Statement = statement!("users/by_id");
 const BY_USERNAME: Statement = statement!("users/by_username");
 const FOR_LOGIN: Statement = statement!("users/for_login");
+const DEACTIVATE: Statement = statement!("users/deactivate");
+const ACTIVATE: Statement = statement!("users/activate");
 
 /// The unique index of names; see [`StoreError::violates`].
 pub const USERNAME_INDEX: &str = "users_username";
@@ -69,6 +71,21 @@ pub async fn insert(tx: &Tx<'_>, new: NewUser<'_>) -> Result<User, StoreError> {
         display_name: display_name.to_owned(),
         created_at: row.try_get("created_at")?,
     })
+}
+
+/// Shuts a user out, whatever the name's case: their sessions end, which the control log tells,
+/// and no other can begin. Returns how many sessions there were; none if there is no such user.
+pub async fn deactivate(conn: &Conn, username: &str) -> Result<Option<u64>, StoreError> {
+    let Some(row) = conn.query_opt(&DEACTIVATE, &[&username]).await? else {
+        return Ok(None);
+    };
+    seq::from_db(row.try_get("sessions")?).map(Some)
+}
+
+/// Lets a user in again. False if there is no such user.
+pub async fn activate(conn: &Conn, username: &str) -> Result<bool, StoreError> {
+    let row = conn.query_opt(&ACTIVATE, &[&username]).await?;
+    Ok(row.is_some())
 }
 
 /// A user by id.

@@ -32,6 +32,10 @@ impl Gate for AuthGate {
         })
     }
 
+    fn session_ended(&self, session: SessionId) {
+        self.authenticator.tickets().revoke(session);
+    }
+
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal> {
         let bucket = match what {
             Demand::Publish => Bucket::Publishes,

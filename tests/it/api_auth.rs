@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hubbub::auth::sessions::Sessions;
 use hubbub::config::Config;
-use hubbub::protocol::id::SessionId;
+use hubbub::protocol::id::{SessionId, UserId};
 use hubbub::store::Store;
 use serde_json::{Value, json};
 
@@ -406,8 +406,11 @@ async fn a_session_in_use_lasts_until_it_is_ended_expires_or_its_user_goes() {
     let sessions = Sessions::new(store.expect("a pool"), &config.auth);
     let client = database.connect().await;
     let execute = async |sql: &str| client.execute(sql, &[]).await.expect("it is done");
-    let row = client.query_one("SELECT id FROM sessions", &[]).await;
-    let id = SessionId(row.expect("a session").get(0));
+    let row = client
+        .query_one("SELECT id, user_id FROM sessions", &[])
+        .await;
+    let row = row.expect("a session");
+    let (id, user) = (SessionId(row.get(0)), UserId(row.get(1)));
     let check = async || sessions.check(id).await.expect("an answer");
 
     // Before its end it is moved, by the whole time to live.
@@ -425,6 +428,6 @@ async fn a_session_in_use_lasts_until_it_is_ended_expires_or_its_user_goes() {
     execute("UPDATE sessions SET expires_at = now()").await;
     assert_eq!(check().await, None);
     execute("UPDATE sessions SET expires_at = now() + interval '30 s'").await;
-    sessions.end(id).await.expect("it is ended");
+    assert!(sessions.end(id, user).await.expect("an answer"));
     assert_eq!(check().await, None);
 }

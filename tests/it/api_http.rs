@@ -19,7 +19,7 @@ async fn an_address_without_this_method_says_which_it_has() {
         (Method::GET, "/api/auth/login", "POST"),
         (Method::PATCH, "/api/users/me", "GET, HEAD"),
         (Method::POST, "/openapi.json", "GET, HEAD"),
-        (Method::PUT, "/api/rooms/x/members/y", "DELETE"),
+        (Method::PUT, "/api/rooms/x/members/y", "PATCH, DELETE"),
     ] {
         let answer = send(http().request(method.clone(), node.url(path))).await;
         answer.problem(405, "method_not_allowed");

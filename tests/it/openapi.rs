@@ -72,6 +72,7 @@ async fn every_operation_answers_and_no_other_does() {
             .replace("/users/{id}", "/users/ada")
             .replace("{id}", "general")
             .replace("{user_id}", &ada.id)
+            .replace("{invitation_id}", &ada.id)
             .replace("{message_id}", "00000000-0000-7000-8000-000000000000")
             .replace("{emoji}", "%F0%9F%91%8D");
         assert!(!address.contains('{'), "{address}: the test knows no value");

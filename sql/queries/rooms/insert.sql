@@ -1,7 +1,7 @@
 -- The room, its head and its owner, or none of them: no row comes back if the slug is taken.
 WITH room AS (
-    INSERT INTO rooms (id, slug, name, topic, is_private, created_by)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO rooms (id, slug, name, topic, is_private, created_by, history)
+    VALUES ($1, $2, $3, $4, $5, $6, $8)
     ON CONFLICT (slug) DO NOTHING
     RETURNING id, created_by, created_at
 ), head AS (

@@ -1,4 +1,4 @@
-SELECT r.id, r.slug, r.name, r.topic, r.is_private, r.created_by, r.created_at,
+SELECT r.id, r.slug, r.name, r.topic, r.is_private, r.history, r.created_by, r.created_at, r.version,
        h.epoch, h.last_seq, h.last_msg_no, m.role, m.read_msg_no,
        (SELECT count(*) FROM (
             SELECT FROM mentions AS n

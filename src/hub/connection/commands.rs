@@ -295,6 +295,9 @@ impl Connection {
         } else {
             None
         };
+        if room.is_some() && self.worker.table.borrow().is_muted(room_id, user_id) {
+            return self.refuse(id, muted());
+        }
         let result = match room {
             Some(room) => {
                 let except = except.map(|connection| (self.worker.fanout.id(), connection));
@@ -305,6 +308,10 @@ impl Connection {
         };
         self.reply(id, &result);
     }
+}
+
+fn muted() -> Refusal {
+    Refusal::new(ErrorCode::Muted, "you are muted in this room")
 }
 
 pub(super) fn not_joined() -> Refusal {

@@ -44,6 +44,9 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether a session whose end has come was prolonged.
     fn check(&self, session: SessionId) -> Checking<'_>;
 
+    /// A session has ended, on whatever node: what was given out for it is worth nothing.
+    fn session_ended(&self, session: SessionId);
+
     /// Whether this user, at this address, may do this now.
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal>;
 }

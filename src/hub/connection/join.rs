@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
@@ -65,6 +66,8 @@ struct Join {
     user_id: UserId,
     /// The head when the membership was checked.
     checked_at: Seq,
+    /// Until when the user was muted then.
+    muted_until: Option<Timestamp>,
     /// Of which life of the log.
     checked_epoch: Epoch,
     /// The last event that the client has or will have got, if it said so.
@@ -166,6 +169,7 @@ impl Join {
             room_id: access.room_id,
             user_id,
             checked_at: access.last_seq,
+            muted_until: access.muted_until,
             checked_epoch: access.epoch,
             position: since,
             epoch,
@@ -231,6 +235,7 @@ impl Join {
     /// Goes by what a check of the membership has found.
     fn checked(&mut self, access: &RoomAccess) -> Result<(), Refusal> {
         self.checked_at = access.last_seq;
+        self.muted_until = access.muted_until;
         self.checked_epoch = access.epoch;
         let floor = access.history_floor;
         let Some(position) = self.position.filter(|position| *position < floor) else {
@@ -271,6 +276,7 @@ impl Join {
             announcement: self.announcement.clone(),
             is_announced: self.is_announced,
             gap: self.gap,
+            muted_until: self.muted_until,
             progress,
         }));
         room.subscribe(Subscribe {

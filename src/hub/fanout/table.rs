@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -76,6 +77,8 @@ pub(crate) struct Joining {
     pub(crate) is_announced: bool,
     /// What the client cannot have, as far as is known before the room has answered.
     pub(crate) gap: Option<Gap>,
+    /// Until when the user was muted in the room when their membership was checked.
+    pub(crate) muted_until: Option<Timestamp>,
     pub(crate) progress: oneshot::Sender<JoinProgress>,
 }
 
@@ -129,6 +132,9 @@ struct LocalRoom {
     /// The last event given to this thread: the position of every connection in the list.
     position: Seq,
     connections: Vec<Rc<Attachment>>,
+    /// Members who may say nothing, and until when: known from the checks of those who joined
+    /// on this thread, and from the room's events since.
+    muted: HashMap<UserId, Timestamp>,
     lack: Lack,
 }
 
@@ -230,6 +236,7 @@ impl Table {
             epoch,
             position,
             connections: Vec::new(),
+            muted: HashMap::new(),
             lack: Lack::default(),
         });
         // The room's actor may have been recreated since the others joined.
@@ -265,6 +272,34 @@ impl Table {
             self.rooms.remove(&room_id);
         }
         Some(departure)
+    }
+
+    /// The user may say nothing in the room until then, as far as this thread is concerned.
+    pub(crate) fn mute(&mut self, room_id: RoomId, user_id: UserId, until: Timestamp) {
+        if let Some(room) = self.rooms.get_mut(&room_id) {
+            let now = Timestamp::now();
+            room.muted.retain(|_, until| *until > now);
+            room.muted.insert(user_id, until);
+        }
+    }
+
+    /// The user may speak in the room.
+    pub(crate) fn unmute(&mut self, room_id: RoomId, user_id: UserId) {
+        if let Some(room) = self.rooms.get_mut(&room_id) {
+            room.muted.remove(&user_id);
+        }
+    }
+
+    /// Whether the user may say nothing in a room that a connection of this thread is in.
+    pub(crate) fn is_muted(&self, room_id: RoomId, user_id: UserId) -> bool {
+        let room = self.rooms.get(&room_id);
+        room.and_then(|room| room.muted.get(&user_id))
+            .is_some_and(|until| *until > Timestamp::now())
+    }
+
+    /// The last event of a room given to this thread; none if nobody here is in it.
+    pub(crate) fn position(&self, room_id: RoomId) -> Option<Seq> {
+        self.rooms.get(&room_id).map(|room| room.position)
     }
 
     /// Gives a frame to every connection in a room and marks them for the flush. `frame` is asked

@@ -23,7 +23,7 @@ use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::hub::presence::Generation;
 use crate::hub::room::Standing;
 use crate::protocol::close::Disconnect;
-use crate::protocol::event::EventBody;
+use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::id::RoomId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Joined;
@@ -33,6 +33,9 @@ const INBOX_BATCH: usize = 256;
 
 /// How many connections are written to before the thread does something else.
 const FLUSH_CHUNK: usize = 256;
+
+/// Until when somebody is muted of whom no end is said.
+const FOREVER: jiff::Timestamp = jiff::Timestamp::MAX;
 
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -230,6 +233,12 @@ impl Worker {
             joining.progress.send(JoinProgress::Unavailable).ok();
             return;
         }
+        if let Some(user_id) = attachment.user_id() {
+            match joining.muted_until {
+                Some(until) => table.mute(room_id, user_id, until),
+                None => table.unmute(room_id, user_id),
+            }
+        }
         if !joining.is_announced {
             let joined = Joined {
                 room: room_id,
@@ -280,6 +289,7 @@ impl Worker {
     fn disconnect(&self, target: Target, reason: Disconnect) {
         let connections: Vec<_> = match target {
             Target::Connection(key) => self.table.borrow().get(key).into_iter().collect(),
+            Target::All => self.table.borrow().all().cloned().collect(),
             Target::Session(session) => {
                 let is_of_session = |attachment: &&Rc<Attachment>| {
                     let identity = attachment.identity.borrow();
@@ -373,6 +383,17 @@ impl Fanout {
                 }
             }
             FanoutMessage::Resync(room_id) => worker.resync(room_id),
+            FanoutMessage::Evict {
+                room_id,
+                user_id,
+                seq,
+            } => {
+                // Who is in the room after that event has come back since.
+                let position = worker.table.borrow().position(room_id);
+                if position.is_some_and(|position| position < seq) {
+                    worker.evict(room_id, |it| it.user_id() == Some(user_id));
+                }
+            }
             FanoutMessage::Recreated(room) => worker.recreated(&room),
             FanoutMessage::Reannounce { shard, generation } => {
                 worker.reannounce(shard, generation);
@@ -407,13 +428,24 @@ fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
     }
     push(worker, event);
     if let EventBody::Membership {
-        user_id, change, ..
+        user_id,
+        change,
+        until,
+        ..
     } = &event.event.body
-        && change.ends_membership()
     {
-        worker.evict(event.event.room_id, |attachment| {
-            attachment.user_id() == Some(*user_id)
-        });
+        let room_id = event.event.room_id;
+        let mut table = worker.table.borrow_mut();
+        match change {
+            MembershipChange::Muted => table.mute(room_id, *user_id, until.unwrap_or(FOREVER)),
+            MembershipChange::Unmuted => table.unmute(room_id, *user_id),
+            change if change.ends_membership() => {
+                table.unmute(room_id, *user_id);
+                drop(table);
+                worker.evict(room_id, |it| it.user_id() == Some(*user_id));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -482,6 +514,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
             for session in overflow.sessions {
                 self.worker
                     .disconnect(Target::Session(session), Disconnect::SessionEnded);
+            }
+            if overflow.everybody {
+                self.worker.disconnect(Target::All, Disconnect::Resync);
             }
             for user_id in overflow.joiners {
                 stream::resync(&self.worker, user_id);

@@ -53,7 +53,7 @@ impl<'a> Appends<'a> {
                     }
                     .to_log()?,
                 ),
-                Content::Change { .. } | Content::Membership { .. } => continue,
+                Content::Change { .. } | Content::Membership(_) | Content::Room(_) => continue,
             };
             let (thread, mentions) = match &entry.content {
                 Content::Message {

@@ -11,8 +11,8 @@ use crate::hub::fanout::ReplyAddress;
 use crate::protocol::command::MessageChange;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::{MembershipChange, Role, Seq};
-use crate::protocol::id::{EventId, RoomId, UserId};
+use crate::protocol::event::{MembershipChange, Role, RoomSettings, Seq};
+use crate::protocol::id::{EventId, InvitationId, RoomId, UserId};
 use crate::protocol::reply::{Changed, Emitted, Published, Reply};
 
 /// A change of a room that waits for its place in the room's log.
@@ -57,11 +57,68 @@ pub(crate) enum Content {
         client_id: Option<Box<str>>,
     },
     /// A membership changes.
-    Membership {
-        member_id: UserId,
-        change: MembershipChange,
-        role: Option<Role>,
-    },
+    Membership(MemberChange),
+    /// What is said of the room changes.
+    Room(RoomChange),
+}
+
+/// A change of a membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Whose.
+    pub member_id: UserId,
+    /// What becomes of it.
+    pub change: MembershipChange,
+    /// The role from then on; none for those who go.
+    pub role: Option<Role>,
+    /// Until when somebody is banned or muted; none for ever.
+    pub until: Option<Timestamp>,
+    /// Why somebody is banned.
+    pub reason: Box<str>,
+    /// By which invitation somebody joins.
+    pub invitation: Option<InvitationId>,
+}
+
+impl MemberChange {
+    /// A change that says no more than this.
+    #[must_use]
+    pub fn new(member_id: UserId, change: MembershipChange) -> Self {
+        Self {
+            member_id,
+            change,
+            role: None,
+            until: None,
+            reason: Box::default(),
+            invitation: None,
+        }
+    }
+
+    /// With the role from then on.
+    #[must_use]
+    pub fn with_role(self, role: Role) -> Self {
+        Self {
+            role: Some(role),
+            ..self
+        }
+    }
+
+    /// Whether it is done to somebody by another.
+    #[must_use]
+    pub const fn is_privileged(&self) -> bool {
+        !matches!(
+            self.change,
+            MembershipChange::Joined | MembershipChange::Left
+        )
+    }
+}
+
+/// A change of what is said of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomChange {
+    /// All of it, as it will be.
+    pub settings: RoomSettings,
+    /// The version of the room that it was made of.
+    pub version: i64,
 }
 
 impl Content {
@@ -70,7 +127,7 @@ impl Content {
         match self {
             Self::Message { client_id, .. } => Some(client_id),
             Self::Custom { client_id, .. } | Self::Change { client_id, .. } => client_id.as_deref(),
-            Self::Membership { .. } => None,
+            Self::Membership(_) | Self::Room(_) => None,
         }
     }
 
@@ -120,7 +177,8 @@ impl Content {
                 digest.update(b"\0");
                 digest.update(data.json().as_bytes());
             }
-            Self::Membership { .. } => digest.update(b"membership\0"),
+            Self::Membership(_) => digest.update(b"membership\0"),
+            Self::Room(_) => digest.update(b"room\0"),
         }
         digest.finalize()[..16].to_vec()
     }
@@ -142,7 +200,8 @@ impl Entry {
                 MessageChange::Delete | MessageChange::Pin { .. } => 0,
             },
             Content::Custom { name, data, .. } => name.len() + data.json().len(),
-            Content::Membership { .. } => 0,
+            Content::Membership(change) => change.reason.len(),
+            Content::Room(change) => 2 * (change.settings.name.len() + change.settings.topic.len()),
         }
     }
 }

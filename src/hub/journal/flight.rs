@@ -13,11 +13,12 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::appends::{Appends, Notes};
+use super::changes::{MemberChanges, RoomChanges, refused, with_role};
 use super::entry::{Content, Entry};
 use super::message_changes::{ChangeLimits, MessageChanges};
 use crate::protocol::data::DataError;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::event::{Epoch, EventBody, Seq};
+use crate::protocol::event::{Epoch, Role, Seq};
 use crate::protocol::id::EventId;
 use crate::store::statement::{Statement, statement};
 
@@ -27,6 +28,7 @@ const APPEND: Statement = statement!("journal/append");
 const NOTE_MESSAGES: Statement = statement!("journal/note_messages");
 const CHANGE_MESSAGES: Statement = statement!("journal/change_messages");
 const CHANGE_MEMBERS: Statement = statement!("journal/change_members");
+const CHANGE_ROOMS: Statement = statement!("journal/change_rooms");
 
 /// A connection of the journal with its statements prepared. It is outside the pool, so that
 /// reads can never keep a publish waiting for a connection.
@@ -40,6 +42,7 @@ pub(super) struct Link {
     note_messages: tokio_postgres::Statement,
     change_messages: tokio_postgres::Statement,
     change_members: tokio_postgres::Statement,
+    change_rooms: tokio_postgres::Statement,
 }
 
 /// Which heads a flight waits for.
@@ -98,6 +101,8 @@ pub(super) struct Place {
     pub(super) msg_no: Option<u64>,
     pub(super) id: EventId,
     pub(super) created_at: Timestamp,
+    /// The role that a membership change has given.
+    pub(super) role: Option<Role>,
 }
 
 impl Link {
@@ -135,6 +140,7 @@ impl Link {
             note_messages: client.prepare(NOTE_MESSAGES.sql).await?,
             change_messages: client.prepare(CHANGE_MESSAGES.sql).await?,
             change_members: client.prepare(CHANGE_MEMBERS.sql).await?,
+            change_rooms: client.prepare(CHANGE_ROOMS.sql).await?,
             client,
             limits,
         })
@@ -156,7 +162,8 @@ impl Link {
             appends: Appends::of(batch)?,
             notes: Notes::of(batch),
             message_changes: MessageChanges::of(batch, self.limits)?,
-            changes: Changes::of(batch)?,
+            member_changes: MemberChanges::of(batch)?,
+            room_changes: RoomChanges::of(batch)?,
         };
         let flight = self.transaction(batch, &parameters, locking);
         let rows = tokio::time::timeout(timeout, flight)
@@ -182,9 +189,19 @@ impl Link {
         let append = parameters.appends.parameters();
         let note = parameters.notes.parameters();
         let change_messages = parameters.message_changes.parameters();
-        let change_members = parameters.changes.parameters();
+        let change_rooms = parameters.room_changes.parameters();
+        let change_members = parameters.member_changes.parameters();
         // Polled in this order for the first time, the requests are sent in this order.
-        let (begun, locked, appended, noted, messages_changed, members_changed, committed) = tokio::join!(
+        let (
+            begun,
+            locked,
+            appended,
+            noted,
+            messages_changed,
+            rooms_changed,
+            members_changed,
+            committed,
+        ) = tokio::join!(
             biased;
             self.client.batch_execute("BEGIN"),
             self.client.execute(lock, &lock_parameters),
@@ -195,8 +212,10 @@ impl Link {
                 &self.change_messages,
                 &change_messages
             ),
+            self.query_unless(parameters.room_changes.is_empty(), &self.change_rooms, &change_rooms),
+            // Last, because it takes the lock of the control log's head, which all nodes want.
             self.query_unless(
-                parameters.changes.is_empty(),
+                parameters.member_changes.is_empty(),
                 &self.change_members,
                 &change_members
             ),
@@ -208,11 +227,13 @@ impl Link {
         let appended = appended.map_err(classify)?;
         noted.map_err(classify)?;
         let messages_changed = messages_changed.map_err(classify)?;
+        let rooms_changed = rooms_changed.map_err(classify)?;
         let members_changed = members_changed.map_err(classify)?;
         committed.map_err(classify)?;
         Ok(Rows {
             appended,
             messages_changed,
+            rooms_changed,
             members_changed,
         })
     }
@@ -236,13 +257,15 @@ struct Parameters<'a> {
     appends: Appends<'a>,
     notes: Notes,
     message_changes: MessageChanges<'a>,
-    changes: Changes<'a>,
+    member_changes: MemberChanges<'a>,
+    room_changes: RoomChanges<'a>,
 }
 
 /// The verdicts of each statement, in the batch's order.
 struct Rows {
     appended: Vec<Row>,
     messages_changed: Vec<Row>,
+    rooms_changed: Vec<Row>,
     members_changed: Vec<Row>,
 }
 
@@ -263,74 +286,25 @@ fn classify(error: tokio_postgres::Error) -> FlightError {
     }
 }
 
-/// The parameters of `journal/change_members`.
-#[derive(Default)]
-struct Changes<'a> {
-    rooms: Vec<Uuid>,
-    actors: Vec<Uuid>,
-    members: Vec<Uuid>,
-    kinds: Vec<&'a str>,
-    roles: Vec<Option<&'a str>>,
-    ids: Vec<Uuid>,
-    data: Vec<Vec<u8>>,
-}
-
-impl Changes<'_> {
-    fn of(batch: &[Entry]) -> Result<Self, DataError> {
-        let mut this = Self::default();
-        for entry in batch {
-            let Content::Membership {
-                member_id,
-                change,
-                role,
-            } = entry.content
-            else {
-                continue;
-            };
-            let body = EventBody::Membership {
-                user_id: member_id,
-                change,
-                role,
-            };
-            this.rooms.push(entry.room_id.0);
-            this.actors.push(entry.user_id.0);
-            this.members.push(member_id.0);
-            this.kinds.push(change.as_str());
-            this.roles
-                .push(role.map(crate::protocol::event::Role::as_str));
-            this.ids.push(entry.id.0);
-            this.data.push(body.to_log()?);
-        }
-        Ok(this)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
-    }
-
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 7] {
-        [
-            &self.rooms,
-            &self.actors,
-            &self.members,
-            &self.kinds,
-            &self.roles,
-            &self.ids,
-            &self.data,
-        ]
-    }
-}
-
 fn in_batch_order(batch: &[Entry], rows: Rows) -> Result<Vec<Verdict>, tokio_postgres::Error> {
     let mut appended = rows.appended.into_iter();
     let mut messages_changed = rows.messages_changed.into_iter();
+    let mut rooms_changed = rows.rooms_changed.into_iter();
     let mut members_changed = rows.members_changed.into_iter();
-    let rows = batch.iter().filter_map(|entry| match entry.content {
-        Content::Message { .. } | Content::Custom { .. } => appended.next(),
-        Content::Change { .. } => messages_changed.next(),
-        Content::Membership { .. } => members_changed.next(),
+    let rows = batch.iter().filter_map(|entry| {
+        let row = match entry.content {
+            Content::Message { .. } | Content::Custom { .. } => appended.next(),
+            Content::Change { .. } => messages_changed.next(),
+            Content::Room(_) => rooms_changed.next(),
+            Content::Membership(_) => members_changed.next(),
+        };
+        row.map(|row| (entry, row))
     });
-    rows.map(|row| verdict(&row)).collect()
+    rows.map(|(entry, row)| match entry.content {
+        Content::Membership(_) => with_role(verdict(&row)?, &row),
+        _ => verdict(&row),
+    })
+    .collect()
 }
 
 fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
@@ -349,7 +323,7 @@ fn verdict(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
         "too_many_reactions" => Verdict::Forbidden(ErrorCode::TooManyReactions),
         "too_many_pins" => Verdict::Forbidden(ErrorCode::TooManyPins),
         "last_owner" => Verdict::Forbidden(ErrorCode::LastOwner),
-        _ => Verdict::Forbidden(ErrorCode::Forbidden),
+        other => Verdict::Forbidden(refused(other)),
     })
 }
 
@@ -363,5 +337,6 @@ fn place(row: &Row) -> Result<Place, tokio_postgres::Error> {
             .map(i64::unsigned_abs),
         id: EventId(row.try_get("id")?),
         created_at: row.try_get("created_at")?,
+        role: None,
     })
 }

@@ -199,7 +199,8 @@ struct RoomsOfBatch {
 enum Part {
     Appends,
     MessageChanges,
-    Membership,
+    /// A membership or the room itself: one change.
+    Alone,
 }
 
 impl RoomsOfBatch {
@@ -209,11 +210,11 @@ impl RoomsOfBatch {
         let part = match &entry.content {
             Content::Message { .. } | Content::Custom { .. } => Part::Appends,
             Content::Change { .. } => Part::MessageChanges,
-            Content::Membership { .. } => Part::Membership,
+            Content::Membership(_) | Content::Room(_) => Part::Alone,
         };
         let fits = match self.rooms.get(&room) {
             None => true,
-            Some(Part::Membership) => false,
+            Some(Part::Alone) => false,
             Some(other) => *other == part,
         };
         if !fits {

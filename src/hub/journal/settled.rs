@@ -74,15 +74,14 @@ pub(super) fn event(entry: &Entry, place: &Place) -> Event {
             data: data.clone(),
             client_id: client_id.clone(),
         },
-        Content::Membership {
-            member_id,
-            change,
-            role,
-        } => EventBody::Membership {
-            user_id: *member_id,
-            change: *change,
-            role: *role,
+        Content::Membership(change) => EventBody::Membership {
+            user_id: change.member_id,
+            change: change.change,
+            // Who joins a room that nobody owns gets another one than was asked for.
+            role: place.role.or(change.role),
+            until: change.until,
         },
+        Content::Room(change) => EventBody::Room(change.settings.clone()),
     };
     Event {
         room_id: entry.room_id,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::entry::{Entry, unavailable, unknown};
+use super::entry::{Content, Entry, unavailable, unknown};
 use super::flight::{FlightError, Link, Locking, Place, Verdict};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, UserId};
@@ -80,6 +80,13 @@ pub(super) async fn write(
                 parts.push((tail, Locking::Wait));
                 parts.push((head, Locking::Wait));
             }
+            Err(FlightError::Locked) if part.iter().any(is_membership) => {
+                // Free heads are not waited for: what is locked is the control log's head. What
+                // does not need it goes on, the rest waits on the patient lane.
+                let (changes, rest) = part.into_iter().partition(is_membership);
+                written.hold(changes, patience, &mut held);
+                parts.push((rest, Locking::SkipLocked));
+            }
             Err(error @ (FlightError::Unavailable(_) | FlightError::Locked)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -136,6 +143,18 @@ impl Written {
         }
     }
 
+    /// Gives back entries that wait for a lock, or fails them if they have waited long enough.
+    fn hold(&mut self, part: Vec<Entry>, patience: Patience, held: &mut HashSet<RoomId>) {
+        match patience {
+            Patience::GiveUp => self.fail(part, &unavailable()),
+            Patience::HandOver => {
+                held.extend(part.iter().map(|entry| entry.room_id));
+                let part = part.into_iter().map(|entry| (entry, Fate::Held));
+                self.settled.extend(part);
+            }
+        }
+    }
+
     fn settle(
         &mut self,
         part: Vec<Entry>,
@@ -162,6 +181,11 @@ impl Written {
             self.settled.push((entry, fate));
         }
     }
+}
+
+/// Whether its statement takes the lock of the control log's head.
+fn is_membership(entry: &Entry) -> bool {
+    matches!(entry.content, Content::Membership(_))
 }
 
 /// The refusal of what follows a publish that failed.
@@ -192,6 +216,11 @@ fn forbidden(code: ErrorCode) -> Refusal {
         ErrorCode::LastOwner => {
             "a room with members needs an owner: make another member owner first"
         }
+        ErrorCode::Banned => "banned from this room",
+        ErrorCode::InvitationNotFound => "no such invitation, or none that is good any more",
+        ErrorCode::InvitationUsed => "this invitation has been used",
+        ErrorCode::InvitationExpired => "this invitation has expired",
+        ErrorCode::Unavailable => "somebody else has just changed it; look again",
         _ => "your role in this room does not allow it",
     };
     Refusal::new(code, message)

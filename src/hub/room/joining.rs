@@ -83,7 +83,7 @@ impl Room {
             return Verdict::Wait(needed);
         }
         // The membership was checked before this message was sent: it may have ended since.
-        match log.has_left_since(subscribe.user_id, subscribe.checked_at) {
+        match log.is_outdated_since(subscribe.user_id, subscribe.checked_at) {
             Some(false) => Verdict::Answer(log.replay(subscribe.since, subscribe.epoch)),
             _ => Verdict::Refuse,
         }

@@ -111,17 +111,18 @@ impl RoomLog {
         }
     }
 
-    /// Whether the user's membership has ended after `seq`; none if that is not remembered.
-    pub(crate) fn has_left_since(&self, user: UserId, seq: Seq) -> Option<bool> {
-        let ends = |event: &Arc<SharedEvent>| {
+    /// Whether a check of the user's membership made at `seq` does not hold any more, because it has
+    /// ended or they were muted since; none if that is not remembered.
+    pub(crate) fn is_outdated_since(&self, user: UserId, seq: Seq) -> Option<bool> {
+        let outdates = |event: &Arc<SharedEvent>| {
             matches!(
                 event.event.body,
                 EventBody::Membership { user_id, change, .. }
-                    if user_id == user && change.ends_membership()
+                    if user_id == user && change.outdates_a_check()
             )
         };
         let mut later = self.after(seq.min(self.delivered))?;
-        Some(later.any(ends))
+        Some(later.any(outdates))
     }
 
     /// Goes back to `seq`, as if nothing after it had been delivered. Nothing is remembered then,
@@ -313,14 +314,19 @@ mod tests {
             user_id: user,
             change: MembershipChange::Left,
             role: None,
+            until: None,
         };
         let mut log = RoomLog::new(Epoch(1), 5, LIMITS);
         log.accept([event(6), with_body(7, left), event(8)]);
-        assert_eq!(log.has_left_since(user, 5), Some(true));
-        assert_eq!(log.has_left_since(user, 7), Some(false));
-        assert_eq!(log.has_left_since(UserId::generate(), 5), Some(false));
-        assert_eq!(log.has_left_since(user, 4), None);
-        assert_eq!(log.has_left_since(user, 99), Some(false), "checked later");
+        assert_eq!(log.is_outdated_since(user, 5), Some(true));
+        assert_eq!(log.is_outdated_since(user, 7), Some(false));
+        assert_eq!(log.is_outdated_since(UserId::generate(), 5), Some(false));
+        assert_eq!(log.is_outdated_since(user, 4), None);
+        assert_eq!(
+            log.is_outdated_since(user, 99),
+            Some(false),
+            "checked later"
+        );
     }
 
     #[test]

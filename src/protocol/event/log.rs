@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventKind, MembershipChange, Role};
@@ -53,6 +54,8 @@ struct LoggedMembership {
     user_id: UserId,
     change: MembershipChange,
     role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,10 +116,12 @@ impl EventBody {
                 user_id,
                 change,
                 role,
+                until,
             } => rmp_serde::to_vec_named(&LoggedMembership {
                 user_id: *user_id,
                 change: *change,
                 role: *role,
+                until: *until,
             })?,
             Self::Edit { body, .. } => rmp_serde::to_vec_named(&LoggedEdit {
                 body: (&**body).into(),
@@ -126,6 +131,7 @@ impl EventBody {
                 removed: *removed,
             })?,
             Self::Pin { pinned, .. } => rmp_serde::to_vec_named(&LoggedPin { pinned: *pinned })?,
+            Self::Room(settings) => rmp_serde::to_vec_named(settings)?,
         })
     }
 
@@ -143,6 +149,7 @@ impl EventBody {
         const DELETE: i16 = EventKind::Delete as i16;
         const REACTION: i16 = EventKind::Reaction as i16;
         const PIN: i16 = EventKind::Pin as i16;
+        const ROOM: i16 = EventKind::Room as i16;
         let about = message_id.ok_or(LogError::NoMessageId);
         Ok(match kind {
             MESSAGE => message(msg_no.ok_or(LogError::NoMsgNo)?, message_id, data)?,
@@ -161,6 +168,7 @@ impl EventBody {
                     user_id: logged.user_id,
                     change: logged.change,
                     role: logged.role,
+                    until: logged.until,
                 }
             }
             EDIT if data.is_empty() => Self::Edit {
@@ -192,6 +200,7 @@ impl EventBody {
                     pinned: logged.pinned,
                 }
             }
+            ROOM => Self::Room(rmp_serde::from_slice(data)?),
             other => return Err(LogError::UnknownKind(other)),
         })
     }
@@ -222,6 +231,7 @@ fn message(msg_no: u64, thread: Option<EventId>, data: &[u8]) -> Result<EventBod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::event::{History, RoomSettings};
 
     fn bodies() -> Vec<EventBody> {
         let message_id = EventId::generate();
@@ -248,7 +258,20 @@ mod tests {
                 user_id: UserId::generate(),
                 change: MembershipChange::Added,
                 role: Some(Role::Moderator),
+                until: None,
             },
+            EventBody::Membership {
+                user_id: UserId::generate(),
+                change: MembershipChange::Muted,
+                role: None,
+                until: Some("2026-01-02T03:04:05.678901Z".parse().unwrap()),
+            },
+            EventBody::Room(RoomSettings {
+                name: "General".into(),
+                topic: Box::default(),
+                history: History::Joined,
+                is_private: true,
+            }),
             EventBody::Edit {
                 message_id,
                 body: "ho".into(),

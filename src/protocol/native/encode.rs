@@ -60,6 +60,7 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         Push::Event { name, data, .. } => name.len() + data.json().len(),
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
+        Push::Room { name, topic, .. } => name.len() + topic.len(),
         Push::NotResumed { err, .. } => err.message.len(),
         Push::Delete { .. }
         | Push::React { .. }
@@ -215,6 +216,7 @@ mod tests {
             user_id: UserId(Uuid::from_u128(4)),
             change: MembershipChange::Added,
             role: Some(Role::Member),
+            until: None,
         });
         assert_eq!(
             json(&encode_push(&Push::from(&member))),

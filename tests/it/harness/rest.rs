@@ -166,6 +166,14 @@ impl User {
         send(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
     /// Makes a public room.
     pub(crate) async fn create_room(&self, name: &str) -> Room {
         self.create_room_with(&json!({ "name": name, "slug": name }))

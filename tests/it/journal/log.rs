@@ -162,6 +162,7 @@ async fn verify_members(sql: &Client, room: Uuid, log: &[Logged]) {
             user_id,
             change,
             role,
+            ..
         } = event.body
         else {
             let is_member = members.contains_key(&event.user_id);
@@ -206,6 +207,11 @@ fn apply(
             let gone = members.remove(&member);
             assert!(gone.is_some(), "{event:?} is of no member");
         }
+        MembershipChange::Banned => {
+            members.remove(&member);
+        }
+        // Whether somebody may speak or come back is not in the list that is compared.
+        MembershipChange::Unbanned | MembershipChange::Muted | MembershipChange::Unmuted => {}
         MembershipChange::Role => {
             let place = members.get_mut(&member).expect("a role is of a member");
             let role = role.expect("a role");

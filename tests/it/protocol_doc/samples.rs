@@ -3,7 +3,7 @@
 use hubbub::protocol::command::{Command, MessageChange, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
 use hubbub::protocol::error::Refusal;
-use hubbub::protocol::event::{Epoch, MembershipChange, Role};
+use hubbub::protocol::event::{Epoch, History, MembershipChange, Role};
 use hubbub::protocol::id::{EventId, RoomId, UserId};
 use hubbub::protocol::push::Push;
 use hubbub::protocol::reply::{
@@ -280,13 +280,14 @@ pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> 
         count: 0,
         reset,
     };
-    let member = |role| Push::Member {
+    let member = |role, until| Push::Member {
         room: ROOM,
         seq: 1,
         id: EVENT,
         user_id: USER,
         change: MembershipChange::Joined,
         role,
+        until,
         by: USER,
         created_at: now(),
     };
@@ -294,8 +295,19 @@ pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> 
     all.extend([
         event(None, None, None, None),
         event(Some(1), Some(EVENT), Some("c1"), Some(now())),
-        member(None),
-        member(Some(Role::Member)),
+        member(None, None),
+        member(Some(Role::Member), Some(now())),
+        Push::Room {
+            room: ROOM,
+            seq: 1,
+            id: EVENT,
+            name: "General",
+            topic: "",
+            history: History::All,
+            is_private: false,
+            by: USER,
+            created_at: now(),
+        },
         Push::Typing {
             room: ROOM,
             user_id: USER,
@@ -338,6 +350,7 @@ pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> 
             | Push::Pin { .. }
             | Push::Event { .. }
             | Push::Member { .. }
+            | Push::Room { .. }
             | Push::Typing { .. }
             | Push::Presence { .. }
             | Push::Read { .. }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::hub::journal::entry::ReplyTo;
+use crate::hub::journal::entry::{MemberChange, ReplyTo};
 use crate::protocol::event::MembershipChange;
 
 const LIMITS: BatchLimits = BatchLimits {
@@ -38,11 +38,7 @@ fn leave(room: RoomId, member_id: UserId) -> Entry {
     entry(
         room,
         member_id,
-        Content::Membership {
-            member_id,
-            change: MembershipChange::Left,
-            role: None,
-        },
+        Content::Membership(MemberChange::new(member_id, MembershipChange::Left)),
     )
 }
 
@@ -333,7 +329,7 @@ proptest! {
             for room in rooms {
                 let of_room: Vec<_> = batch.iter().filter(|it| it.room_id == room).collect();
                 let count = |fits: fn(&Content) -> bool| of_room.iter().filter(|it| fits(&it.content)).count();
-                let memberships = count(|it| matches!(it, Content::Membership { .. }));
+                let memberships = count(|it| matches!(it, Content::Membership(_)));
                 let changes = count(|it| matches!(it, Content::Change { .. }));
                 prop_assert!(memberships == 0 || of_room.len() == 1);
                 prop_assert!(changes == 0 || changes == of_room.len());

@@ -1,0 +1,1 @@
+SELECT last_id FROM control_head

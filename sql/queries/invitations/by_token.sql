@@ -1,0 +1,1 @@
+SELECT id, room_id, role FROM invitations WHERE token_hash = $1

@@ -1,1 +1,0 @@
-DELETE FROM sessions WHERE token_hash = $1 RETURNING id

@@ -1,0 +1,159 @@
+//! The node's reader of the control log: sessions that were ended, memberships that changed,
+//! orders to drain, on whatever node or by whatever command.
+//!
+//! One task a node applies the entries in their order, from where the log ended when the node
+//! started. It looks whenever Postgres notifies of new ones, whenever this node has written some,
+//! and every `hub.anti_entropy_ms` in case both were missed. It never skips one: ids are dense, and an id is
+//! visible only together with all before it (see [`crate::store::control_log`]). If entries are
+//! missing all the same, because the node was frozen for longer than they are kept or the database
+//! was restored, everybody has to reconnect, by which their sessions and memberships are looked at
+//! anew.
+//!
+//! Applying an entry twice changes nothing. What happens on this node has been applied here before
+//! its entry is read: the log is for the others, and for what was missed.
+//!
+//! A node that cannot read the log does not know whose session has ended or who was banned: it
+//! refuses what only some may do, until it can ([`Control::check`]).
+
+mod reader;
+mod report;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::bus::envelope::Origin;
+use crate::hub::HubHandle;
+use crate::hub::metrics::ACTORS_DOWN;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::store::nodes::NodeState;
+use crate::store::{SessionOptions, Store, StoreError};
+
+/// A task that panicked is started again after this.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// What the reader works with.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlSettings {
+    /// Where Postgres is.
+    pub(crate) database_url: String,
+    /// How to connect.
+    pub(crate) connect: SessionOptions,
+    /// This node, in this life.
+    pub(crate) origin: Origin,
+    /// How often the log is looked at when nothing is heard.
+    pub(crate) poll: Duration,
+    /// After so long without a successful read the log counts as unknown.
+    pub(crate) stale_after: Duration,
+    /// Over which time clients are told to move when the node is ordered to drain.
+    pub(crate) drain_spread: Duration,
+}
+
+/// What the node knows of the log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: ControlSettings,
+    news: Arc<Notify>,
+    progress: Mutex<Progress>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// How far the log has been applied.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The last entry; none until the log has been found.
+    position: Option<u64>,
+    /// When it was last known that there is nothing after it.
+    read_at: Option<Instant>,
+}
+
+impl Control {
+    /// Nothing is read before [`Control::start`].
+    pub(crate) fn new(settings: ControlSettings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                news: Arc::default(),
+                progress: Mutex::default(),
+                tasks: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Begins to read, and to report the node's state; within a running actix system.
+    pub(crate) fn start(&self, hub: &HubHandle) {
+        let reading = {
+            let (control, hub) = (self.clone(), hub.clone());
+            supervised("control", move || reader::run(control.clone(), hub.clone()))
+        };
+        let reporting = {
+            let (origin, hub) = (self.shared.settings.origin.clone(), hub.clone());
+            supervised("report", move || report::run(origin.clone(), hub.clone()))
+        };
+        self.shared.tasks.lock().extend([reading, reporting]);
+    }
+
+    /// Ends that.
+    pub(crate) fn stop(&self) {
+        for task in self.shared.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Says that the node has stopped, unless another has its name.
+    pub(crate) async fn report_stopped(&self, store: &Store) -> Result<(), StoreError> {
+        let origin = &self.shared.settings.origin;
+        report::report(store, origin, NodeState::Stopped, 0).await?;
+        Ok(())
+    }
+
+    /// Has the log looked at now.
+    pub(crate) fn poke(&self) {
+        self.shared.news.notify_one();
+    }
+
+    /// Whether the log has been found.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.shared.progress.lock().position.is_some()
+    }
+
+    /// Whether the node knows what it must know for commands that not everybody may give.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let read_at = self.shared.progress.lock().read_at;
+        match read_at {
+            Some(at) if at.elapsed() <= self.shared.settings.stale_after => Ok(()),
+            _ => Err(Refusal::new(
+                ErrorCode::Unavailable,
+                "this node cannot read the control log: it does not know who may do this",
+            )),
+        }
+    }
+}
+
+/// Runs a task, again and again if it panics.
+fn supervised<F: Future<Output = ()> + 'static>(
+    name: &'static str,
+    make: impl Fn() -> F + 'static,
+) -> JoinHandle<()> {
+    actix_rt::spawn(async move {
+        while AssertUnwindSafe(make()).catch_unwind().await.is_err() {
+            ACTORS_DOWN.with_label_values(&[name]).inc();
+            tracing::error!(
+                task = name,
+                "a task of the hub panicked; it is started again"
+            );
+            tokio::time::sleep(RESTART).await;
+        }
+    })
+}

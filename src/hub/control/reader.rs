@@ -1,0 +1,151 @@
+//! Reading the control log, and doing what it says.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Control, Progress};
+use crate::fault;
+use crate::hub::HubHandle;
+use crate::hub::metrics::{CONTROL_ENTRIES, CONTROL_LOST, CONTROL_POSITION};
+use crate::store::StoreError;
+use crate::store::control_log::{ControlFeed, ControlNews, ControlPage};
+
+/// Entries read at once.
+const PAGE: u32 = 500;
+
+/// Reads for as long as the node lives.
+pub(super) async fn run(control: Control, hub: HubHandle) {
+    let mut feed = None;
+    let mut is_failing = false;
+    loop {
+        let outcome = round(&control, &hub, &mut feed).await;
+        match outcome {
+            Ok(()) if is_failing => {
+                is_failing = false;
+                tracing::info!("the control log can be read again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                feed = None;
+                if !is_failing {
+                    is_failing = true;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the control log cannot be read; it is tried again");
+                }
+            }
+        }
+        // Too early or too often is as good as once.
+        tokio::select! {
+            () = control.shared.news.notified() => {}
+            () = tokio::time::sleep(control.shared.settings.poll) => {}
+        }
+    }
+}
+
+/// Reads and applies what there is.
+async fn round(
+    control: &Control,
+    hub: &HubHandle,
+    feed: &mut Option<ControlFeed>,
+) -> Result<(), StoreError> {
+    fault::point!(
+        "hub.control.read",
+        Err(StoreError::unavailable("cut off by a test"))
+    );
+    let settings = &control.shared.settings;
+    let limit = settings.stale_after;
+    let timed_out = |_| StoreError::Timeout {
+        what: "the control log",
+    };
+    if feed.as_ref().is_none_or(ControlFeed::is_closed) {
+        let news = Arc::clone(&control.shared.news);
+        let opening = ControlFeed::open(&settings.database_url, &settings.connect, news);
+        *feed = Some(
+            tokio::time::timeout(limit, opening)
+                .await
+                .map_err(timed_out)??,
+        );
+    }
+    let Some(feed) = feed else {
+        return Ok(());
+    };
+    loop {
+        let asked_at = Instant::now();
+        let position = control.shared.progress.lock().position;
+        // Before its first look a node has nothing that an older entry could be about.
+        let reading = feed.after(position.unwrap_or(u64::MAX), PAGE);
+        let page = tokio::time::timeout(limit, reading)
+            .await
+            .map_err(timed_out)??;
+        let is_last = page.entries.len() < PAGE as usize;
+        let position = apply(settings, hub, position, page);
+        CONTROL_POSITION.set(i64::try_from(position).unwrap_or(i64::MAX));
+        let mut progress = control.shared.progress.lock();
+        *progress = Progress {
+            position: Some(position),
+            read_at: if is_last {
+                Some(asked_at)
+            } else {
+                progress.read_at
+            },
+        };
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Applies a page; the position after it.
+fn apply(
+    settings: &super::ControlSettings,
+    hub: &HubHandle,
+    position: Option<u64>,
+    page: ControlPage,
+) -> u64 {
+    let Some(position) = position else {
+        return page.head;
+    };
+    let next = page.entries.first().map(|entry| entry.id);
+    if page.head < position || next.is_some_and(|next| next != position + 1) {
+        CONTROL_LOST.inc();
+        tracing::error!(
+            position,
+            next,
+            head = page.head,
+            "entries of the control log were missed; everybody has to reconnect"
+        );
+        hub.resync_everybody();
+        return page.head;
+    }
+    let mut position = position;
+    for entry in page.entries {
+        if let Some(news) = entry.news {
+            CONTROL_ENTRIES.with_label_values(&[news.kind()]).inc();
+            apply_one(settings, hub, news);
+        }
+        position = entry.id;
+    }
+    position
+}
+
+fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNews) {
+    match news {
+        ControlNews::SessionEnded { session_id, .. } => hub.end_session(session_id),
+        ControlNews::MembershipEnded(news) => hub.membership_ended(news),
+        // Other connections join rooms by themselves.
+        ControlNews::MembershipBegan(news) => hub.join_streams(news.user_id, news.room_id),
+        // Roles are looked up when they are needed, and mutes come with the room's own event.
+        ControlNews::MembershipChanged(_) => {}
+        ControlNews::Drain(node) => {
+            let is_meant = node.is_none_or(|node| *node == *settings.origin.node);
+            if is_meant && !hub.is_draining() {
+                tracing::info!(
+                    connections = hub.connections(),
+                    over_ms = settings.drain_spread.as_millis(),
+                    "ordered to drain: telling clients to move"
+                );
+                hub.drain(settings.drain_spread);
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The control log: what every node must hear of besides the rooms' events, such as sessions that
+//! have ended.
+//!
+//! Its entries are densely numbered through the one row of `control_head`, by the statement that
+//! does what the entry tells, in the same transaction. The row's lock is held until the commit, so
+//! ids become visible in their order: a reader that asks for what follows its position never
+//! passes over an entry that commits later.
+//!
+//! `data` of an entry, by its kind: ids as 16 bytes, numbers as 8 bytes with the highest first.
+//!
+//! | kind | data |
+//! |---|---|
+//! | `session_ended` | session, user |
+//! | `membership_began`, `membership_ended`, `membership_changed` | room, user, seq of the event |
+//! | `drain` | the node's name as UTF-8; empty for all nodes |
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+use uuid::Uuid;
+
+use super::statement::{Statement, statement};
+use super::{Conn, SessionOptions, StoreError, seq};
+use crate::protocol::event::Seq;
+use crate::protocol::id::{RoomId, SessionId, UserId};
+
+const HEAD: Statement = statement!("control_log/head");
+const AFTER: Statement = statement!("control_log/after");
+const DELETE_OLD: Statement = statement!("control_log/delete_old");
+const ORDER_DRAIN: Statement = statement!("control_log/order_drain");
+
+/// What the entries' statements notify of.
+const CHANNEL: &str = "hubbub_control";
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlEntry {
+    /// Its place, dense from 1.
+    pub id: u64,
+    /// What it tells; none for what this version does not know.
+    pub news: Option<ControlNews>,
+}
+
+/// What an entry tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlNews {
+    /// A session was ended before its time.
+    SessionEnded {
+        /// Which.
+        session_id: SessionId,
+        /// Whose.
+        user_id: UserId,
+    },
+    /// Somebody has become a member, with the event `seq`.
+    MembershipBegan(MembershipNews),
+    /// Somebody is a member no more.
+    MembershipEnded(MembershipNews),
+    /// A member's role has changed, or whether they are muted.
+    MembershipChanged(MembershipNews),
+    /// A node is to drain; none: all are.
+    Drain(Option<String>),
+}
+
+/// Whose membership it is about, and which event changed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MembershipNews {
+    /// The room.
+    pub room_id: RoomId,
+    /// The user.
+    pub user_id: UserId,
+    /// The event's place in the room.
+    pub seq: Seq,
+}
+
+impl ControlNews {
+    /// A name for metrics and logs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SessionEnded { .. } => "session_ended",
+            Self::MembershipBegan(_) => "membership_began",
+            Self::MembershipEnded(_) => "membership_ended",
+            Self::MembershipChanged(_) => "membership_changed",
+            Self::Drain(_) => "drain",
+        }
+    }
+
+    /// Reads an entry; none if it is of a kind that a newer version writes.
+    fn read(kind: &str, data: &[u8]) -> Option<Self> {
+        Some(match kind {
+            "session_ended" => {
+                let (session, user) = data.split_at_checked(16)?;
+                Self::SessionEnded {
+                    session_id: SessionId(Uuid::from_slice(session).ok()?),
+                    user_id: UserId(Uuid::from_slice(user).ok()?),
+                }
+            }
+            "membership_began" => Self::MembershipBegan(MembershipNews::read(data)?),
+            "membership_ended" => Self::MembershipEnded(MembershipNews::read(data)?),
+            "membership_changed" => Self::MembershipChanged(MembershipNews::read(data)?),
+            "drain" => {
+                let node = str::from_utf8(data).ok()?;
+                Self::Drain((!node.is_empty()).then(|| node.to_owned()))
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl MembershipNews {
+    fn read(data: &[u8]) -> Option<Self> {
+        let (room, rest) = data.split_at_checked(16)?;
+        let (user, seq) = rest.split_at_checked(16)?;
+        Some(Self {
+            room_id: RoomId(Uuid::from_slice(room).ok()?),
+            user_id: UserId(Uuid::from_slice(user).ok()?),
+            seq: u64::from_be_bytes(seq.try_into().ok()?),
+        })
+    }
+}
+
+/// A page of the log, and where the log ended when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPage {
+    /// The last entry's id.
+    pub head: u64,
+    /// What follows the position that was asked for, in order.
+    pub entries: Vec<ControlEntry>,
+}
+
+/// A connection of its own that reads the log and hears of new entries at once: requests that use
+/// up the pool cannot keep a revocation waiting.
+#[derive(Debug)]
+pub struct ControlFeed {
+    client: Client,
+    after: tokio_postgres::Statement,
+    driver: JoinHandle<()>,
+}
+
+impl ControlFeed {
+    /// Connects. `news` is told whenever entries were committed anywhere, and once if the
+    /// connection is lost. The caller limits the time.
+    pub async fn open(
+        url: &str,
+        options: &SessionOptions,
+        news: Arc<Notify>,
+    ) -> Result<Self, StoreError> {
+        let options = SessionOptions {
+            application_name: "hubbub-control",
+            ..options.clone()
+        };
+        let config = options.apply(url)?;
+        let (client, mut connection) = config
+            .connect(NoTls)
+            .await
+            .map_err(StoreError::unavailable)?;
+        let driver = tokio::spawn(async move {
+            while let Some(message) =
+                std::future::poll_fn(|context| connection.poll_message(context)).await
+            {
+                match message {
+                    Ok(AsyncMessage::Notification(_)) => news.notify_one(),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "the control log's connection is lost");
+                        break;
+                    }
+                }
+            }
+            news.notify_one();
+        });
+        let sort = |error| StoreError::classify(error, AFTER.name);
+        let listen = format!("LISTEN {CHANNEL}");
+        client.batch_execute(&listen).await.map_err(sort)?;
+        let after = client.prepare(AFTER.sql).await.map_err(sort)?;
+        Ok(Self {
+            client,
+            after,
+            driver,
+        })
+    }
+
+    /// Whether the connection is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// At most `limit` entries after `position`.
+    pub async fn after(&self, position: u64, limit: u32) -> Result<ControlPage, StoreError> {
+        let rows = self
+            .client
+            .query(&self.after, &[&seq::to_db(position), &i64::from(limit)])
+            .await
+            .map_err(|error| StoreError::classify(error, AFTER.name))?;
+        let head = rows.first().map_or(Ok(0), |row| row.try_get("head"))?;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Some(id) = row.try_get::<_, Option<i64>>("id")? else {
+                continue;
+            };
+            let (kind, data): (&str, &[u8]) = (row.try_get("kind")?, row.try_get("data")?);
+            let news = ControlNews::read(kind, data);
+            if news.is_none() {
+                tracing::warn!(id, kind, "an entry of the control log cannot be read");
+            }
+            let id = seq::from_db(id)?;
+            entries.push(ControlEntry { id, news });
+        }
+        Ok(ControlPage {
+            head: seq::from_db(head)?,
+            entries,
+        })
+    }
+}
+
+impl Drop for ControlFeed {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Where the log ends.
+pub async fn head(conn: &Conn) -> Result<u64, StoreError> {
+    let row = conn.query_one(&HEAD, &[]).await?;
+    seq::from_db(row.try_get("last_id")?)
+}
+
+/// Orders a node to drain, or all.
+pub async fn order_drain(conn: &Conn, node: Option<&str>) -> Result<u64, StoreError> {
+    let row = conn
+        .query_one(&ORDER_DRAIN, &[&node.unwrap_or_default()])
+        .await?;
+    seq::from_db(row.try_get("last_id")?)
+}
+
+/// Removes entries older than `hours`, of the `limit` oldest. Returns how many.
+pub async fn delete_old(conn: &Conn, hours: u32, limit: u32) -> Result<u64, StoreError> {
+    let hours = i32::try_from(hours).unwrap_or(i32::MAX);
+    conn.execute(&DELETE_OLD, &[&hours, &i64::from(limit)])
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_the_statements_write_them() {
+        let (room, user) = (RoomId::generate(), UserId::generate());
+        let mut data = room.0.as_bytes().to_vec();
+        data.extend(user.0.as_bytes());
+        data.extend(7u64.to_be_bytes());
+        let news = MembershipNews {
+            room_id: room,
+            user_id: user,
+            seq: 7,
+        };
+        assert_eq!(
+            ControlNews::read("membership_ended", &data),
+            Some(ControlNews::MembershipEnded(news))
+        );
+        assert_eq!(
+            ControlNews::read("drain", b"node-1"),
+            Some(ControlNews::Drain(Some("node-1".into())))
+        );
+        assert_eq!(
+            ControlNews::read("drain", b""),
+            Some(ControlNews::Drain(None))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_none() {
+        for (kind, data) in [
+            ("session_ended", &b"short"[..]),
+            ("membership_began", &[0; 39]),
+            ("membership_began", &[0; 41]),
+            ("drain", b"\xff"),
+            ("of the future", b""),
+        ] {
+            assert_eq!(ControlNews::read(kind, data), None, "{kind}");
+        }
+    }
+}
