@@ -18,7 +18,7 @@
 //! - `HUBBUB_CHAOS_SEED=n` runs that seed, `HUBBUB_CHAOS_SEEDS=k` so many (`make chaos SEEDS=k`);
 //!   both go on after a violation unless `FAIL_FAST` is set.
 //! - Without them a few seeds run, whose random base is printed.
-//! - `caught.rs` shows that what is broken within a real node is found.
+//! - [`caught`] shows that what is broken within a real node is found.
 
 mod caught;
 mod client;
