@@ -476,6 +476,12 @@ impl Attachment {
         self.answered.take();
     }
 
+    /// The join that waits for an answer, if it is that one; it waits no more.
+    pub(super) fn take_joining(&self, number: u32) -> Option<Joining> {
+        let mut joining = self.joining.borrow_mut();
+        joining.take_if(|joining| joining.number == number)
+    }
+
     /// Waits until one of the publishes on their way is answered.
     pub(crate) fn next_answer(&self) -> impl Future<Output = ()> + use<> {
         let (answered, wait) = oneshot::channel();
