@@ -46,7 +46,6 @@ use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
 use self::replay_pages::{ReplayPages, ReplaySettings};
-use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
 use self::room_lookup::room_not_found;
 use self::supervision::RestartLimits;
@@ -169,12 +168,8 @@ impl HubHandle {
                 arbiters: Arc::clone(&arbiters),
                 anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
                 origin: parts.origin,
-                room: room_settings(&config.hub),
-                presence_settings: PresenceSettings {
-                    mailbox: config.hub.presence_mailbox,
-                    coalesce: Duration::from_millis(config.hub.presence_coalesce_ms),
-                    list_max: config.hub.presence_list_max,
-                },
+                room: RoomSettings::from(&config.hub),
+                presence_settings: PresenceSettings::from(&config.hub),
                 writer: journal::WriterSettings {
                     database_url: parts.database_url,
                     connect: store::SessionOptions::from_config(&config.database),
@@ -386,19 +381,6 @@ impl HubHandle {
 
     fn read_markers(&self) -> &ReadMarkers {
         &self.shared.read_markers
-    }
-}
-
-fn room_settings(config: &config::Hub) -> RoomSettings {
-    RoomSettings {
-        memory: MemoryLimits {
-            max_events: config.room_memory_events,
-            max_bytes: config.room_memory_bytes,
-        },
-        mailbox: config.room_mailbox,
-        idle: Duration::from_secs(config.room_idle_s),
-        gap_wait: Duration::from_millis(config.gap_wait_ms),
-        page_events: config.replay_page_events,
     }
 }
 
