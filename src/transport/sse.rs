@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::IntoParams;
 
 use super::Transport;
-use super::admission::{Caller, address, patience, texts, timed_out};
+use super::admission::{Caller, address, in_time, texts};
 use super::gate::known;
 use super::held::SocketHold;
 use super::refusal::TransportError;
@@ -90,9 +90,7 @@ pub(crate) async fn room_events(
     let asking = transport
         .hub
         .room_feed(&room, identity.user_id, last.as_ref());
-    let feed = tokio::time::timeout(patience(&transport), asking)
-        .await
-        .map_err(|_| timed_out())??;
+    let feed = in_time(&transport, asking).await??;
     answer(&req, &transport, identity, feed)
 }
 
@@ -129,9 +127,7 @@ pub(crate) async fn user_events(
     let asking = transport
         .hub
         .user_feed(identity.user_id, only.as_ref(), cursor.as_deref());
-    let feed = tokio::time::timeout(patience(&transport), asking)
-        .await
-        .map_err(|_| timed_out())??;
+    let feed = in_time(&transport, asking).await??;
     answer(&req, &transport, identity, feed)
 }
 
