@@ -211,6 +211,13 @@ impl Membership {
         before.into_iter().find(|(from, _)| *from <= seq)?.1
     }
 
+    /// The end of what has been hidden at any time up to `seq`; none for somebody who never was a
+    /// member.
+    pub(super) fn lowest_floor(&self, seq: u64) -> Option<u64> {
+        let before = self.changes.iter().filter(|(from, _)| *from <= seq);
+        before.filter_map(|(_, floor)| *floor).min()
+    }
+
     /// When it last began or ended, up to `seq`; 0 if it never did.
     pub(super) fn changed(&self, seq: u64) -> u64 {
         let mut before = self.changes.iter().rev().map(|(from, _)| *from);

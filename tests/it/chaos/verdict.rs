@@ -13,7 +13,7 @@ mod tests;
 use super::history::{ClientNo, History};
 use super::model::Membership;
 use super::stored::{Stored, StoredRoom};
-use super::subscription::{self, Stray, Subscription};
+use super::subscription::{self, Subscription, Told};
 
 /// A promise that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,23 +101,21 @@ impl Violation {
 pub(super) struct Case<'a> {
     pub(super) history: &'a History,
     pub(super) stored: &'a Stored,
-    subscriptions: Vec<Subscription<'a>>,
-    strays: Vec<Stray<'a>>,
+    told: Told<'a>,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(history: &'a History, stored: &'a Stored) -> Self {
-        let (subscriptions, strays) = subscription::of(history);
+        let told = subscription::of(history);
         Self {
             history,
             stored,
-            subscriptions,
-            strays,
+            told,
         }
     }
 
     pub(super) fn subscriptions(&self) -> &[Subscription<'a>] {
-        &self.subscriptions
+        &self.told.subscriptions
     }
 
     /// The rooms of the run, with what is stored of them.

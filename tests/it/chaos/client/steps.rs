@@ -44,6 +44,10 @@ impl<D: Driver> Client<D> {
                 self.change(step, place).await;
             }
             Step::Join | Step::JoinEarlier(_) | Step::JoinNow => self.join_step(step, place).await,
+            Step::Resume if D::speaks("resume") && !D::IS_WHOLE => {
+                self.resume((0..self.rooms.len()).collect()).await;
+            }
+            Step::Resume => {}
             Step::Leave => {
                 let fields = self.in_room(place, json!({}));
                 if self.rooms[place].joined == Joined::Yes {
@@ -212,17 +216,23 @@ impl<D: Driver> Client<D> {
 
     /// Reads the page of the newest messages.
     pub(super) async fn snapshot(&mut self, place: usize) {
-        let Some(address) = self.address.borrow().clone() else {
-            return;
-        };
         let room = self.rooms[place].id.clone();
+        if let Answer::Done(page) = self.page(place).await {
+            self.record(What::Snapshot { room, page });
+        }
+    }
+
+    /// The page of the newest messages.
+    pub(super) async fn page(&self, place: usize) -> Answer {
+        let Some(address) = self.address.borrow().clone() else {
+            return Answer::Lost;
+        };
+        let room = &self.rooms[place].id;
         let request = (self.http)
             .get(format!(
                 "http://{address}/api/rooms/{room}/messages?limit=100"
             ))
             .bearer_auth(&self.user.token);
-        if let Answer::Done(page) = answer_of(request).await {
-            self.record(What::Snapshot { room, page });
-        }
+        answer_of(request).await
     }
 }

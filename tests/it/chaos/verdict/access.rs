@@ -11,7 +11,7 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
             |violation: Violation| violation.of(subscription.client).within(&subscription.room);
         violations.extend(leak(case, subscription).into_iter().map(told));
     }
-    for stray in &case.strays {
+    for stray in &case.told.strays {
         let text = format!("told outside of any subscription: {}", stray.push);
         let mut violation = Violation::new(Promise::NoLeak, text)
             .of(stray.client)

@@ -93,7 +93,23 @@ fn snapshots(case: &Case<'_>, room: &RoomInfo, stored: &StoredRoom) -> Vec<Viola
             // An empty page says that there is none.
             None => folded.messages.range(..),
         };
-        let newest = newest.map(|(number, it)| (*number, it.clone())).collect();
+        let membership = record.client.map(|it| case.membership(it, &room.id));
+        let hidden = membership.as_ref().and_then(|it| it.at(upto));
+        let newest = newest
+            .filter(|(_, it)| first.is_some() || it.seq > hidden.unwrap_or(0))
+            .map(|(number, it)| (*number, it.clone()))
+            .collect();
+        // Who came back in between may still have been shown what they might see before.
+        let hidden = membership.and_then(|it| it.lowest_floor(upto));
+        if let (Some(hidden), Some(message)) = (hidden, shown.values().next())
+            && message.seq <= hidden
+        {
+            let text = format!("the past is hidden up to {hidden}, and a page shows {message:?}");
+            let violation = Violation::new(Promise::NoLeak, text).within(&room.id);
+            let mut violation = violation.seq(message.seq).at(at);
+            violation.client = record.client;
+            violations.push(violation);
+        }
         if let Some((seq, text)) = difference(&newest, &shown) {
             let text = format!("a page at {upto}: {text}");
             let violation = Violation::new(Promise::StateIsFold, text).within(&room.id);
