@@ -2,12 +2,14 @@
 //! not acknowledged.
 
 mod comeback;
+mod moderation;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -49,6 +51,7 @@ pub(super) struct Client<D> {
     user: User,
     /// Everybody's ids, to add and remove them.
     users: Arc<Vec<String>>,
+    invitations: Invitations,
     rng: StdRng,
     recorder: Recorder,
     /// Where the node is; none while there is none.
@@ -110,11 +113,15 @@ enum Joined {
     Never,
 }
 
+/// Tokens that somebody was given, with the places of their rooms.
+pub(super) type Invitations = Arc<Mutex<Vec<(usize, String)>>>;
+
 /// What a client is made of.
 pub(super) struct Seat {
     pub(super) no: ClientNo,
     pub(super) user: User,
     pub(super) users: Arc<Vec<String>>,
+    pub(super) invitations: Invitations,
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
     pub(super) address: watch::Receiver<Option<String>>,
@@ -139,6 +146,7 @@ impl<D: Driver> Client<D> {
             no: seat.no,
             user: seat.user,
             users: seat.users,
+            invitations: seat.invitations,
             rng: seat.rng,
             recorder: seat.recorder,
             address: seat.address,

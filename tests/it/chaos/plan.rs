@@ -201,6 +201,13 @@ pub(super) enum Step {
     AddMember,
     RemoveMember,
     ChangeRole,
+    Ban,
+    Unban,
+    Mute,
+    Unmute,
+    /// Makes an invitation, for whoever takes it.
+    Invite,
+    AcceptInvitation,
     Snapshot,
     Close,
     BreakOff,
@@ -212,7 +219,8 @@ impl Step {
     /// The next step of a client.
     pub(super) fn random(rng: &mut StdRng) -> Self {
         match rng.random_range(0..100) {
-            0..38 => Self::Publish(rng.random_range(1..=5)),
+            0..33 => Self::Publish(rng.random_range(1..=5)),
+            33..38 => Self::moderation(rng),
             38..44 => Self::EmitDurable,
             44..47 => Self::EmitVolatile,
             47..50 => Self::Typing,
@@ -236,5 +244,21 @@ impl Step {
             95..98 => Self::BreakOff,
             _ => Self::Stall(rng.random_range(50..500)),
         }
+    }
+
+    fn moderation(rng: &mut StdRng) -> Self {
+        // What shuts out or silences is undone more often than done: few may do either.
+        let steps = [
+            Self::Ban,
+            Self::Unban,
+            Self::Unban,
+            Self::Mute,
+            Self::Unmute,
+            Self::Unmute,
+            Self::Invite,
+            Self::AcceptInvitation,
+            Self::AcceptInvitation,
+        ];
+        pick(rng, &steps)
     }
 }

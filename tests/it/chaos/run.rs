@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client as Database;
 
-use super::client::{Client, Phase, Progress, Seat};
+use super::client::{Client, Invitations, Phase, Progress, Seat};
 use super::driver::{Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
@@ -124,6 +124,7 @@ impl Scene {
         let mut tasks = JoinSet::new();
         let mut progress = Vec::new();
         let ids: Arc<Vec<String>> = Arc::new(self.users.iter().map(|it| it.id.clone()).collect());
+        let invitations = Invitations::default();
         for (no, user) in plan.clients.iter().enumerate() {
             let (told, telling) = watch::channel(Progress::default());
             progress.push(telling);
@@ -131,6 +132,7 @@ impl Scene {
                 no,
                 user: self.users[*user].clone(),
                 users: Arc::clone(&ids),
+                invitations: Arc::clone(&invitations),
                 rng: plan.rng(no as u64 + 1),
                 recorder: self.recorder.clone(),
                 address: at.clone(),

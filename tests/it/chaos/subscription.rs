@@ -254,11 +254,15 @@ impl<'a> Reader<'a> {
 
     /// How a resume went for one room: other than for a join, before what was missed.
     fn resumed(&mut self, at: usize, client: ClientNo, room: &'a str, push: &'a Value) {
-        let mut resumes = self.resumes.get_mut(&client).into_iter().flatten();
+        let resumes = self.resumes.entry(client).or_default();
+        // A room that a stream takes in later: whatever is told may have been on its way since it
+        // was opened, however slowly it is read.
+        let opened_at = resumes.front().map_or(at, |it| it.asked_at);
+        let mut resumes = resumes.iter_mut();
         let shown = resumes.find_map(|it| Some((it.asked_at, it.rooms.remove(room)?)));
         let (asked_at, position) = match shown {
             Some((asked_at, position)) => (asked_at, Some(position)),
-            None => (at, None),
+            None => (opened_at, None),
         };
         if push["err"].is_object() {
             return self.uncertain(client, room);

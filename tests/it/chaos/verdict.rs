@@ -38,6 +38,8 @@ pub(super) enum Promise {
     SameForAll,
     /// Nobody is told of an event of a time at which they were no member.
     NoLeak,
+    /// Nobody says anything who is no member or is muted, and nobody becomes one who is banned.
+    Entitled,
     /// One sender's publishes in a room keep their order.
     SenderOrder,
     /// What is stored beside the log, and every snapshot, is the fold of the log's events.

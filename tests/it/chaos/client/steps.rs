@@ -59,6 +59,11 @@ impl<D: Driver> Client<D> {
             | Step::AddMember
             | Step::RemoveMember
             | Step::ChangeRole => self.membership(step, place).await,
+            Step::Ban | Step::Unban | Step::Mute | Step::Unmute => {
+                self.moderate(step, place).await;
+            }
+            Step::Invite => self.invite(place).await,
+            Step::AcceptInvitation => self.accept_invitation().await,
             Step::Snapshot => self.snapshot(place).await,
             Step::Close => {
                 if let Some(driver) = self.driver.take() {
@@ -92,7 +97,18 @@ impl<D: Driver> Client<D> {
             _ => self.rng.random_range(0..40),
         };
         let body = format!("{key} {}", "x".repeat(filler));
-        self.keep(place, "publish", json!({ "body": body, "client_id": key }));
+        let mut fields = json!({ "body": body, "client_id": key });
+        let known = self.rooms[place].messages.len();
+        if known > 0 && self.rng.random_bool(0.15) {
+            // Some are replies themselves, and some were deleted: those are refused.
+            let root = &self.rooms[place].messages[self.rng.random_range(0..known)];
+            fields["thread"] = root.id.clone().into();
+        }
+        if self.rng.random_bool(0.1) {
+            let count = self.rng.random_range(1..=self.users.len());
+            fields["mentions"] = self.users[..count].into();
+        }
+        self.keep(place, "publish", fields);
     }
 
     fn keep(&mut self, place: usize, cmd: &'static str, fields: Value) {
@@ -182,14 +198,19 @@ impl<D: Driver> Client<D> {
             }
         };
         let answer = self.rest(cmd, method, &path, fields, place).await;
-        let is_done = matches!(answer, Answer::Done(_));
-        if is_done && step == Step::BecomeMember && self.rooms[place].joined == Joined::Never {
+        if step == Step::BecomeMember {
+            self.became_member(place, &answer);
+        }
+    }
+
+    pub(super) fn became_member(&mut self, place: usize, answer: &Answer) {
+        if matches!(answer, Answer::Done(_)) && self.rooms[place].joined == Joined::Never {
             self.rooms[place].joined = Joined::No;
         }
     }
 
     /// Sends a command over REST and waits for its answer.
-    async fn rest(
+    pub(super) async fn rest(
         &mut self,
         cmd: &'static str,
         method: Method,

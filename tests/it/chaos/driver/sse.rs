@@ -235,7 +235,10 @@ impl<const IS_WHOLE: bool> Sse<IS_WHOLE> {
         let message = format!("{messages}/{id}");
         match cmd {
             "publish" => {
-                let body = json!({ "body": fields["body"], "client_id": fields["client_id"] });
+                let mut body = fields.clone();
+                if let Some(fields) = body.as_object_mut() {
+                    fields.remove("room");
+                }
                 self.request(Method::POST, &messages).json(&body)
             }
             "message.edit" => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Case, Promise, Violation};
 use crate::chaos::history::{ClientNo, RoomInfo, What, seq_of};
-use crate::chaos::model::{Message, Model, Text};
+use crate::chaos::model::{Message, Model, Text, mentions};
 use crate::chaos::stored::StoredRoom;
 
 pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
@@ -29,11 +29,18 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
             continue;
         }
         let folded = Model::fold(&room.owner_id, stored.log.values());
-        if folded.members != stored.state.members {
-            let text = format!(
-                "members {:?}, by the log {:?}",
-                stored.state.members, folded.members
-            );
+        let people = |model: &Model| {
+            let Model {
+                members,
+                muted,
+                banned,
+                ..
+            } = model;
+            format!("members {members:?}, muted {muted:?}, banned {banned:?}")
+        };
+        let (found, expected) = (people(&stored.state), people(&folded));
+        if found != expected {
+            let text = format!("{found}; by the log {expected}");
             violations.push(wrong(Promise::StateIsFold, text));
         }
         if let Some((seq, text)) = difference(&folded.messages, &stored.state.messages) {
@@ -71,6 +78,7 @@ fn agree(expected: &Message, found: &Message) -> bool {
     let mut same = found.clone();
     if expected.text == Text::Redacted && !expected.is_deleted {
         same.text = Text::Redacted;
+        same.mentions.clear();
     }
     same == *expected
 }
@@ -192,6 +200,9 @@ fn messages(page: &Value) -> (BTreeMap<u64, Message>, u64) {
             is_deleted,
             is_pinned: view["pinned_at"].is_string() || view["pinned"] == true,
             reactions: reactions(&view["reactions"]),
+            thread: view["thread"].as_str().map(str::to_owned),
+            replies: view["replies"].as_u64().unwrap_or_default(),
+            mentions: mentions(view),
         };
         (view["msg_no"].as_u64().unwrap_or_default(), message)
     });
