@@ -1,4 +1,5 @@
 //! Somebody who is up to no good, with an account of their own: what they try, and that they get
 //! nothing by it.
 
+mod limits;
 mod rooms;
