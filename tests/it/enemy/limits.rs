@@ -1,9 +1,13 @@
 //! What costs the node something is counted, and what cannot be counted costs little.
 
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
+use crate::harness::raw::RawPeer;
 use crate::harness::rest::register;
 use crate::harness::socket::{Socket, refusal};
 
@@ -42,4 +46,62 @@ async fn looking_up_names_is_counted() {
             "{cmd}: {codes:?}"
         );
     }
+}
+
+/// An address as long as it may be, made of as many parameters as fit.
+#[tokio::test]
+async fn a_query_without_end_costs_little() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    ada.create_room("r").await;
+    let mut query = String::new();
+    for n in 0..13_000 {
+        let _ = write!(query, "{n:x}&");
+    }
+    let began = Instant::now();
+    for _ in 0..4 {
+        let mut peer = RawPeer::connect(&node).await;
+        let request = format!(
+            "GET /api/events?{query}&cursor=x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
+            ada.token
+        );
+        peer.write(request.as_bytes()).await;
+        let head = peer.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// An id of any length and making is refused, or the connection with it.
+#[tokio::test]
+async fn last_event_ids_without_end() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    ada.create_room("r").await;
+    let ids = [
+        "A".repeat(4096),
+        "A".repeat(100_000),
+        "A".repeat(1_000_000),
+        format!("1-{}", "9".repeat(50_000)),
+        "1--1".to_owned(),
+        "1-18446744073709551616".to_owned(),
+        "99999999999-1".to_owned(),
+        "-1-1".to_owned(),
+        "\u{ff}".to_owned(),
+    ];
+    for path in ["/api/events", "/api/rooms/r/events"] {
+        for id in &ids {
+            let mut peer = RawPeer::connect(&node).await;
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nLast-Event-ID: {id}\r\n\r\n",
+                ada.token
+            );
+            peer.write(request.as_bytes()).await;
+            let head = peer.read_head().await;
+            let is_refused = head.is_empty() || head.starts_with("HTTP/1.1 4");
+            assert!(is_refused, "{path} {id:.20}: {head}");
+        }
+    }
+    ada.get("/api/users/me").await.ok();
 }
