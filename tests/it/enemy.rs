@@ -2,4 +2,6 @@
 //! nothing by it.
 
 mod limits;
+mod pages;
 mod rooms;
+mod values;
