@@ -239,9 +239,9 @@ impl Connection {
         ctx: &mut Context<Self>,
     ) -> Flow {
         let hub = self.worker.hub.clone();
-        let patience = self.patience();
+        let (patience, address) = (self.patience(), self.address);
         let asking = async move {
-            tokio::time::timeout(patience, hub.gate().authenticate(token))
+            tokio::time::timeout(patience, hub.gate().authenticate(token, address))
                 .await
                 .unwrap_or_else(|_| Err(timed_out()))
         };

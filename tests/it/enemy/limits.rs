@@ -105,3 +105,35 @@ async fn last_event_ids_without_end() {
     }
     ada.get("/api/users/me").await.ok();
 }
+
+/// Tokens that are shown on a socket are looked up in the database as those of REST are: guesses
+/// count for the address, good ones for their user.
+#[tokio::test]
+async fn showing_tokens_is_counted() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__LIMITS__EXEMPT", "")
+        .set("HUBBUB__LIMITS__READS_PER_MIN", "20");
+    let node = Node::start(options).await;
+    let ada = register(&node, "ada").await;
+    let mut known = Socket::connect(&node, &ada).await;
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        let fields = json!({ "token": ada.token });
+        let reply = known.request("auth.refresh", fields).await;
+        codes.extend(refusal(&reply).map(|it| it["code"].clone()));
+    }
+    assert!(codes.len() >= 10, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "rate_limited"), "{codes:?}");
+    let mut stranger = Socket::anonymous(&node).await;
+    let mut codes = Vec::new();
+    for n in 0..40 {
+        let token = format!("{n:043}");
+        let error = stranger
+            .err("auth.refresh", json!({ "token": token }))
+            .await;
+        codes.push(error["code"].clone());
+    }
+    assert_eq!(codes[0], "unauthenticated");
+    assert_eq!(codes[39], "rate_limited", "{codes:?}");
+}
