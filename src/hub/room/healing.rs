@@ -34,6 +34,8 @@ pub(super) struct Healing {
     is_reading: bool,
     /// The heads were compared since the log was last read for a hole.
     is_compared: bool,
+    /// The head is going to be read again.
+    is_load_planned: bool,
 }
 
 impl Healing {
@@ -127,9 +129,12 @@ impl Room {
     }
 
     /// Tries again to read the head, if somebody depends on it.
-    pub(super) fn load_later(&self, ctx: &mut Context<Self>) {
-        if !self.threads.is_empty() || !self.waiting.is_empty() {
+    pub(super) fn load_later(&mut self, ctx: &mut Context<Self>) {
+        let is_awaited = !self.threads.is_empty() || !self.waiting.is_empty();
+        if is_awaited && !self.healing.is_load_planned {
+            self.healing.is_load_planned = true;
             ctx.run_later(RETRY, |this, ctx| {
+                this.healing.is_load_planned = false;
                 if this.log.is_none() {
                     this.load(ctx);
                 }
