@@ -259,9 +259,18 @@ mod tests {
         let mut log = RoomLog::new(Epoch(1), 10, LIMITS);
         let (first, second) = (event(11), event(12));
         log.accept([Arc::clone(&first), Arc::clone(&second)]);
-        assert!(!log.contradicts(&first) && !log.contradicts(&second), "doubles");
-        assert!(!log.contradicts(&event(13)) && !log.contradicts(&event(14)), "new ones");
-        assert!(!log.contradicts(&event(10)) && !log.contradicts(&event(0)), "not remembered");
+        assert!(
+            !log.contradicts(&first) && !log.contradicts(&second),
+            "doubles"
+        );
+        assert!(
+            !log.contradicts(&event(13)) && !log.contradicts(&event(14)),
+            "new ones"
+        );
+        assert!(
+            !log.contradicts(&event(10)) && !log.contradicts(&event(0)),
+            "not remembered"
+        );
         assert!(log.contradicts(&event(11)) && log.contradicts(&event(12)));
     }
 

@@ -154,7 +154,10 @@ async fn a_number_that_is_given_again_before_heads_were_compared_is_noticed() {
     let seq = scene.head().await;
     lose_two_events(&scene, seq).await;
     for n in 0..3 {
-        scene.users[0].say(room, "something else", &format!("d{n}")).await.ok();
+        scene.users[0]
+            .say(room, "something else", &format!("d{n}"))
+            .await
+            .ok();
     }
     let end = bob.closed().await;
     assert!(matches!(end, End::Closed { code: 4004, .. }), "{end:?}");
