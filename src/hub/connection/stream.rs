@@ -318,6 +318,11 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
             let Some(entry) = entry else {
                 break;
             };
+            if attachment.is_in(entry.room_id) {
+                // It was told again, while the room was being joined. Joining it once more would
+                // leave out what is said in between.
+                continue;
+            }
             // Each room gives what it remembers in one go.
             taken(&worker, &attachment, spare_bytes(&worker)).await;
             let room_id = entry.room_id;
