@@ -123,6 +123,8 @@ struct Shared {
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
+    /// Users who became members of a room a moment ago, and when that was told to the threads.
+    began: moka::sync::Cache<UserId, Instant>,
     is_draining: AtomicBool,
 }
 
@@ -219,6 +221,10 @@ impl HubHandle {
                     .time_to_live(SLUG_TTL)
                     .build(),
                 ended: moka::sync::Cache::builder()
+                    .max_capacity(ENDED_MAX)
+                    .time_to_live(ENDED_TTL)
+                    .build(),
+                began: moka::sync::Cache::builder()
                     .max_capacity(ENDED_MAX)
                     .time_to_live(ENDED_TTL)
                     .build(),

@@ -190,6 +190,10 @@ impl FanoutHandle {
                 });
             }
             FanoutMessage::Subscribed(subscribed) => {
+                // The room counts it already, and would never again be without connections.
+                if subscribed.replay.is_some() {
+                    subscribed.room.unsubscribe(self);
+                }
                 self.overflow_connection(subscribed.connection);
             }
             FanoutMessage::Reply(connection, ..)

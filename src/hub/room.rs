@@ -33,6 +33,7 @@ use crate::hub::fanout::{FanoutHandle, FanoutMessage};
 use crate::hub::presence::Presence;
 use crate::hub::supervision::{Guard, Life};
 use crate::hub::supervisor::SupervisorHandle;
+use crate::protocol::event::Seq;
 use crate::protocol::id::RoomId;
 use crate::store::{Store, room_events};
 
@@ -169,6 +170,10 @@ impl Room {
             && event.event.epoch != log.epoch()
         {
             return self.start_afresh("its log has a new epoch", ctx);
+        }
+        if events.iter().any(|event| log.contradicts(event)) {
+            // However far the log has come meanwhile.
+            return self.lose_history(Seq::MAX, ctx);
         }
         let ready = log.accept(events);
         if !ready.is_empty() {

@@ -130,6 +130,8 @@ impl Worker {
         let now = self.now();
         life.closing = Some(now);
         attachment.life.set(life);
+        // Its actor may wait for an answer that is lost, and would never read the socket's end.
+        attachment.stop_waiting();
         DISCONNECTS.with_label_values(&[reason.reason()]).inc();
         self.wheel.borrow_mut().schedule(attachment.key, now);
     }

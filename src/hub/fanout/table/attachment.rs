@@ -155,6 +155,11 @@ impl Attachment {
     /// One of the publishes on their way is answered.
     pub(crate) fn answered(&self) {
         self.inflight.set(self.inflight.get().saturating_sub(1));
+        self.stop_waiting();
+    }
+
+    /// Ends [`Attachment::next_answer`].
+    pub(crate) fn stop_waiting(&self) {
         // Dropping it tells.
         self.answered.take();
     }
