@@ -51,7 +51,7 @@ pub(crate) struct Attachment {
     /// Told when one of them is answered.
     answered: RefCell<Option<oneshot::Sender<()>>>,
     /// The join that is under way.
-    pub(crate) joining: RefCell<Option<Joining>>,
+    pub(crate) joining: RefCell<Option<Box<Joining>>>,
     /// The node is going, and so is this connection: it gives no new commands.
     pub(crate) is_leaving: Cell<bool>,
     /// A replay is under way, at the pace of its reader: that it waits long says nothing.
@@ -62,7 +62,7 @@ pub(crate) struct Attachment {
     /// its cursors tell that.
     pub(crate) resuming: RefCell<Vec<Position>>,
     /// What an event stream has besides.
-    pub(crate) stream: Option<StreamState>,
+    pub(crate) stream: Option<Box<StreamState>>,
     rooms: RefCell<Vec<Joined>>,
     is_dirty: Cell<bool>,
 }
@@ -163,7 +163,7 @@ impl Table {
         format: WireFormat,
         identity: Option<Identity>,
         life: Liveness,
-        stream: Option<StreamState>,
+        stream: Option<Box<StreamState>>,
     ) -> Rc<Attachment> {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.connections.vacant_entry();
