@@ -4,6 +4,8 @@
 //! takes what has come in batches, hands the shared frames to the connections' outboxes, and then
 //! writes each outbox once.
 
+mod arrivals;
+mod departures;
 mod drain;
 mod recovery;
 mod replay;

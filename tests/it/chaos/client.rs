@@ -1,12 +1,15 @@
 //! A client: it takes random steps, remembers its positions, resumes, and sends again what was
 //! not acknowledged.
 
+mod comeback;
+mod moderation;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -18,6 +21,7 @@ use super::history::{Answer, ClientNo, Recorder, What, room_of, seq_of};
 use super::outbox::Outbox;
 use super::plan::Step;
 use crate::harness::rest::User;
+use comeback::Resuming;
 
 /// Messages that a client remembers of a room, to edit them and the like.
 const REMEMBERED: usize = 12;
@@ -47,6 +51,7 @@ pub(super) struct Client<D> {
     user: User,
     /// Everybody's ids, to add and remove them.
     users: Arc<Vec<String>>,
+    invitations: Invitations,
     rng: StdRng,
     recorder: Recorder,
     /// Where the node is; none while there is none.
@@ -58,6 +63,10 @@ pub(super) struct Client<D> {
     rooms: Vec<InRoom>,
     /// Commands under way on the connection.
     pending: HashMap<u64, Pending>,
+    /// Those of them that are a `resume`, in their order.
+    resuming: VecDeque<Resuming>,
+    /// The last cursor that the hub gave.
+    cursor: Option<String>,
     next_key: u64,
     /// Connections in a row on which nothing was told.
     failures: u32,
@@ -71,6 +80,8 @@ struct InRoom {
     epoch: u64,
     /// The last event that it has; none before it first joined.
     position: Option<u64>,
+    /// How far the last join has come, which may have begun before the position.
+    told: Option<u64>,
     joined: Joined,
     outbox: Outbox,
     messages: VecDeque<Known>,
@@ -82,8 +93,8 @@ struct Pending {
     cmd: &'static str,
     /// The room's place.
     place: usize,
-    /// For a join: whether it showed no position.
-    is_from_now: bool,
+    /// For a join: the position that it showed.
+    since: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -102,11 +113,15 @@ enum Joined {
     Never,
 }
 
+/// Tokens that somebody was given, with the places of their rooms.
+pub(super) type Invitations = Arc<Mutex<Vec<(usize, String)>>>;
+
 /// What a client is made of.
 pub(super) struct Seat {
     pub(super) no: ClientNo,
     pub(super) user: User,
     pub(super) users: Arc<Vec<String>>,
+    pub(super) invitations: Invitations,
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
     pub(super) address: watch::Receiver<Option<String>>,
@@ -122,6 +137,7 @@ impl<D: Driver> Client<D> {
             id,
             epoch,
             position: None,
+            told: None,
             joined: Joined::No,
             outbox: Outbox::default(),
             messages: VecDeque::new(),
@@ -130,6 +146,7 @@ impl<D: Driver> Client<D> {
             no: seat.no,
             user: seat.user,
             users: seat.users,
+            invitations: seat.invitations,
             rng: seat.rng,
             recorder: seat.recorder,
             address: seat.address,
@@ -139,6 +156,8 @@ impl<D: Driver> Client<D> {
             connection: 0,
             rooms: rooms.collect(),
             pending: HashMap::new(),
+            resuming: VecDeque::new(),
+            cursor: None,
             next_key: 0,
             failures: 0,
             http: reqwest::Client::builder()
@@ -194,14 +213,14 @@ impl<D: Driver> Client<D> {
         if self.driver.is_none() && !self.connect().await {
             return;
         }
-        for place in 0..self.rooms.len() {
-            if self.rooms[place].joined == Joined::No {
-                let since = self.rooms[place].position;
-                self.join(place, since).await;
-            }
-        }
+        let away = |place: &usize| self.rooms[*place].joined == Joined::No;
+        self.come_back((0..self.rooms.len()).filter(away).collect())
+            .await;
         self.send_waiting().await;
         self.read_for(Duration::from_millis(20)).await;
+        if D::IS_WHOLE {
+            self.look_for_rooms().await;
+        }
         let is_settled = self.pending.is_empty()
             && (self.rooms.iter()).all(|room| {
                 room.outbox.len() == 0 && matches!(room.joined, Joined::Yes | Joined::Never)
@@ -211,7 +230,7 @@ impl<D: Driver> Client<D> {
         if let Phase::CatchUp(asking, heads) = phase
             && is_settled
             && (self.rooms.iter()).all(|room| {
-                room.joined == Joined::Never || room.position >= heads.get(&room.id).copied()
+                room.joined == Joined::Never || room.told >= heads.get(&room.id).copied()
             })
         {
             if progress.caught_up < *asking {
@@ -240,13 +259,14 @@ impl<D: Driver> Client<D> {
                 self.connection += 1;
                 let protocol = D::PROTOCOL;
                 self.record(What::Connected { protocol });
-                for place in 0..self.rooms.len() {
-                    // Now and then a room is left aside for a while.
-                    if self.rooms[place].joined == Joined::No && self.rng.random_bool(0.9) {
-                        let since = self.rooms[place].position;
-                        self.join(place, since).await;
-                    }
+                let mut away: Vec<usize> = (0..self.rooms.len()).collect();
+                // Now and then a room is left aside for a while.
+                away.retain(|_| self.rng.random_bool(0.9));
+                away.retain(|place| self.rooms[*place].joined == Joined::No);
+                if D::IS_WHOLE {
+                    self.open().await;
                 }
+                self.come_back(away).await;
                 true
             }
             Err(_) => false,
@@ -255,6 +275,9 @@ impl<D: Driver> Client<D> {
 
     /// Joins a room on the connection.
     async fn join(&mut self, place: usize, since: Option<u64>) {
+        if !D::speaks("join") {
+            return;
+        }
         let room = &mut self.rooms[place];
         room.joined = Joined::Asked;
         let mut fields = json!({ "room": room.id });
@@ -278,12 +301,8 @@ impl<D: Driver> Client<D> {
         let Some(mut driver) = self.driver.take() else {
             return;
         };
-        let is_from_now = fields.get("since").is_none();
-        let pending = Pending {
-            cmd,
-            place,
-            is_from_now,
-        };
+        let since = fields["since"].as_u64();
+        let pending = Pending { cmd, place, since };
         self.pending.insert(op, pending);
         let asked = fields.clone();
         self.record(What::Asked { op, cmd, fields });
@@ -328,6 +347,9 @@ impl<D: Driver> Client<D> {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Push(push) => {
+                if let Some(cursor) = self.driver.as_ref().and_then(D::cursor) {
+                    self.cursor = Some(cursor.to_owned());
+                }
                 self.observe(&push);
                 self.record(What::Observed { push });
             }
@@ -346,6 +368,11 @@ impl<D: Driver> Client<D> {
     }
 
     fn observe(&mut self, push: &Value) {
+        match push["push"].as_str() {
+            Some("resumed") => return self.resumed(push),
+            Some("drain") => self.keep_cursor(push),
+            _ => {}
+        }
         let room = (self.rooms.iter_mut()).find(|room| Some(room.id.as_str()) == room_of(push));
         let Some(room) = room else {
             return;
@@ -356,6 +383,7 @@ impl<D: Driver> Client<D> {
         if let Some(seq) = seq_of(push) {
             // Only pushes move a position.
             room.position = room.position.max(Some(seq));
+            room.told = Some(seq);
         }
         if push["push"] == "message"
             && let Some(id) = push["id"].as_str()
@@ -372,19 +400,13 @@ impl<D: Driver> Client<D> {
     }
 
     fn answered(&mut self, op: u64, pending: Pending, answer: &Answer) {
+        if let Answer::Done(ok) = answer {
+            self.keep_cursor(ok);
+        }
         let room = &mut self.rooms[pending.place];
         match (pending.cmd, answer) {
-            ("join", Answer::Done(ok)) => {
-                room.joined = Joined::Yes;
-                room.epoch = ok["epoch"].as_u64().unwrap_or_default();
-                let told_from = match ok["gap"]["to"].as_u64() {
-                    Some(_) if ok["gap"]["reason"] == "epoch" => ok["last_seq"].as_u64(),
-                    Some(to) => Some(to),
-                    None if pending.is_from_now => ok["last_seq"].as_u64(),
-                    None => None,
-                };
-                room.position = room.position.max(told_from);
-            }
+            ("resume", _) => self.resume_answered(op),
+            ("join", Answer::Done(ok)) => room.joined(ok, pending.since),
             ("join", Answer::Refused { retry: false, .. }) => room.joined = Joined::Never,
             ("join", _) | ("leave", Answer::Done(_)) => room.joined = Joined::No,
             ("publish" | "emit", _) => room.outbox.answered(op, answer),
@@ -392,8 +414,15 @@ impl<D: Driver> Client<D> {
         }
     }
 
+    fn keep_cursor(&mut self, told: &Value) {
+        if let Some(cursor) = told["cursor"].as_str() {
+            self.cursor = Some(cursor.to_owned());
+        }
+    }
+
     /// The connection has ended; what was under way has no answer.
     fn ended(&mut self, why: String) {
+        self.resuming.clear();
         let mut lost: Vec<u64> = self.pending.drain().map(|(op, _)| op).collect();
         lost.sort_unstable();
         for op in lost {

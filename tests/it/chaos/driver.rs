@@ -22,6 +22,14 @@ pub(super) trait Driver: Sized + Send + 'static {
         true
     }
 
+    /// Whether it is in all rooms of its user by itself, from the one `resume` that opens it on.
+    const IS_WHOLE: bool = false;
+
+    /// What a client of that kind would come back with now.
+    fn cursor(&self) -> Option<&str> {
+        None
+    }
+
     /// Opens it, as this user, at the node at `address`. An error is a node that is away or busy.
     fn connect(address: &str, user: &User) -> impl Future<Output = Result<Self, String>> + Send;
 

@@ -17,6 +17,7 @@ pub(super) struct Figures {
     pub(super) unanswered: u64,
     pub(super) connections: u64,
     pub(super) resumes: u64,
+    pub(super) cursors: u64,
     pub(super) faults: u64,
 }
 
@@ -40,6 +41,7 @@ impl Figures {
                 What::Asked { cmd, fields, .. } if *cmd == "join" && fields["since"].is_u64() => {
                     figures.resumes += 1;
                 }
+                What::Asked { cmd: "resume", .. } => figures.cursors += 1,
                 What::Fault { .. } => figures.faults += 1,
                 _ => {}
             }
@@ -58,6 +60,7 @@ impl AddAssign for Figures {
         self.unanswered += other.unanswered;
         self.connections += other.connections;
         self.resumes += other.resumes;
+        self.cursors += other.cursors;
         self.faults += other.faults;
     }
 }
@@ -67,7 +70,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} runs: {} events stored, {} observed, {} acks, {} refusals, {} unanswered, \
-             {} connections, {} joins from a position, {} faults",
+             {} connections, {} joins from a position, {} resumes, {} faults",
             self.runs,
             self.stored,
             self.observed,
@@ -76,6 +79,7 @@ impl fmt::Display for Figures {
             self.unanswered,
             self.connections,
             self.resumes,
+            self.cursors,
             self.faults
         )
     }

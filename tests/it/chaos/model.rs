@@ -13,6 +13,10 @@ pub(super) struct Model {
     pub(super) messages: BTreeMap<u64, Message>,
     /// Roles by user.
     pub(super) members: BTreeMap<String, String>,
+    /// Members who may say nothing.
+    pub(super) muted: BTreeSet<String>,
+    /// Users who cannot become members.
+    pub(super) banned: BTreeSet<String>,
 }
 
 /// A message as it stands.
@@ -27,6 +31,10 @@ pub(super) struct Message {
     pub(super) is_pinned: bool,
     /// Emoji and who.
     pub(super) reactions: BTreeSet<(String, String)>,
+    /// The id of the root that it replies to.
+    pub(super) thread: Option<String>,
+    pub(super) replies: u64,
+    pub(super) mentions: BTreeSet<String>,
 }
 
 /// What a message says.
@@ -81,7 +89,11 @@ impl Model {
                     is_deleted: false,
                     is_pinned: false,
                     reactions: BTreeSet::new(),
+                    thread: event["thread"].as_str().map(str::to_owned),
+                    replies: 0,
+                    mentions: mentions(event),
                 };
+                self.reply_to(&message);
                 let msg_no = event["msg_no"].as_u64().unwrap_or_default();
                 self.messages.insert(msg_no, message);
             }
@@ -98,6 +110,7 @@ impl Model {
                     message.is_deleted = true;
                     message.is_pinned = false;
                     message.reactions.clear();
+                    message.mentions.clear();
                 }
             }
             "message.react" => {
@@ -121,6 +134,13 @@ impl Model {
         }
     }
 
+    fn reply_to(&mut self, message: &Message) {
+        let mut messages = self.messages.values_mut();
+        if let Some(root) = messages.find(|it| Some(&it.id) == message.thread.as_ref()) {
+            root.replies += 1;
+        }
+    }
+
     fn message(&mut self, event: &Value) -> Option<&mut Message> {
         let id = event["message_id"].as_str()?;
         self.messages.values_mut().find(|message| message.id == id)
@@ -128,9 +148,17 @@ impl Model {
 
     fn member(&mut self, event: &Value) {
         let user_id = event["user_id"].as_str().unwrap_or_default().to_owned();
+        match event["change"].as_str().unwrap_or_default() {
+            "banned" => self.banned.insert(user_id.clone()),
+            "unbanned" => self.banned.remove(&user_id),
+            "muted" => self.muted.insert(user_id.clone()),
+            "unmuted" => self.muted.remove(&user_id),
+            _ => false,
+        };
         match MemberChange::of(event) {
             MemberChange::Ends => {
                 self.members.remove(&user_id);
+                self.muted.remove(&user_id);
             }
             MemberChange::Begins | MemberChange::Role => {
                 let role = event["role"].as_str().unwrap_or("member").to_owned();
@@ -139,6 +167,14 @@ impl Model {
             MemberChange::Neither => {}
         }
     }
+}
+
+/// The users that a message names.
+pub(super) fn mentions(message: &Value) -> BTreeSet<String> {
+    let mentions = message["mentions"].as_array().into_iter().flatten();
+    mentions
+        .filter_map(|it| it.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// What an event does to a membership.
@@ -209,6 +245,13 @@ impl Membership {
     pub(super) fn at(&self, seq: u64) -> Option<u64> {
         let before = self.changes.iter().rev();
         before.into_iter().find(|(from, _)| *from <= seq)?.1
+    }
+
+    /// The end of what has been hidden at any time up to `seq`; none for somebody who never was a
+    /// member.
+    pub(super) fn lowest_floor(&self, seq: u64) -> Option<u64> {
+        let before = self.changes.iter().filter(|(from, _)| *from <= seq);
+        before.filter_map(|(_, floor)| *floor).min()
     }
 
     /// When it last began or ended, up to `seq`; 0 if it never did.

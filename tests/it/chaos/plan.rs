@@ -26,8 +26,10 @@ pub(super) struct Plan {
 pub(super) enum Protocol {
     /// The native one, over a socket.
     WebSocket,
-    /// Event streams, and REST for what it says.
+    /// Event streams of rooms, and REST for what it says.
     Sse,
+    /// The event stream of all its user's rooms, and REST.
+    WholeSse,
 }
 
 /// A room to make.
@@ -35,6 +37,8 @@ pub(super) enum Protocol {
 pub(super) struct RoomPlan {
     pub(super) owner: usize,
     pub(super) is_private: bool,
+    /// New members see only what comes after them.
+    pub(super) hides_past: bool,
 }
 
 /// What may be done to a node.
@@ -65,6 +69,10 @@ const FAULTS: &[Fault] = &[
     Fault::Panic("hub.fanout.apply"),
     Fault::Panic("hub.connection.command"),
     Fault::Panic("hub.supervisor.ensure"),
+    Fault::Panic("hub.supervisor.down"),
+    Fault::Panic("hub.room.deliver"),
+    Fault::Panic("hub.journal.settle"),
+    Fault::Panic("hub.anti_entropy.turn"),
 ];
 
 impl Plan {
@@ -74,8 +82,9 @@ impl Plan {
         let users = rng.random_range(3..=5);
         let mut clients: Vec<usize> = (0..users).collect();
         clients.extend((0..rng.random_range(0..=2)).map(|_| rng.random_range(0..users)));
-        let protocol = |_: &usize| match rng.random_range(0..4) {
+        let protocol = |_: &usize| match rng.random_range(0..6) {
             0 => Protocol::Sse,
+            1 => Protocol::WholeSse,
             _ => Protocol::WebSocket,
         };
         let protocols = clients.iter().map(protocol).collect();
@@ -83,6 +92,7 @@ impl Plan {
             .map(|_| RoomPlan {
                 owner: rng.random_range(0..users),
                 is_private: rng.random_bool(0.3),
+                hides_past: rng.random_bool(0.3),
             })
             .collect();
         // A quarter of the runs break nothing but connections; the others few kinds of things,
@@ -183,12 +193,21 @@ pub(super) enum Step {
     JoinEarlier(u64),
     /// Joins it without a position.
     JoinNow,
+    /// Joins all rooms of a cursor on the socket.
+    Resume,
     Leave,
     BecomeMember,
     GiveUpMembership,
     AddMember,
     RemoveMember,
     ChangeRole,
+    Ban,
+    Unban,
+    Mute,
+    Unmute,
+    /// Makes an invitation, for whoever takes it.
+    Invite,
+    AcceptInvitation,
     Snapshot,
     Close,
     BreakOff,
@@ -200,7 +219,8 @@ impl Step {
     /// The next step of a client.
     pub(super) fn random(rng: &mut StdRng) -> Self {
         match rng.random_range(0..100) {
-            0..38 => Self::Publish(rng.random_range(1..=5)),
+            0..33 => Self::Publish(rng.random_range(1..=5)),
+            33..38 => Self::moderation(rng),
             38..44 => Self::EmitDurable,
             44..47 => Self::EmitVolatile,
             47..50 => Self::Typing,
@@ -209,7 +229,8 @@ impl Step {
             56..61 => Self::React,
             61..63 => Self::Pin,
             63..65 => Self::Read,
-            65..70 => Self::Join,
+            65..68 => Self::Join,
+            68..70 => Self::Resume,
             70..73 => Self::JoinEarlier(rng.random_range(1..60)),
             73 => Self::JoinNow,
             74..76 => Self::Leave,
@@ -223,5 +244,21 @@ impl Step {
             95..98 => Self::BreakOff,
             _ => Self::Stall(rng.random_range(50..500)),
         }
+    }
+
+    fn moderation(rng: &mut StdRng) -> Self {
+        // What shuts out or silences is undone more often than done: few may do either.
+        let steps = [
+            Self::Ban,
+            Self::Unban,
+            Self::Unban,
+            Self::Mute,
+            Self::Unmute,
+            Self::Unmute,
+            Self::Invite,
+            Self::AcceptInvitation,
+            Self::AcceptInvitation,
+        ];
+        pick(rng, &steps)
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client as Database;
 
-use super::client::{Client, Phase, Progress, Seat};
+use super::client::{Client, Invitations, Phase, Progress, Seat};
 use super::driver::{Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
@@ -74,7 +74,12 @@ impl Scene {
         for (number, room) in plan.rooms.iter().enumerate() {
             let owner = &users[room.owner];
             let name = format!("room{number}");
-            let body = json!({ "name": name, "slug": name, "is_private": room.is_private });
+            let body = json!({
+                "name": name,
+                "slug": name,
+                "is_private": room.is_private,
+                "history": if room.hides_past { "joined" } else { "all" },
+            });
             let made = owner.create_room_with(&body).await;
             for user in users.iter().filter(|user| user.id != owner.id) {
                 let body = json!({ "user_id": user.id, "role": "member" });
@@ -86,7 +91,7 @@ impl Scene {
                 name,
                 epoch: u64::try_from(made.epoch).expect("an epoch"),
                 owner_id: owner.id.clone(),
-                hides_past: false,
+                hides_past: room.hides_past,
             });
         }
         let clients = plan.clients.iter().map(|user| ClientInfo {
@@ -119,6 +124,7 @@ impl Scene {
         let mut tasks = JoinSet::new();
         let mut progress = Vec::new();
         let ids: Arc<Vec<String>> = Arc::new(self.users.iter().map(|it| it.id.clone()).collect());
+        let invitations = Invitations::default();
         for (no, user) in plan.clients.iter().enumerate() {
             let (told, telling) = watch::channel(Progress::default());
             progress.push(telling);
@@ -126,6 +132,7 @@ impl Scene {
                 no,
                 user: self.users[*user].clone(),
                 users: Arc::clone(&ids),
+                invitations: Arc::clone(&invitations),
                 rng: plan.rng(no as u64 + 1),
                 recorder: self.recorder.clone(),
                 address: at.clone(),
@@ -139,7 +146,8 @@ impl Scene {
             };
             match plan.protocols[no] {
                 Protocol::WebSocket => tasks.spawn(Client::<WebSocket>::new(seat).run()),
-                Protocol::Sse => tasks.spawn(Client::<Sse>::new(seat).run()),
+                Protocol::Sse => tasks.spawn(Client::<Sse<false>>::new(seat).run()),
+                Protocol::WholeSse => tasks.spawn(Client::<Sse<true>>::new(seat).run()),
             };
         }
         let mut nemesis = Nemesis {

@@ -102,7 +102,8 @@ async fn state(client: &Client, room: &str) -> Model {
     let rows = client
         .query(
             "SELECT msg_no, seq, id::text, user_id::text, body, edited_at IS NOT NULL,
-                    deleted_at IS NOT NULL, pinned_at IS NOT NULL
+                    deleted_at IS NOT NULL, pinned_at IS NOT NULL,
+                    thread_id::text, replies, mentions::text[]
              FROM messages WHERE room_id = $1::text::uuid",
             &[&room],
         )
@@ -124,6 +125,13 @@ async fn state(client: &Client, room: &str) -> Model {
             is_deleted,
             is_pinned: row.get(7),
             reactions: std::collections::BTreeSet::new(),
+            thread: row.get(8),
+            replies: unsigned(row, 9),
+            mentions: row
+                .get::<_, Option<Vec<String>>>(10)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         };
         model.messages.insert(unsigned(row, 0), message);
     }
@@ -143,12 +151,23 @@ async fn state(client: &Client, room: &str) -> Model {
     }
     let rows = client
         .query(
-            "SELECT user_id::text, role FROM room_members WHERE room_id = $1::text::uuid",
+            "SELECT user_id::text, role, coalesce(muted_until > now(), false)
+             FROM room_members WHERE room_id = $1::text::uuid",
             &[&room],
         )
         .await
         .expect("the members can be read");
     model.members = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let muted = rows.iter().filter(|row| row.get(2));
+    model.muted = muted.map(|row| row.get(0)).collect();
+    let rows = client
+        .query(
+            "SELECT user_id::text FROM room_bans WHERE room_id = $1::text::uuid",
+            &[&room],
+        )
+        .await
+        .expect("the bans can be read");
+    model.banned = rows.iter().map(|row| row.get(0)).collect();
     model
 }
 

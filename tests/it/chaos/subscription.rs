@@ -1,8 +1,9 @@
 //! Subscriptions, as they come out of a history: each from the reply to a `join` to its end, with
 //! what was observed in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use hubbub::protocol::cursor;
 use serde_json::Value;
 
 use super::history::{Answer, ClientNo, History, What, room_of, seq_of};
@@ -44,6 +45,18 @@ pub(super) struct Joined {
     /// None where the protocol does not tell.
     pub(super) replayed: Option<u64>,
     pub(super) gap: Option<Gap>,
+}
+
+/// A cursor that says more than its client was told.
+#[derive(Debug)]
+pub(super) struct Boast {
+    pub(super) at: usize,
+    pub(super) client: ClientNo,
+    pub(super) room: String,
+    /// What the cursor says.
+    pub(super) seq: u64,
+    /// What the client has; none if it is not in the room.
+    pub(super) has: Option<u64>,
 }
 
 /// Events that are missing from the replay, as the client was told.
@@ -98,25 +111,44 @@ impl Subscription<'_> {
     }
 }
 
-/// All subscriptions, in the order in which they began, and what came outside of any.
-pub(super) fn of(history: &History) -> (Vec<Subscription<'_>>, Vec<Stray<'_>>) {
+/// All that a history tells of subscriptions.
+#[derive(Default)]
+pub(super) struct Told<'a> {
+    /// In the order in which they began.
+    pub(super) subscriptions: Vec<Subscription<'a>>,
+    /// What came outside of any.
+    pub(super) strays: Vec<Stray<'a>>,
+    pub(super) boasts: Vec<Boast>,
+}
+
+/// Reads a history.
+pub(super) fn of(history: &History) -> Told<'_> {
     let mut reader = Reader::default();
     for (at, record) in history.records.iter().enumerate() {
         if let Some(client) = record.client {
             reader.read(at, client, &record.what);
         }
     }
-    (reader.subscriptions, reader.strays)
+    reader.told
 }
 
 #[derive(Default)]
 struct Reader<'a> {
-    subscriptions: Vec<Subscription<'a>>,
-    strays: Vec<Stray<'a>>,
+    told: Told<'a>,
     /// Those that go on, by client and room.
     open: BTreeMap<(ClientNo, String), usize>,
     /// Joins and leaves without an answer yet.
     asked: BTreeMap<u64, (usize, bool, &'a Value)>,
+    /// Resumes without an answer yet, by client, in the order in which they were asked.
+    resumes: BTreeMap<ClientNo, VecDeque<Resume>>,
+}
+
+/// A `resume` under way.
+struct Resume {
+    op: u64,
+    asked_at: usize,
+    /// Rooms of its cursor that were not told yet, with epoch and position.
+    rooms: BTreeMap<String, (u64, u64)>,
 }
 
 impl<'a> Reader<'a> {
@@ -125,40 +157,33 @@ impl<'a> Reader<'a> {
             What::Asked { op, cmd, fields } if *cmd == "join" || *cmd == "leave" => {
                 self.asked.insert(*op, (at, *cmd == "join", fields));
             }
-            What::Answered { op, answer } => {
-                let Some((asked_at, is_join, fields)) = self.asked.remove(op) else {
-                    return;
+            What::Asked { op, cmd, fields } if *cmd == "resume" => {
+                let resume = Resume {
+                    op: *op,
+                    asked_at: at,
+                    rooms: positions(&fields["cursor"]),
                 };
-                let room = room_of(fields).unwrap_or_default().to_owned();
-                match (is_join, answer) {
-                    (true, Answer::Done(ok)) => {
-                        self.end(client, &room, at);
-                        self.open
-                            .insert((client, room.clone()), self.subscriptions.len());
-                        self.subscriptions.push(Subscription {
-                            client,
-                            room,
-                            asked_at,
-                            begun_at: at,
-                            since: fields["since"].as_u64(),
-                            epoch_shown: fields["epoch"].as_u64(),
-                            reply: Joined::of(ok),
-                            seen: Vec::new(),
-                            ended_at: None,
-                            is_uncertain: false,
-                        });
-                    }
-                    (true, _) => {
-                        if let Some(number) = self.open.get(&(client, room)) {
-                            self.subscriptions[*number].is_uncertain = true;
-                        }
-                    }
-                    (false, Answer::Done(_)) => self.end(client, &room, at),
-                    (false, _) => {}
+                self.resumes.entry(client).or_default().push_back(resume);
+            }
+            What::Answered { op, answer } => {
+                // The reply to a `resume` comes when all is told; a stream only begins with it.
+                let is_over = |ok: &Value| ok["resumed"].is_u64();
+                if let Some(resumes) = self.resumes.get_mut(&client)
+                    && !matches!(answer, Answer::Done(ok) if !is_over(ok))
+                {
+                    resumes.retain(|resume| resume.op != *op);
+                }
+                if let Some((asked_at, is_join, fields)) = self.asked.remove(op) {
+                    self.answered(at, client, answer, (asked_at, is_join, fields));
+                }
+                if let Answer::Done(ok) = answer {
+                    self.cursor(at, client, ok);
                 }
             }
+            What::Observed { push } if push["push"] == "drain" => self.cursor(at, client, push),
             What::Observed { push } => self.observed(at, client, push),
             What::Connected { .. } | What::Ended { .. } => {
+                self.resumes.remove(&client);
                 let rooms: Vec<String> = (self.open.keys())
                     .filter(|(of, _)| *of == client)
                     .map(|(_, room)| room.clone())
@@ -171,25 +196,54 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What became of a `join` or `leave`.
+    fn answered(
+        &mut self,
+        at: usize,
+        client: ClientNo,
+        answer: &'a Answer,
+        (asked_at, is_join, fields): (usize, bool, &'a Value),
+    ) {
+        let room = room_of(fields).unwrap_or_default().to_owned();
+        match (is_join, answer) {
+            (true, Answer::Done(ok)) => {
+                self.begin(Subscription {
+                    client,
+                    room,
+                    asked_at,
+                    begun_at: at,
+                    since: fields["since"].as_u64(),
+                    epoch_shown: fields["epoch"].as_u64(),
+                    reply: Joined::of(ok),
+                    seen: Vec::new(),
+                    ended_at: None,
+                    is_uncertain: false,
+                });
+            }
+            (true, _) => self.uncertain(client, &room),
+            (false, Answer::Done(_)) => self.end(client, &room, at),
+            (false, _) => {}
+        }
+    }
+
     fn observed(&mut self, at: usize, client: ClientNo, push: &'a Value) {
         let Some(room) = room_of(push) else {
             return;
         };
         let open = self.open.get(&(client, room.to_owned())).copied();
-        if push["push"] == "removed" {
-            self.end(client, room, at);
-            return;
+        match push["push"].as_str() {
+            Some("removed") => return self.end(client, room, at),
+            Some("resumed") => return self.resumed(at, client, room, push),
+            _ => {}
         }
         match (open, seq_of(push)) {
             (Some(number), Some(seq)) => {
-                self.subscriptions[number].seen.push(Seen { at, seq, push });
+                (self.told.subscriptions[number].seen).push(Seen { at, seq, push });
             }
             (Some(_), None) => {}
-            // Tells how a resume went, before the subscription begins.
-            (None, _) if push["push"] == "resumed" => {}
             // A read marker is told to the user's own connections, wherever they are.
             (None, _) if push["push"] == "read" => {}
-            (None, _) => self.strays.push(Stray {
+            (None, _) => self.told.strays.push(Stray {
                 at,
                 client,
                 room,
@@ -198,9 +252,87 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn end(&mut self, client: ClientNo, room: &str, at: usize) {
-        if let Some(number) = self.open.remove(&(client, room.to_owned())) {
-            self.subscriptions[number].ended_at = Some(at);
+    /// How a resume went for one room: other than for a join, before what was missed.
+    fn resumed(&mut self, at: usize, client: ClientNo, room: &'a str, push: &'a Value) {
+        let resumes = self.resumes.entry(client).or_default();
+        // A room that a stream takes in later: whatever is told may have been on its way since it
+        // was opened, however slowly it is read.
+        let opened_at = resumes.front().map_or(at, |it| it.asked_at);
+        let mut resumes = resumes.iter_mut();
+        let shown = resumes.find_map(|it| Some((it.asked_at, it.rooms.remove(room)?)));
+        let (asked_at, position) = match shown {
+            Some((asked_at, position)) => (asked_at, Some(position)),
+            None => (opened_at, None),
+        };
+        if push["err"].is_object() {
+            return self.uncertain(client, room);
+        }
+        self.begin(Subscription {
+            client,
+            room: room.to_owned(),
+            asked_at,
+            begun_at: at,
+            since: position.map(|(_, seq)| seq),
+            epoch_shown: position.map(|(epoch, _)| epoch),
+            reply: Joined::of(push),
+            seen: Vec::new(),
+            ended_at: None,
+            is_uncertain: false,
+        });
+    }
+
+    fn begin(&mut self, subscription: Subscription<'a>) {
+        let (client, room) = (subscription.client, subscription.room.clone());
+        self.end(client, &room, subscription.begun_at);
+        let number = self.told.subscriptions.len();
+        self.open.insert((client, room), number);
+        self.told.subscriptions.push(subscription);
+    }
+
+    fn uncertain(&mut self, client: ClientNo, room: &str) {
+        if let Some(number) = self.open.get(&(client, room.to_owned())) {
+            self.told.subscriptions[*number].is_uncertain = true;
         }
     }
+
+    /// Looks at a cursor: whoever comes back with it is not given again what it says.
+    fn cursor(&mut self, at: usize, client: ClientNo, told: &Value) {
+        for (room, (_, seq)) in positions(&told["cursor"]) {
+            let open = self.open.get(&(client, room.clone()));
+            let has = open.map(|number| {
+                let subscription = &self.told.subscriptions[*number];
+                // What is still to be replayed counts.
+                subscription.position().max(subscription.reply.last_seq)
+            });
+            if has.is_none_or(|has| seq > has) {
+                let boast = Boast {
+                    at,
+                    client,
+                    room,
+                    seq,
+                    has,
+                };
+                self.told.boasts.push(boast);
+            }
+        }
+    }
+
+    fn end(&mut self, client: ClientNo, room: &str, at: usize) {
+        if let Some(number) = self.open.remove(&(client, room.to_owned())) {
+            self.told.subscriptions[number].ended_at = Some(at);
+        }
+    }
+}
+
+/// The rooms of a cursor, with epoch and position; none if there is no cursor.
+fn positions(cursor: &Value) -> BTreeMap<String, (u64, u64)> {
+    let Some(cursor) = cursor.as_str() else {
+        return BTreeMap::new();
+    };
+    let positions = cursor::decode(cursor).unwrap_or_else(|error| panic!("{cursor}: {error}"));
+    let room = positions.iter().map(|it| {
+        let epoch = u64::try_from(it.epoch.0).unwrap_or_default();
+        (it.room_id.0.to_string(), (epoch, it.seq))
+    });
+    room.collect()
 }

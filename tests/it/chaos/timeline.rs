@@ -133,14 +133,18 @@ fn is_relevant(
         What::Connected { .. } | What::Ended { .. } => is_theirs && violation.client.is_some(),
         What::Observed { push } => {
             is_here(room_of(push))
-                && (near(seq_of(push)) || (is_theirs && push["push"] == "removed"))
+                && (near(seq_of(push))
+                    || (is_theirs && (push["push"] == "removed" || push["push"] == "resumed")))
         }
+        What::Asked { cmd: "resume", .. } => is_theirs,
         What::Asked { cmd, fields, .. } => {
             is_here(room_of(fields)) && (is_named(fields) || is_about(cmd, is_theirs))
         }
         What::Answered { op, answer } => asked.get(op).is_some_and(|(cmd, fields)| {
             let is_near = matches!(answer, Answer::Done(ok) if near(seq_of(ok)));
-            is_here(room_of(fields)) && (is_near || is_named(fields) || is_about(cmd, is_theirs))
+            (*cmd == "resume" && is_theirs)
+                || is_here(room_of(fields))
+                    && (is_near || is_named(fields) || is_about(cmd, is_theirs))
         }),
         What::Snapshot { room, .. } => is_theirs && is_here(Some(room)),
     }

@@ -13,7 +13,7 @@ mod tests;
 use super::history::{ClientNo, History};
 use super::model::Membership;
 use super::stored::{Stored, StoredRoom};
-use super::subscription::{self, Stray, Subscription};
+use super::subscription::{self, Subscription, Told};
 
 /// A promise that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,8 @@ pub(super) enum Promise {
     SameForAll,
     /// Nobody is told of an event of a time at which they were no member.
     NoLeak,
+    /// Nobody says anything who is no member or is muted, and nobody becomes one who is banned.
+    Entitled,
     /// One sender's publishes in a room keep their order.
     SenderOrder,
     /// What is stored beside the log, and every snapshot, is the fold of the log's events.
@@ -101,23 +103,21 @@ impl Violation {
 pub(super) struct Case<'a> {
     pub(super) history: &'a History,
     pub(super) stored: &'a Stored,
-    subscriptions: Vec<Subscription<'a>>,
-    strays: Vec<Stray<'a>>,
+    told: Told<'a>,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(history: &'a History, stored: &'a Stored) -> Self {
-        let (subscriptions, strays) = subscription::of(history);
+        let told = subscription::of(history);
         Self {
             history,
             stored,
-            subscriptions,
-            strays,
+            told,
         }
     }
 
     pub(super) fn subscriptions(&self) -> &[Subscription<'a>] {
-        &self.subscriptions
+        &self.told.subscriptions
     }
 
     /// The rooms of the run, with what is stored of them.

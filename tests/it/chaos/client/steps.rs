@@ -44,6 +44,10 @@ impl<D: Driver> Client<D> {
                 self.change(step, place).await;
             }
             Step::Join | Step::JoinEarlier(_) | Step::JoinNow => self.join_step(step, place).await,
+            Step::Resume if D::speaks("resume") && !D::IS_WHOLE => {
+                self.resume((0..self.rooms.len()).collect()).await;
+            }
+            Step::Resume => {}
             Step::Leave => {
                 let fields = self.in_room(place, json!({}));
                 if self.rooms[place].joined == Joined::Yes {
@@ -55,6 +59,11 @@ impl<D: Driver> Client<D> {
             | Step::AddMember
             | Step::RemoveMember
             | Step::ChangeRole => self.membership(step, place).await,
+            Step::Ban | Step::Unban | Step::Mute | Step::Unmute => {
+                self.moderate(step, place).await;
+            }
+            Step::Invite => self.invite(place).await,
+            Step::AcceptInvitation => self.accept_invitation().await,
             Step::Snapshot => self.snapshot(place).await,
             Step::Close => {
                 if let Some(driver) = self.driver.take() {
@@ -88,7 +97,18 @@ impl<D: Driver> Client<D> {
             _ => self.rng.random_range(0..40),
         };
         let body = format!("{key} {}", "x".repeat(filler));
-        self.keep(place, "publish", json!({ "body": body, "client_id": key }));
+        let mut fields = json!({ "body": body, "client_id": key });
+        let known = self.rooms[place].messages.len();
+        if known > 0 && self.rng.random_bool(0.15) {
+            // Some are replies themselves, and some were deleted: those are refused.
+            let root = &self.rooms[place].messages[self.rng.random_range(0..known)];
+            fields["thread"] = root.id.clone().into();
+        }
+        if self.rng.random_bool(0.1) {
+            let count = self.rng.random_range(1..=self.users.len());
+            fields["mentions"] = self.users[..count].into();
+        }
+        self.keep(place, "publish", fields);
     }
 
     fn keep(&mut self, place: usize, cmd: &'static str, fields: Value) {
@@ -178,14 +198,19 @@ impl<D: Driver> Client<D> {
             }
         };
         let answer = self.rest(cmd, method, &path, fields, place).await;
-        let is_done = matches!(answer, Answer::Done(_));
-        if is_done && step == Step::BecomeMember && self.rooms[place].joined == Joined::Never {
+        if step == Step::BecomeMember {
+            self.became_member(place, &answer);
+        }
+    }
+
+    pub(super) fn became_member(&mut self, place: usize, answer: &Answer) {
+        if matches!(answer, Answer::Done(_)) && self.rooms[place].joined == Joined::Never {
             self.rooms[place].joined = Joined::No;
         }
     }
 
     /// Sends a command over REST and waits for its answer.
-    async fn rest(
+    pub(super) async fn rest(
         &mut self,
         cmd: &'static str,
         method: Method,
@@ -212,17 +237,23 @@ impl<D: Driver> Client<D> {
 
     /// Reads the page of the newest messages.
     pub(super) async fn snapshot(&mut self, place: usize) {
-        let Some(address) = self.address.borrow().clone() else {
-            return;
-        };
         let room = self.rooms[place].id.clone();
+        if let Answer::Done(page) = self.page(place).await {
+            self.record(What::Snapshot { room, page });
+        }
+    }
+
+    /// The page of the newest messages.
+    pub(super) async fn page(&self, place: usize) -> Answer {
+        let Some(address) = self.address.borrow().clone() else {
+            return Answer::Lost;
+        };
+        let room = &self.rooms[place].id;
         let request = (self.http)
             .get(format!(
                 "http://{address}/api/rooms/{room}/messages?limit=100"
             ))
             .bearer_auth(&self.user.token);
-        if let Answer::Done(page) = answer_of(request).await {
-            self.record(What::Snapshot { room, page });
-        }
+        answer_of(request).await
     }
 }

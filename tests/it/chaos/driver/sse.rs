@@ -1,4 +1,6 @@
-//! Event streams: one for each room, and REST for what a client says.
+//! Event streams: one for each room, or one of all rooms; and REST for what a client says.
+
+mod standing;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -9,9 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Driver, Incoming, answer_of};
-use crate::chaos::history::{Answer, seq_of};
+use crate::chaos::history::Answer;
 use crate::harness::rest::User;
-use crate::harness::stream::{Interpreter, StreamEvent};
+use crate::harness::stream::Interpreter;
+use standing::Standing;
 
 /// How long a stream may take to begin.
 const OPENING: Duration = Duration::from_secs(3);
@@ -24,7 +27,8 @@ const WAITING: usize = 16;
 /// fewer, a client that says much and does not read meanwhile would wait for itself.
 const REQUESTS: usize = 1024;
 
-pub(in crate::chaos) struct Sse {
+/// A client of streams, of the one of all rooms if it `IS_WHOLE`.
+pub(in crate::chaos) struct Sse<const IS_WHOLE: bool> {
     user: User,
     address: String,
     /// For requests, in the order in which they are made.
@@ -36,6 +40,10 @@ pub(in crate::chaos) struct Sse {
     own: VecDeque<Incoming>,
     streams: HashMap<String, Stream>,
     opened: u64,
+    /// The command that opened the stream of all rooms.
+    is_opening: Option<u64>,
+    /// The id of the last event that was taken from the stream of all rooms.
+    last_event_id: Option<String>,
     /// Ended with it.
     tasks: JoinSet<()>,
 }
@@ -51,16 +59,28 @@ struct Stream {
 /// What the tasks bring.
 enum Told {
     Answer(u64, Answer),
-    /// Of the stream with this number.
-    Push(u64, Value),
+    /// Of the stream with this number, with the id that it leaves.
+    Push(u64, Value, String),
+    /// An id is not where the client stands.
+    Wrong(String),
     End(u64, String),
 }
 
-impl Driver for Sse {
-    const PROTOCOL: &'static str = "sse";
+impl<const IS_WHOLE: bool> Driver for Sse<IS_WHOLE> {
+    const PROTOCOL: &'static str = if IS_WHOLE { "sse of all rooms" } else { "sse" };
+
+    const IS_WHOLE: bool = IS_WHOLE;
 
     fn speaks(cmd: &str) -> bool {
-        matches!(cmd, "join" | "leave" | "publish") || cmd.starts_with("message.")
+        match cmd {
+            "join" | "leave" => !IS_WHOLE,
+            "resume" => IS_WHOLE,
+            _ => cmd == "publish" || cmd.starts_with("message."),
+        }
+    }
+
+    fn cursor(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
     }
 
     async fn connect(address: &str, user: &User) -> Result<Self, String> {
@@ -87,6 +107,8 @@ impl Driver for Sse {
             own: VecDeque::new(),
             streams: HashMap::new(),
             opened: 0,
+            is_opening: None,
+            last_event_id: None,
             tasks,
         })
     }
@@ -94,7 +116,7 @@ impl Driver for Sse {
     async fn command(&mut self, op: u64, cmd: &'static str, fields: &Value) {
         let room = fields["room"].as_str().unwrap_or_default().to_owned();
         match cmd {
-            "join" => self.open(op, room, fields),
+            "join" | "resume" => self.open(op, room, fields),
             "leave" => {
                 self.shut(&room);
                 let answer = Answer::Done(json!({}));
@@ -116,18 +138,27 @@ impl Driver for Sse {
             let told = self.told.recv().await.expect("this has a sender itself");
             match told {
                 Told::Answer(op, answer) => {
+                    let is_refused = matches!(answer, Answer::Refused { .. });
                     if answer == Answer::Lost {
                         // The node may be somewhere else by now.
                         let why = "the node does not answer".to_owned();
                         self.own.push_back(Incoming::End(why));
+                    } else if is_refused && self.is_opening == Some(op) {
+                        let why = "no stream was given".to_owned();
+                        self.own.push_back(Incoming::End(why));
                     }
                     return Incoming::Answer(op, answer);
                 }
-                Told::Push(number, push) => {
+                Told::Wrong(what) => panic!("{what}"),
+                Told::Push(number, push, id) => {
                     let mut streams = self.streams.values_mut();
                     // One that was shut or opened anew says nothing more.
                     if let Some(stream) = streams.find(|stream| stream.number == number) {
-                        stream.is_removed |= push["push"] == "removed";
+                        if IS_WHOLE {
+                            self.last_event_id = Some(id).filter(|id| !id.is_empty());
+                        } else {
+                            stream.is_removed |= push["push"] == "removed";
+                        }
                         return Incoming::Push(push);
                     }
                 }
@@ -149,19 +180,33 @@ impl Driver for Sse {
     async fn close(self) {}
 }
 
-impl Sse {
-    /// Opens the stream of a room; its answer is the push `resumed`.
+impl<const IS_WHOLE: bool> Sse<IS_WHOLE> {
+    /// Opens the stream of a room, whose answer is the push `resumed`, or that of all rooms, which
+    /// is answered by its beginning.
     fn open(&mut self, op: u64, room: String, fields: &Value) {
         self.shut(&room);
         self.opened += 1;
         let number = self.opened;
         // Of its own connection, so that each stream can stand still by itself.
-        let mut request = self.request(Method::GET, &format!("/api/rooms/{room}/events"));
-        if let Some(since) = fields["since"].as_u64() {
-            request = request.header("last-event-id", format!("{}-{since}", fields["epoch"]));
+        let (path, last) = if IS_WHOLE {
+            self.is_opening = Some(op);
+            let cursor = fields["cursor"].as_str().map(str::to_owned);
+            ("/api/events".to_owned(), cursor)
+        } else {
+            let since = fields["since"].as_u64();
+            let last = since.map(|since| format!("{}-{since}", fields["epoch"]));
+            (format!("/api/rooms/{room}/events"), last)
+        };
+        let mut request = self.request(Method::GET, &path);
+        if let Some(last) = &last {
+            request = request.header("last-event-id", last);
         }
-        let epoch = fields["epoch"].as_u64();
-        let reading = read(request, op, number, epoch, self.tell.clone());
+        let standing = if IS_WHOLE {
+            Standing::in_all(last.as_deref())
+        } else {
+            Standing::in_one(fields["epoch"].as_u64())
+        };
+        let reading = read(request, op, number, standing, self.tell.clone());
         let task = self.tasks.spawn(reading);
         let is_removed = false;
         let stream = Stream {
@@ -190,7 +235,10 @@ impl Sse {
         let message = format!("{messages}/{id}");
         match cmd {
             "publish" => {
-                let body = json!({ "body": fields["body"], "client_id": fields["client_id"] });
+                let mut body = fields.clone();
+                if let Some(fields) = body.as_object_mut() {
+                    fields.remove("room");
+                }
                 self.request(Method::POST, &messages).json(&body)
             }
             "message.edit" => {
@@ -219,7 +267,7 @@ async fn read(
     request: RequestBuilder,
     op: u64,
     number: u64,
-    epoch: Option<u64>,
+    mut standing: Standing,
     tell: mpsc::Sender<Told>,
 ) {
     let opened = tokio::time::timeout(OPENING, request.send()).await;
@@ -236,8 +284,14 @@ async fn read(
         }
     };
     let mut interpreter = Interpreter::default();
-    let mut epoch = epoch;
     let mut is_answered = false;
+    if standing.is_in_all() {
+        is_answered = true;
+        let told = Told::Answer(op, Answer::Done(json!({})));
+        if tell.send(told).await.is_err() {
+            return;
+        }
+    }
     let mut why = "broken off".to_owned();
     while let Ok(Some(bytes)) = response.chunk().await {
         for event in interpreter.feed(&bytes) {
@@ -249,13 +303,13 @@ async fn read(
                 }
                 "resumed" if !is_answered => {
                     is_answered = true;
-                    epoch = push["epoch"].as_u64();
+                    standing.resumed(&push);
                     Told::Answer(op, resumed(push))
                 }
-                _ => {
-                    check_id(&event, &push, epoch);
-                    Told::Push(number, push)
-                }
+                _ => match standing.check(&event, &push) {
+                    Ok(()) => Told::Push(number, push, event.last_event_id),
+                    Err(what) => Told::Wrong(what),
+                },
             };
             if tell.send(told).await.is_err() {
                 return;
@@ -276,13 +330,5 @@ fn resumed(push: Value) -> Answer {
             retry: err["retry"] == true,
         },
         None => Answer::Done(push),
-    }
-}
-
-/// What a client shows when it comes back is the event's place.
-fn check_id(event: &StreamEvent, push: &Value, epoch: Option<u64>) {
-    assert_eq!(event.name, push["push"].as_str().unwrap_or_default());
-    if let (Some(seq), Some(epoch)) = (seq_of(push), epoch) {
-        assert_eq!(event.last_event_id, format!("{epoch}-{seq}"), "{push}");
     }
 }

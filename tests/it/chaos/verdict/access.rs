@@ -1,7 +1,9 @@
 //! Who was told against who was a member, by the log.
 
 use super::{Case, Promise, Violation};
-use crate::chaos::history::{Answer, What, room_of, seq_of};
+use crate::chaos::history::{Answer, RoomInfo, What, room_of, seq_of};
+use crate::chaos::model::{MemberChange, Model};
+use crate::chaos::stored::StoredRoom;
 use crate::chaos::subscription::Subscription;
 
 pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
@@ -11,7 +13,11 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
             |violation: Violation| violation.of(subscription.client).within(&subscription.room);
         violations.extend(leak(case, subscription).into_iter().map(told));
     }
-    for stray in &case.strays {
+    for (room, stored) in case.rooms() {
+        let told = |violation: Violation| violation.within(&room.id);
+        violations.extend(entitled(room, stored).into_iter().map(told));
+    }
+    for stray in &case.told.strays {
         let text = format!("told outside of any subscription: {}", stray.push);
         let mut violation = Violation::new(Promise::NoLeak, text)
             .of(stray.client)
@@ -68,6 +74,36 @@ fn leak(case: &Case<'_>, subscription: &Subscription<'_>) -> Option<Violation> {
     })
 }
 
+/// What is in a log and should not be: said by somebody who was no member then, or muted, or a
+/// membership of somebody who is banned.
+fn entitled(room: &RoomInfo, stored: &StoredRoom) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if stored.first_seq > 1 {
+        // Who was a member then is gone.
+        return violations;
+    }
+    let mut model = Model::new(&room.owner_id);
+    for (seq, event) in &stored.log {
+        let user = event["user_id"].as_str().unwrap_or_default();
+        let why = match event["push"].as_str().unwrap_or_default() {
+            "member" => {
+                let begins = MemberChange::of(event) == MemberChange::Begins;
+                (begins && model.banned.contains(user)).then_some("is banned")
+            }
+            "room" => None,
+            _ if !model.members.contains_key(user) => Some("was no member"),
+            _ if model.muted.contains(user) => Some("was muted"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            let text = format!("{user} {why}, and the log has {event}");
+            violations.push(Violation::new(Promise::Entitled, text).seq(*seq));
+        }
+        model.apply(event);
+    }
+    violations
+}
+
 /// Whether somebody had asked for this user's membership before the record `at`, and may have got
 /// it by then. What was settled before the last end of the membership was known is not what began
 /// it again.
@@ -91,7 +127,7 @@ fn begin_was_under_way(
         };
         let by = (record.client).map(|it| case.history.clients[it].user_id.as_str());
         let is_theirs = match *cmd {
-            "members.join" => by == Some(user_id),
+            "members.join" | "members.accept" => by == Some(user_id),
             "members.add" | "members.role" => fields["user_id"] == user_id,
             _ => false,
         };

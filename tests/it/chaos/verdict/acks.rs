@@ -1,6 +1,6 @@
 //! Acks against the log: nothing acknowledged is lost, nothing is stored twice or unasked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -157,7 +157,12 @@ fn says_the_same(cmd: &str, fields: &Value, event: &Value) -> bool {
     let same = |names: &[&str]| names.iter().all(|name| event[*name] == fields[*name]);
     let is_redacted = event["deleted"] == true;
     match cmd {
-        "publish" => event["push"] == "message" && (is_redacted || same(&["body", "client_id"])),
+        "publish" => {
+            let is_same = is_redacted
+                || (same(&["body", "client_id"])
+                    && users(&event["mentions"]) == users(&fields["mentions"]));
+            event["push"] == "message" && same(&["thread"]) && is_same
+        }
         "emit" => event["push"] == "event" && same(&["name", "data"]),
         "message.edit" => {
             event["push"] == cmd
@@ -176,4 +181,10 @@ fn says_the_same(cmd: &str, fields: &Value, event: &Value) -> bool {
         }
         _ => true,
     }
+}
+
+/// A list of users' ids; none is an empty one.
+fn users(list: &Value) -> BTreeSet<&str> {
+    let users = list.as_array().into_iter().flatten();
+    users.filter_map(Value::as_str).collect()
 }

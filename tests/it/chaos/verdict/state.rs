@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Case, Promise, Violation};
 use crate::chaos::history::{ClientNo, RoomInfo, What, seq_of};
-use crate::chaos::model::{Message, Model, Text};
+use crate::chaos::model::{Message, Model, Text, mentions};
 use crate::chaos::stored::StoredRoom;
 
 pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
@@ -29,11 +29,18 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
             continue;
         }
         let folded = Model::fold(&room.owner_id, stored.log.values());
-        if folded.members != stored.state.members {
-            let text = format!(
-                "members {:?}, by the log {:?}",
-                stored.state.members, folded.members
-            );
+        let people = |model: &Model| {
+            let Model {
+                members,
+                muted,
+                banned,
+                ..
+            } = model;
+            format!("members {members:?}, muted {muted:?}, banned {banned:?}")
+        };
+        let (found, expected) = (people(&stored.state), people(&folded));
+        if found != expected {
+            let text = format!("{found}; by the log {expected}");
             violations.push(wrong(Promise::StateIsFold, text));
         }
         if let Some((seq, text)) = difference(&folded.messages, &stored.state.messages) {
@@ -71,6 +78,7 @@ fn agree(expected: &Message, found: &Message) -> bool {
     let mut same = found.clone();
     if expected.text == Text::Redacted && !expected.is_deleted {
         same.text = Text::Redacted;
+        same.mentions.clear();
     }
     same == *expected
 }
@@ -93,7 +101,23 @@ fn snapshots(case: &Case<'_>, room: &RoomInfo, stored: &StoredRoom) -> Vec<Viola
             // An empty page says that there is none.
             None => folded.messages.range(..),
         };
-        let newest = newest.map(|(number, it)| (*number, it.clone())).collect();
+        let membership = record.client.map(|it| case.membership(it, &room.id));
+        let hidden = membership.as_ref().and_then(|it| it.at(upto));
+        let newest = newest
+            .filter(|(_, it)| first.is_some() || it.seq > hidden.unwrap_or(0))
+            .map(|(number, it)| (*number, it.clone()))
+            .collect();
+        // Who came back in between may still have been shown what they might see before.
+        let hidden = membership.and_then(|it| it.lowest_floor(upto));
+        if let (Some(hidden), Some(message)) = (hidden, shown.values().next())
+            && message.seq <= hidden
+        {
+            let text = format!("the past is hidden up to {hidden}, and a page shows {message:?}");
+            let violation = Violation::new(Promise::NoLeak, text).within(&room.id);
+            let mut violation = violation.seq(message.seq).at(at);
+            violation.client = record.client;
+            violations.push(violation);
+        }
         if let Some((seq, text)) = difference(&newest, &shown) {
             let text = format!("a page at {upto}: {text}");
             let violation = Violation::new(Promise::StateIsFold, text).within(&room.id);
@@ -176,6 +200,9 @@ fn messages(page: &Value) -> (BTreeMap<u64, Message>, u64) {
             is_deleted,
             is_pinned: view["pinned_at"].is_string() || view["pinned"] == true,
             reactions: reactions(&view["reactions"]),
+            thread: view["thread"].as_str().map(str::to_owned),
+            replies: view["replies"].as_u64().unwrap_or_default(),
+            mentions: mentions(view),
         };
         (view["msg_no"].as_u64().unwrap_or_default(), message)
     });

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Case, Promise, Violation};
 use crate::chaos::history::RoomInfo;
 use crate::chaos::stored::StoredRoom;
-use crate::chaos::subscription::{Seen, Subscription};
+use crate::chaos::subscription::{Boast, Seen, Subscription};
 
 pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -30,6 +30,7 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
         violations.extend(contents.map(told));
     }
     violations.extend(epochs(case));
+    violations.extend(boasts(case));
     violations
 }
 
@@ -132,6 +133,17 @@ fn is_same(push: &Value, logged: &Value) -> bool {
         "created_at",
     ];
     lasts.iter().all(|name| push[*name] == logged[*name])
+}
+
+/// A cursor that is ahead of its client would be a hole as soon as it is used.
+fn boasts(case: &Case<'_>) -> Vec<Violation> {
+    let boast = |it: &Boast| {
+        let (seq, has) = (it.seq, it.has);
+        let text = format!("a cursor says {seq}, and the client has {has:?}");
+        let violation = Violation::new(Promise::NoHole, text).of(it.client);
+        violation.within(&it.room).seq(seq).at(it.at)
+    };
+    case.told.boasts.iter().map(boast).collect()
 }
 
 /// Nothing in a run gives a log a new life.
