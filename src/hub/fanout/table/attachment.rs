@@ -165,7 +165,7 @@ impl Attachment {
     }
 
     /// The join that waits for an answer, if it is that one; it waits no more.
-    pub(in crate::hub::fanout) fn take_joining(&self, number: u32) -> Option<Joining> {
+    pub(in crate::hub::fanout) fn take_joining(&self, number: u32) -> Option<Box<Joining>> {
         let mut joining = self.joining.borrow_mut();
         joining.take_if(|joining| joining.number == number)
     }
