@@ -67,10 +67,10 @@ const SLUGS_MAX: u64 = 10_000;
 /// A slug is looked up again after this.
 const SLUG_TTL: Duration = Duration::from_secs(60);
 
-/// Ended sessions that are remembered.
+/// Ended sessions that are remembered, and users whose memberships have begun.
 const ENDED_MAX: u64 = 100_000;
 
-/// For longer than a handshake may take.
+/// For longer than it may take to be let in.
 const ENDED_TTL: Duration = Duration::from_secs(60);
 
 /// The settings that the hub works by.
@@ -216,18 +216,9 @@ impl HubHandle {
                 workers,
                 arbiters,
                 control,
-                slugs: moka::sync::Cache::builder()
-                    .max_capacity(SLUGS_MAX)
-                    .time_to_live(SLUG_TTL)
-                    .build(),
-                ended: moka::sync::Cache::builder()
-                    .max_capacity(ENDED_MAX)
-                    .time_to_live(ENDED_TTL)
-                    .build(),
-                began: moka::sync::Cache::builder()
-                    .max_capacity(ENDED_MAX)
-                    .time_to_live(ENDED_TTL)
-                    .build(),
+                slugs: remembered(SLUGS_MAX, SLUG_TTL),
+                ended: remembered(ENDED_MAX, ENDED_TTL),
+                began: remembered(ENDED_MAX, ENDED_TTL),
                 is_draining: AtomicBool::new(false),
             }),
         };
@@ -388,6 +379,18 @@ impl HubHandle {
     fn read_markers(&self) -> &ReadMarkers {
         &self.shared.read_markers
     }
+}
+
+/// What is remembered for a while, of the latest `max`.
+fn remembered<K, V>(max: u64, ttl: Duration) -> moka::sync::Cache<K, V>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    moka::sync::Cache::builder()
+        .max_capacity(max)
+        .time_to_live(ttl)
+        .build()
 }
 
 /// A failure of the store as a client sees it.

@@ -269,14 +269,14 @@ impl Join {
             .await
             .map_err(|_| timed_out())??;
         let (progress, answer) = oneshot::channel();
-        self.attachment.joining.replace(Some(Joining {
+        self.attachment.joining.replace(Some(Box::new(Joining {
             number: self.number,
             announcement: self.announcement.clone(),
             is_announced: self.is_announced,
             gap: self.gap,
             muted_until: self.muted_until,
             progress,
-        }));
+        })));
         room.subscribe(Subscribe {
             fanout: self.worker.fanout.clone(),
             connection: self.attachment.key,

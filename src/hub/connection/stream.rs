@@ -217,12 +217,12 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
     let is_awaited = |entry: &&Entry| entry.is_member;
     let resuming = feed.entries.iter().filter(is_awaited);
     let resuming: Vec<_> = resuming.filter_map(|entry| entry.position).collect();
-    let state = StreamState {
+    let state = Box::new(StreamState {
         entries: RefCell::new(feed.entries),
         is_joining: Cell::new(false),
         joins: Cell::new(0),
         takes_new_rooms: feed.takes_new_rooms,
-    };
+    });
     let attachment =
         worker
             .table

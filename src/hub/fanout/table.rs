@@ -81,7 +81,7 @@ impl Table {
         format: WireFormat,
         identity: Option<Identity>,
         life: Liveness,
-        stream: Option<StreamState>,
+        stream: Option<Box<StreamState>>,
     ) -> Rc<Attachment> {
         self.generation = self.generation.wrapping_add(1);
         let vacant = self.connections.vacant_entry();

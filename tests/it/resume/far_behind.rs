@@ -317,7 +317,7 @@ async fn who_is_removed_in_the_middle_gets_no_more() {
 #[tokio::test]
 async fn what_drain_says_in_the_middle_of_a_resume_has_all_rooms() {
     const EVENTS: i64 = 100_000;
-    let scene = scene(2, &[("HUBBUB__HTTP__DRAIN_MS", "20000")]).await;
+    let scene = scene(2, &[("HUBBUB__HTTP__DRAIN_MS", "2000")]).await;
     let [long, other] = &scene.rooms[..] else {
         panic!("two rooms");
     };

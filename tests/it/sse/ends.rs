@@ -55,6 +55,24 @@ async fn the_end_of_a_membership_ends_the_rooms_stream_and_not_that_of_all() {
     assert_eq!(all.event("resumed").await.json()["room"], new.id);
 }
 
+/// That somebody has become a member is told twice on the node where it was done: at once, and by the
+/// control log.
+#[tokio::test]
+async fn a_room_that_begins_is_joined_once() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let bob = register(&node, "bob").await;
+    let mut stream = EventStream::open(&bob, "/api/events", None).await;
+    for number in 0..20 {
+        let room = ada.create_room(&format!("room-{number}")).await;
+        bob.join_room(&room).await;
+        assert_eq!(stream.event("resumed").await.json()["room"], room.id);
+    }
+    let last = bob.create_room("last").await;
+    // The next one: none of those before has come twice.
+    assert_eq!(stream.event("resumed").await.json()["room"], last.id);
+}
+
 #[tokio::test]
 async fn the_end_of_a_session_ends_its_streams() {
     let (node, _database) = Node::on_fresh_database().await;

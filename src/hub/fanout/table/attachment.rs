@@ -34,7 +34,7 @@ pub(crate) struct Attachment {
     /// Told when one of them is answered.
     pub(super) answered: RefCell<Option<oneshot::Sender<()>>>,
     /// The join that is under way.
-    pub(crate) joining: RefCell<Option<Joining>>,
+    pub(crate) joining: RefCell<Option<Box<Joining>>>,
     /// The node is going, and so is this connection: it gives no new commands.
     pub(crate) is_leaving: Cell<bool>,
     /// A replay is under way, at the pace of its reader: that it waits long says nothing.
@@ -45,7 +45,7 @@ pub(crate) struct Attachment {
     /// its cursors tell that.
     pub(crate) resuming: RefCell<Vec<Position>>,
     /// What an event stream has besides.
-    pub(crate) stream: Option<StreamState>,
+    pub(crate) stream: Option<Box<StreamState>>,
     pub(super) rooms: RefCell<Vec<Joined>>,
     pub(super) is_dirty: Cell<bool>,
 }
@@ -165,7 +165,7 @@ impl Attachment {
     }
 
     /// The join that waits for an answer, if it is that one; it waits no more.
-    pub(in crate::hub::fanout) fn take_joining(&self, number: u32) -> Option<Joining> {
+    pub(in crate::hub::fanout) fn take_joining(&self, number: u32) -> Option<Box<Joining>> {
         let mut joining = self.joining.borrow_mut();
         joining.take_if(|joining| joining.number == number)
     }
