@@ -267,6 +267,12 @@ impl<'a> Reader<'a> {
         if push["err"].is_object() {
             return self.uncertain(client, room);
         }
+        // Of a room in which the connection is already, the stream may not leave anything out.
+        let open = self.open.get(&(client, room.to_owned()));
+        let position = position.or_else(|| {
+            let before = &self.told.subscriptions[*open?];
+            Some((before.reply.epoch, before.position()))
+        });
         self.begin(Subscription {
             client,
             room: room.to_owned(),
@@ -304,6 +310,10 @@ impl<'a> Reader<'a> {
                 // What is still to be replayed counts.
                 subscription.position().max(subscription.reply.last_seq)
             });
+            // A room that is still to be resumed stays where the client said that it stands.
+            let mut resumes = self.resumes.get(&client).into_iter().flatten();
+            let shown = || resumes.find_map(|it| it.rooms.get(&room).map(|(_, seq)| *seq));
+            let has = has.or_else(shown);
             if has.is_none_or(|has| seq > has) {
                 let boast = Boast {
                     at,
