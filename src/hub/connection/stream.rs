@@ -321,6 +321,11 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
             // Each room gives what it remembers in one go.
             taken(&worker, &attachment, spare_bytes(&worker)).await;
             let room_id = entry.room_id;
+            // A new membership is told both by whoever committed it and by the control log; the
+            // second may have come while the room was being joined.
+            if entry.position.is_none() && !entry.is_member && attachment.is_in(room_id) {
+                continue;
+            }
             if let Err(failed) = join_entry(&worker, &attachment, state, &entry).await {
                 refused(&worker, &attachment, room_id, &failed);
             }
