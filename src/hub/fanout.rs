@@ -62,6 +62,8 @@ pub(crate) enum FanoutMessage {
         user_id: UserId,
         /// The event's place in the room.
         seq: Seq,
+        /// The room's own event has had its time.
+        is_late: bool,
     },
     /// The room has a new actor, because the one before panicked.
     Recreated(RoomHandle),

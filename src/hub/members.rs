@@ -52,6 +52,7 @@ impl HubHandle {
             room_id: news.room_id,
             user_id: news.user_id,
             seq: news.seq,
+            is_late: false,
         });
     }
 

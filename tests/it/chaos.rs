@@ -2,10 +2,11 @@
 //!
 //! A **seed** stands for a [`plan`]: users, rooms, settings of the node, what may break, and each
 //! client's random steps. A [`run`] starts a real node on a real Postgres; [`client`]s publish,
-//! emit, change messages, join and leave, come and go as members, read slowly, break off, resume
-//! from their positions and send again what was not acknowledged, while the [`nemesis`] kills,
-//! drains and restarts the node, ends and freezes Postgres and makes actors panic. Then nothing is
-//! broken any more, everybody comes back, and everybody must have everything.
+//! emit, change messages, join and leave, come and go as members, ban, mute and invite each other,
+//! read slowly, break off, resume from their positions or from cursors and send again what was not
+//! acknowledged, while the [`nemesis`] kills, drains and restarts the node, ends and freezes
+//! Postgres and makes actors panic. Then nothing is broken any more, everybody comes back, and
+//! everybody must have everything.
 //!
 //! Each client speaks a protocol through a [`driver`]. What it sent, was told and observed is
 //! written into one [`history`]. The [`verdict`]s are pure functions over that history and what is

@@ -355,12 +355,6 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
             // Each room gives what it remembers in one go.
             taken(&worker, &attachment, spare_bytes(&worker)).await;
             let room_id = entry.room_id;
-            let is_new = !entry.is_member && entry.position.is_none();
-            if is_new && attachment.is_in(room_id) {
-                // Told twice, the second time while it was being joined: to begin afresh would
-                // lose what comes meanwhile.
-                continue;
-            }
             if let Err(failed) = join_entry(&worker, &attachment, state, &entry).await {
                 refused(&worker, &attachment, room_id, &failed);
             }

@@ -1,13 +1,20 @@
 //! How connections leave rooms and the thread: of themselves, or because they are told to.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::table::{Attachment, Departure};
-use super::{Target, Worker};
+use super::{FanoutMessage, Target, Worker};
 use crate::hub::encoded::WireFormat;
 use crate::protocol::close::Disconnect;
-use crate::protocol::id::RoomId;
+use crate::protocol::event::Seq;
+use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::push::Push;
+
+/// How long the room's own event of a removal may take. Until then nothing that follows it is
+/// delivered, and what precedes it still is; after that the room is in trouble, and whoever was
+/// removed does not wait for it.
+const IN_TURN: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// Takes a connection out of the table.
@@ -34,6 +41,40 @@ impl Worker {
             let presence = self.hub.presence_shards();
             presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
         }
+    }
+
+    /// A membership has ended with the room's event `seq`. Usually that event is about to come, and
+    /// does it in its turn, after everything that the member still may have.
+    pub(super) fn membership_ended(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+        seq: Seq,
+        is_late: bool,
+    ) {
+        let room = {
+            let table = self.table.borrow();
+            // Who is in the room after that event has come back since.
+            let is_ahead = table.position(room_id).is_some_and(|it| it < seq);
+            table.room(room_id).filter(|_| is_ahead).cloned()
+        };
+        let Some(room) = room else {
+            return;
+        };
+        if is_late {
+            return self.evict(room_id, |it| it.user_id() == Some(user_id));
+        }
+        room.known(seq);
+        let fanout = self.fanout.clone();
+        actix_rt::spawn(async move {
+            tokio::time::sleep(IN_TURN).await;
+            fanout.send(FanoutMessage::Evict {
+                room_id,
+                user_id,
+                seq,
+                is_late: true,
+            });
+        });
     }
 
     pub(super) fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {

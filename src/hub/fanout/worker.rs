@@ -213,12 +213,9 @@ impl Fanout {
                 room_id,
                 user_id,
                 seq,
+                is_late,
             } => {
-                // Who is in the room after that event has come back since.
-                let position = worker.table.borrow().position(room_id);
-                if position.is_some_and(|position| position < seq) {
-                    worker.evict(room_id, |it| it.user_id() == Some(user_id));
-                }
+                worker.membership_ended(room_id, user_id, seq, is_late);
             }
             FanoutMessage::Recreated(room) => worker.recreated(&room),
             FanoutMessage::Reannounce { shard, generation } => {

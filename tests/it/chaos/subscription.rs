@@ -138,7 +138,7 @@ struct Reader<'a> {
     /// Those that go on, by client and room.
     open: BTreeMap<(ClientNo, String), usize>,
     /// Joins and leaves without an answer yet.
-    asked: BTreeMap<u64, (usize, bool, &'a Value)>,
+    asked: BTreeMap<(ClientNo, u64), (usize, bool, &'a Value)>,
     /// Resumes without an answer yet, by client, in the order in which they were asked.
     resumes: BTreeMap<ClientNo, VecDeque<Resume>>,
 }
@@ -155,7 +155,8 @@ impl<'a> Reader<'a> {
     fn read(&mut self, at: usize, client: ClientNo, what: &'a What) {
         match what {
             What::Asked { op, cmd, fields } if *cmd == "join" || *cmd == "leave" => {
-                self.asked.insert(*op, (at, *cmd == "join", fields));
+                self.asked
+                    .insert((client, *op), (at, *cmd == "join", fields));
             }
             What::Asked { op, cmd, fields } if *cmd == "resume" => {
                 let resume = Resume {
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
                 {
                     resumes.retain(|resume| resume.op != *op);
                 }
-                if let Some((asked_at, is_join, fields)) = self.asked.remove(op) {
+                if let Some((asked_at, is_join, fields)) = self.asked.remove(&(client, *op)) {
                     self.answered(at, client, answer, (asked_at, is_join, fields));
                 }
                 if let Answer::Done(ok) = answer {
@@ -267,6 +268,12 @@ impl<'a> Reader<'a> {
         if push["err"].is_object() {
             return self.uncertain(client, room);
         }
+        // Of a room in which the connection is already, the stream may not leave anything out.
+        let open = self.open.get(&(client, room.to_owned()));
+        let position = position.or_else(|| {
+            let before = &self.told.subscriptions[*open?];
+            Some((before.reply.epoch, before.position()))
+        });
         self.begin(Subscription {
             client,
             room: room.to_owned(),
@@ -304,6 +311,15 @@ impl<'a> Reader<'a> {
                 // What is still to be replayed counts.
                 subscription.position().max(subscription.reply.last_seq)
             });
+            // A room that is still to be joined or resumed stays where the client said that it stands.
+            let mut resumes = self.resumes.get(&client).into_iter().flatten();
+            let shown = || resumes.find_map(|it| it.rooms.get(&room).map(|(_, seq)| *seq));
+            let joining = self.asked.range((client, 0)..=(client, u64::MAX));
+            let joining = joining
+                .filter(|(_, (_, is_join, fields))| *is_join && room_of(fields) == Some(&room))
+                .filter_map(|(_, (_, _, fields))| fields["since"].as_u64())
+                .max();
+            let has = has.or_else(shown).max(joining);
             if has.is_none_or(|has| seq > has) {
                 let boast = Boast {
                     at,

@@ -71,17 +71,14 @@ impl<D: Driver> Client<D> {
     /// Comes back to these rooms, or to those of the last cursor.
     pub(super) async fn resume(&mut self, places: Vec<usize>) {
         let given = self.cursor.clone().filter(|_| self.rng.random_bool(0.5));
-        let (cursor, rooms) = match given {
-            Some(cursor) => {
-                let rooms = self.places(&cursor);
-                // Those that it does not have are joined another time.
-                (cursor, rooms)
-            }
-            None => {
-                let position = |place: &usize| Some((*place, self.rooms[*place].position?));
-                let rooms: Vec<(usize, u64)> = places.iter().filter_map(position).collect();
-                (self.cursor_of(&rooms), rooms)
-            }
+        let (cursor, rooms) = if let Some(cursor) = given {
+            // Rooms that it does not have are joined another time.
+            let rooms = self.places(&cursor);
+            (cursor, rooms)
+        } else {
+            let position = |place: &usize| Some((*place, self.rooms[*place].position?));
+            let rooms: Vec<(usize, u64)> = places.iter().filter_map(position).collect();
+            (self.cursor_of(&rooms), rooms)
         };
         if rooms.is_empty()
             || rooms
@@ -134,9 +131,10 @@ impl<D: Driver> Client<D> {
         });
         let room = &mut self.rooms[place];
         if push["err"].is_object() {
-            room.joined = match push["err"]["retry"] == true {
-                true => Joined::No,
-                false => Joined::Never,
+            room.joined = if push["err"]["retry"] == true {
+                Joined::No
+            } else {
+                Joined::Never
             };
         } else {
             room.joined(push, shown);

@@ -150,7 +150,10 @@ fn applied(case: &Case<'_>, room: &RoomInfo, stored: &StoredRoom, fresh: &Model)
         if later.len() as u64 != missed {
             continue;
         }
-        let first = shown.keys().next().copied().unwrap_or(1);
+        let first = shown.keys().next().copied();
+        let membership = case.membership(client, &room.id);
+        // An empty page says that there was nothing that this client may see.
+        let hidden = first.map_or_else(|| membership.at(upto), |_| None);
         let mut model = Model {
             messages: shown,
             ..Model::default()
@@ -158,7 +161,8 @@ fn applied(case: &Case<'_>, room: &RoomInfo, stored: &StoredRoom, fresh: &Model)
         for event in later {
             model.apply(event);
         }
-        let fresh: BTreeMap<u64, Message> = (fresh.messages.range(first..))
+        let fresh: BTreeMap<u64, Message> = (fresh.messages.range(first.unwrap_or(1)..))
+            .filter(|(_, message)| message.seq > hidden.unwrap_or(0))
             .map(|(number, message)| (*number, message.clone()))
             .collect();
         if let Some((seq, text)) = difference(&fresh, &model.messages) {

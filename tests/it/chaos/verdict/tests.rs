@@ -1,5 +1,6 @@
 //! A sound history passes; one with a fault of each kind does not, and is found for what it is.
 
+mod resuming;
 mod story;
 
 use std::collections::BTreeSet;
@@ -222,6 +223,16 @@ fn an_event_that_is_not_in_the_log() {
         story.write(BOB, What::Observed { push });
     };
     assert_broken(invent, &[Promise::SameForAll]);
+}
+
+#[test]
+fn somebody_says_something_who_is_muted() {
+    let speak = |story: &mut Story| {
+        story.member(ADA, BOB, "muted");
+        story.publish(BOB, "b9", "nine");
+        story.read_pages();
+    };
+    assert_broken(speak, &[Promise::Entitled]);
 }
 
 #[test]

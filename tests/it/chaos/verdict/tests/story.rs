@@ -11,7 +11,7 @@ use crate::chaos::history::{
 use crate::chaos::model::Model;
 use crate::chaos::stored::{Stored, StoredRoom};
 
-pub(super) const ROOM: &str = "the-room";
+pub(super) const ROOM: &str = "0190a5e2-6f0f-7cc3-98c2-3f1d6f0a2b11";
 /// The room's owner; the users' ids are the clients' numbers.
 pub(super) const ADA: ClientNo = 0;
 pub(super) const BOB: ClientNo = 1;
@@ -160,7 +160,7 @@ impl Story {
         self.does(by, cmd, fields, event);
     }
 
-    fn member(&mut self, by: ClientNo, user: ClientNo, change: &str) {
+    pub(super) fn member(&mut self, by: ClientNo, user: ClientNo, change: &str) {
         let cmd = if change == "added" {
             "members.add"
         } else {
