@@ -6,6 +6,7 @@ mod identity;
 mod node;
 mod operator;
 mod retention;
+mod sweeper;
 
 use std::time::Duration;
 

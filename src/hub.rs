@@ -14,6 +14,7 @@ mod delivery;
 mod encoded;
 mod fanout;
 mod journal;
+mod members;
 mod messages;
 mod metrics;
 mod presence;
@@ -21,6 +22,7 @@ mod read_markers;
 mod registry;
 mod replay_pages;
 mod room;
+mod room_lookup;
 mod supervision;
 mod supervisor;
 mod workers;
@@ -44,8 +46,8 @@ use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
 use self::replay_pages::{ReplayPages, ReplaySettings};
-use self::room::log::MemoryLimits;
 use self::room::{RoomHandle, RoomSettings};
+use self::room_lookup::room_not_found;
 use self::supervision::RestartLimits;
 use self::supervisor::{Parts, SupervisorHandle};
 use self::workers::Workers;
@@ -54,12 +56,9 @@ use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::event::Seq;
-use crate::protocol::id::{EventId, RoomId, RoomRef, SessionId, UserId};
+use crate::protocol::id::{EventId, RoomId, SessionId, UserId};
 use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
-use crate::store::control_log::MembershipNews;
-use crate::store::rooms::RoomAccess;
 use crate::store::{self, Store, StoreError};
 
 /// Slugs whose rooms are remembered.
@@ -124,6 +123,8 @@ struct Shared {
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
+    /// Users who became members of a room a moment ago, and when that was told to the threads.
+    began: moka::sync::Cache<UserId, Instant>,
     is_draining: AtomicBool,
 }
 
@@ -169,12 +170,8 @@ impl HubHandle {
                 arbiters: Arc::clone(&arbiters),
                 anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
                 origin: parts.origin,
-                room: room_settings(&config.hub),
-                presence_settings: PresenceSettings {
-                    mailbox: config.hub.presence_mailbox,
-                    coalesce: Duration::from_millis(config.hub.presence_coalesce_ms),
-                    list_max: config.hub.presence_list_max,
-                },
+                room: RoomSettings::from(&config.hub),
+                presence_settings: PresenceSettings::from(&config.hub),
                 writer: journal::WriterSettings {
                     database_url: parts.database_url,
                     connect: store::SessionOptions::from_config(&config.database),
@@ -227,46 +224,15 @@ impl HubHandle {
                     .max_capacity(ENDED_MAX)
                     .time_to_live(ENDED_TTL)
                     .build(),
+                began: moka::sync::Cache::builder()
+                    .max_capacity(ENDED_MAX)
+                    .time_to_live(ENDED_TTL)
+                    .build(),
                 is_draining: AtomicBool::new(false),
             }),
         };
         hub.shared.control.start(&hub);
         hub
-    }
-
-    /// Changes a membership, as an event in the room's sequence. The answer, after the commit, is
-    /// the event's `seq`; none if nothing changed. Whether `actor` may do it is decided in the
-    /// transaction.
-    pub async fn change_membership(
-        &self,
-        room: RoomId,
-        actor: UserId,
-        change: MemberChange,
-    ) -> Result<Option<Seq>, Refusal> {
-        if change.is_privileged() {
-            self.check_control()?;
-        }
-        let (member, begins) = (change.member_id, change.change.begins_membership());
-        let content = Content::Membership(change);
-        let committed = self.commit(room, actor, content).await?;
-        if committed.is_some() && begins {
-            self.join_streams(member, room);
-        }
-        self.shared.control.poke();
-        Ok(committed.map(|it| it.seq))
-    }
-
-    /// Changes what is said of a room, as an event in its sequence; for its owners. The answer is
-    /// the event's `seq`; none if nothing changed.
-    pub async fn change_room(
-        &self,
-        room: RoomId,
-        actor: UserId,
-        change: RoomChange,
-    ) -> Result<Option<Seq>, Refusal> {
-        self.check_control()?;
-        let committed = self.commit(room, actor, Content::Room(change)).await?;
-        Ok(committed.map(|it| it.seq))
     }
 
     /// Refuses what not everybody may do while this node does not know what others have decided.
@@ -306,15 +272,6 @@ impl HubHandle {
         self.shared
             .workers
             .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
-    }
-
-    /// A membership has ended, here or elsewhere. Threads that have had the room's own event know.
-    fn membership_ended(&self, news: MembershipNews) {
-        self.shared.workers.send(|| FanoutMessage::Evict {
-            room_id: news.room_id,
-            user_id: news.user_id,
-            seq: news.seq,
-        });
     }
 
     /// Has every client reconnect.
@@ -412,18 +369,6 @@ impl HubHandle {
         self.shared.workers.register(make)
     }
 
-    /// The room's actor, started if need be.
-    async fn room(&self, room: RoomId) -> Result<RoomHandle, Refusal> {
-        if let Some(handle) = self.shared.registry.find(room) {
-            return Ok(handle);
-        }
-        let ensured = self.shared.supervisor.ensure_room(room).await;
-        ensured.ok_or_else(|| {
-            let why = "the room fails again and again; it is left alone for a while";
-            Refusal::new(ErrorCode::Unavailable, why)
-        })
-    }
-
     /// Sends something ephemeral to a room, here and on other nodes, but to one connection.
     fn broadcast(
         &self,
@@ -435,75 +380,14 @@ impl HubHandle {
         room.broadcast(SharedPush::new(ephemeral), except);
     }
 
-    /// The room's id, if it can be told without asking the database.
-    fn known_room(&self, room: &RoomRef) -> Option<RoomId> {
-        match room {
-            RoomRef::Id(id) => Some(*id),
-            RoomRef::Slug(slug) => self.shared.slugs.get(slug),
-        }
-    }
-
-    /// The room's id. That it exists does not mean that the user may know of it: what is done
-    /// with it decides.
-    async fn resolve(&self, room: &RoomRef) -> Result<RoomId, Refusal> {
-        if let Some(id) = self.known_room(room) {
-            return Ok(id);
-        }
-        let conn = self
-            .shared
-            .store
-            .get()
-            .await
-            .map_err(|error| refuse(&error))?;
-        let found = store::rooms::resolve(&conn, room)
-            .await
-            .map_err(|error| refuse(&error))?;
-        let id = found.ok_or_else(room_not_found)?;
-        if let RoomRef::Slug(slug) = room {
-            self.shared.slugs.insert(slug.clone(), id);
-        }
-        Ok(id)
-    }
-
-    /// The room, if the user is a member of it.
-    async fn member_access(&self, room: &RoomRef, user: UserId) -> Result<RoomAccess, Refusal> {
-        let access = store::rooms::access(&self.shared.store, room, user)
-            .await
-            .map_err(|error| refuse(&error))?;
-        match access {
-            Some(access) if access.role.is_some() => Ok(access),
-            Some(access) if !access.is_private => Err(Refusal::new(
-                ErrorCode::NotAMember,
-                "you are not a member of this room",
-            )),
-            _ => Err(room_not_found()),
-        }
-    }
-
     /// The pages of the rooms' logs, for replays.
     fn replays(&self) -> &ReplayPages {
         &self.shared.replays
     }
+
     fn read_markers(&self) -> &ReadMarkers {
         &self.shared.read_markers
     }
-}
-
-fn room_settings(config: &config::Hub) -> RoomSettings {
-    RoomSettings {
-        memory: MemoryLimits {
-            max_events: config.room_memory_events,
-            max_bytes: config.room_memory_bytes,
-        },
-        mailbox: config.room_mailbox,
-        idle: Duration::from_secs(config.room_idle_s),
-        gap_wait: Duration::from_millis(config.gap_wait_ms),
-        page_events: config.replay_page_events,
-    }
-}
-
-fn room_not_found() -> Refusal {
-    Refusal::new(ErrorCode::RoomNotFound, "no such room")
 }
 
 /// A failure of the store as a client sees it.

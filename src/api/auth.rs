@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::{Body, Checks};
-use super::gate::ClientAddress;
+use super::gate::{ClientAddress, check_origin};
 use super::problem::{ApiError, Failure};
 use super::users::OwnUser;
 use super::{ApiState, request};
@@ -104,6 +104,7 @@ pub(super) async fn register(
         checks.field("display_name", check_display_name(display_name));
     }
     checks.finish()?;
+    // It sets a cookie, and ends the session of the old one: not for pages of other origins.
     check_origin(&state, &req)?;
     let old = old_token(&state, &req);
     let registration = Registration {
@@ -139,6 +140,7 @@ pub(super) async fn login(
     let password_max = state.config.auth.password_max_bytes;
     checks.field("password", check_body(&password, password_max));
     checks.finish()?;
+    // It sets a cookie, and ends the session of the old one: not for pages of other origins.
     check_origin(&state, &req)?;
     let old = old_token(&state, &req);
     let attempt = attempt(&req, &address, old.as_ref());
@@ -194,17 +196,6 @@ pub(super) async fn ticket(state: Data<ApiState>, who: Identity) -> Result<HttpR
 
 /// Secrets are in these answers.
 const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-
-/// These set a cookie, and end the session of the old one: not for pages of other origins.
-fn check_origin(state: &ApiState, req: &HttpRequest) -> Result<(), ApiError> {
-    let origin = request::origin(req);
-    state
-        .auth
-        .origins()
-        .check(origin)
-        .map_err(AuthError::from)?;
-    Ok(())
-}
 
 fn old_token(state: &ApiState, req: &HttpRequest) -> Option<Token> {
     let cookies = request::presented(req.headers()).cookies;

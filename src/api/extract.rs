@@ -9,9 +9,7 @@ pub(super) use query::Query;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::web::Path;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::problem::{ApiError, FieldError};
@@ -78,13 +76,7 @@ impl FromRequest for MessagePath {
     }
 }
 
-/// The part of an address that [`EmojiPath`] reads, percent-decoded.
-#[derive(Deserialize)]
-struct NamesEmoji {
-    emoji: String,
-}
-
-/// What the address names by `{emoji}`.
+/// What the address names by `{emoji}`, which is its last part, percent-decoded.
 pub(super) struct EmojiPath(pub(super) String);
 
 impl FromRequest for EmojiPath {
@@ -92,14 +84,33 @@ impl FromRequest for EmojiPath {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let named = Path::<NamesEmoji>::extract(req).into_inner();
-        let Ok(NamesEmoji { emoji }) = named.map(Path::into_inner) else {
+        // The router puts U+FFFD where there is no UTF-8, so that different things become one.
+        let Some(emoji) = req.path().rsplit('/').next().and_then(percent_decoded) else {
             return ready(Err(FieldError::new("emoji", "must be UTF-8").into()));
         };
         let mut checks = Checks::default();
         checks.field("emoji", check_line(&emoji, EMOJI_MAX_BYTES));
         ready(checks.finish().map(|()| Self(emoji)))
     }
+}
+
+/// The text that a part of an address stands for (RFC 3986, section 2.1); none if it is not UTF-8.
+fn percent_decoded(part: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        if first != b'%' {
+            decoded.push(first);
+            continue;
+        }
+        let (hex, tail) = rest.split_first_chunk::<2>()?;
+        rest = tail;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let value = digit(hex[0])? * 16 + digit(hex[1])?;
+        decoded.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(decoded).ok()
 }
 
 /// The session that the address names by `{id}`.

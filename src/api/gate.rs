@@ -100,12 +100,7 @@ async fn authenticate(
     };
     // The origin first: it costs nothing, and a page elsewhere learns nothing of the session.
     if matches!(credentials, Credentials::Cookie(_)) && !is_read(req.method()) {
-        let origin = request::origin(req);
-        state
-            .auth
-            .origins()
-            .check(origin)
-            .map_err(AuthError::from)?;
+        check_origin(state, req)?;
     }
     let found = state.auth.authenticate(&credentials).await?;
     debug_assert!(
@@ -113,6 +108,15 @@ async fn authenticate(
         "tickets are for WebSockets"
     );
     Ok(Some((credentials, found)))
+}
+
+/// Refuses a request that a page of another origin has sent.
+pub(super) fn check_origin(state: &ApiState, req: &HttpRequest) -> Result<(), ApiError> {
+    let origins = state.auth.origins();
+    origins
+        .check(request::origin(req))
+        .map_err(AuthError::from)?;
+    Ok(())
 }
 
 fn bucket(method: &Method, pattern: &str) -> Bucket {

@@ -234,9 +234,7 @@ pub(super) async fn add_member(
             MemberChange::new(user_id, change).with_role(wanted),
         )
         .await?;
-    let conn = state.store.get().await?;
-    let member = room_members::get(&conn, room_id, user_id).await?;
-    let member = MemberView::from(member.ok_or(ErrorCode::UserNotFound)?);
+    let Json(member) = member_view(&state, room_id, user_id).await?;
     let added = seq.is_some() && change == MembershipChange::Added;
     Ok(if added {
         HttpResponse::Created().json(member)

@@ -215,6 +215,8 @@ pub(super) async fn writable(
 pub(super) fn refused(refusal: Refusal, stranger: ErrorCode) -> ApiError {
     match refusal.code {
         ErrorCode::NotAMember => stranger.into(),
+        // In the words that a room that does not exist is refused with, or they would tell.
+        ErrorCode::RoomNotFound => ErrorCode::RoomNotFound.into(),
         _ => refusal.into(),
     }
 }

@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
-use super::{StartError, identity, report, retention, until};
+use super::{StartError, identity, report, retention, sweeper, until};
 use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
@@ -22,21 +22,9 @@ use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
 use crate::store::embedded::{Cluster, FolderLock};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store};
 use crate::transport::server::{self, Ending};
 use crate::transport::{self, AuthGate, Transport};
-
-/// Sessions that have expired are removed this often.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
-
-/// And at most so many at a time.
-const SWEEP_MAX: u32 = 1000;
-
-/// In at most so many steps where one is not enough.
-const SWEEP_STEPS_MAX: u32 = 1000;
-
-/// With this pause between them.
-const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Writing down that the node has stopped may take this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -131,7 +119,7 @@ impl Node {
             store: store.clone(),
             hub: hub.clone(),
         });
-        let sweeper = sweep(store.clone(), authenticator.clone(), &config);
+        let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
         let state = Data::new(ApiState {
             store: store.clone(),
@@ -267,44 +255,4 @@ fn serve(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok((handle, ending))
-}
-
-/// Removes, in small steps, what nobody can use any more.
-fn sweep(store: Store, authenticator: Authenticator, config: &Config) -> JoinHandle<()> {
-    let control_log_hours = config.retention.control_log_hours;
-    actix_rt::spawn(async move {
-        let mut ticks = tokio::time::interval(SWEEP_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = authenticator.sessions().sweep(SWEEP_MAX).await {
-                tracing::warn!(%error, "expired sessions were not removed");
-            }
-            if let Err(error) = sweep_invitations(&store).await {
-                tracing::warn!(%error, "expired invitations were not removed");
-            }
-            if let Err(error) = sweep_control_log(&store, control_log_hours).await {
-                tracing::warn!(%error, "old entries of the control log were not removed");
-            }
-        }
-    })
-}
-
-async fn sweep_invitations(store: &Store) -> Result<(), StoreError> {
-    let conn = store.get().await?;
-    store::invitations::delete_expired(&conn, SWEEP_MAX).await?;
-    Ok(())
-}
-
-async fn sweep_control_log(store: &Store, hours: u32) -> Result<(), StoreError> {
-    // It grows with every membership change: one step a tick might not keep up.
-    for _ in 0..SWEEP_STEPS_MAX {
-        let conn = store.get().await?;
-        let removed = store::control_log::delete_old(&conn, hours, SWEEP_MAX).await?;
-        if removed < u64::from(SWEEP_MAX) {
-            break;
-        }
-        drop(conn);
-        tokio::time::sleep(SWEEP_PAUSE).await;
-    }
-    Ok(())
 }

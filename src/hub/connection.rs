@@ -298,7 +298,10 @@ impl Connection {
             Admission::Wait => {
                 let answered = attachment.next_answer().into_actor(self);
                 ctx.wait(answered.map(|(), this, ctx| {
-                    if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
+                    if this.attachment.outbox.closing().is_some() {
+                        // Whether answers come is not certain any more.
+                        this.resume(ctx);
+                    } else if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
                         this.resume(ctx);
                     }
                 }));

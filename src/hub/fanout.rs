@@ -4,6 +4,8 @@
 //! takes what has come in batches, hands the shared frames to the connections' outboxes, and then
 //! writes each outbox once.
 
+mod arrivals;
+mod departures;
 mod drain;
 mod recovery;
 mod replay;
@@ -188,6 +190,10 @@ impl FanoutHandle {
                 });
             }
             FanoutMessage::Subscribed(subscribed) => {
+                // The room counts it already, and would never again be without connections.
+                if subscribed.replay.is_some() {
+                    subscribed.room.unsubscribe(self);
+                }
                 self.overflow_connection(subscribed.connection);
             }
             FanoutMessage::Reply(connection, ..)

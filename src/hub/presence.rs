@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 
 pub(crate) use self::shard::Present;
 use self::shard::{Announce, Move, Shard, TellAgain, Who};
+use crate::config;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::index_of;
 use crate::hub::registry::Registry;
@@ -36,6 +37,16 @@ pub(crate) struct PresenceSettings {
     pub(crate) coalesce: Duration,
     /// At most so many users are named.
     pub(crate) list_max: usize,
+}
+
+impl From<&config::Hub> for PresenceSettings {
+    fn from(config: &config::Hub) -> Self {
+        Self {
+            mailbox: config.presence_mailbox,
+            coalesce: Duration::from_millis(config.presence_coalesce_ms),
+            list_max: config.presence_list_max,
+        }
+    }
 }
 
 /// Which of the actors of a shard's place this is, from 1; 0 while there has been none.

@@ -173,8 +173,13 @@ impl Attendant {
 impl Drop for Attendant {
     fn drop(&mut self) {
         // After a panic, or when its thread ends: the next mark finds nobody and starts another.
+        // Those that wait are told to come again, as there may be no next one for long.
         if !self.is_done {
-            self.shared.queue.lock().is_attended = false;
+            let mut queue = self.shared.queue.lock();
+            queue.is_attended = false;
+            let left = std::mem::take(&mut queue.asked);
+            drop(queue);
+            drop(left);
         }
     }
 }

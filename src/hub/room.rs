@@ -26,12 +26,14 @@ use self::healing::Healing;
 pub(crate) use self::healing::Standing;
 use self::log::{MemoryLimits, RoomLog};
 use self::threads::Threads;
+use crate::config;
 use crate::fault;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::fanout::{FanoutHandle, FanoutMessage};
 use crate::hub::presence::Presence;
 use crate::hub::supervision::{Guard, Life};
 use crate::hub::supervisor::SupervisorHandle;
+use crate::protocol::event::Seq;
 use crate::protocol::id::RoomId;
 use crate::store::{Store, room_events};
 
@@ -47,6 +49,21 @@ pub(crate) struct RoomSettings {
     pub(crate) gap_wait: Duration,
     /// Events read from the log at once.
     pub(crate) page_events: u32,
+}
+
+impl From<&config::Hub> for RoomSettings {
+    fn from(config: &config::Hub) -> Self {
+        Self {
+            memory: MemoryLimits {
+                max_events: config.room_memory_events,
+                max_bytes: config.room_memory_bytes,
+            },
+            mailbox: config.room_mailbox,
+            idle: Duration::from_secs(config.room_idle_s),
+            gap_wait: Duration::from_millis(config.gap_wait_ms),
+            page_events: config.replay_page_events,
+        }
+    }
 }
 
 /// The actor.
@@ -153,6 +170,10 @@ impl Room {
             && event.event.epoch != log.epoch()
         {
             return self.start_afresh("its log has a new epoch", ctx);
+        }
+        if events.iter().any(|event| log.contradicts(event)) {
+            // However far the log has come meanwhile.
+            return self.lose_history(Seq::MAX, ctx);
         }
         let ready = log.accept(events);
         if !ready.is_empty() {

@@ -34,6 +34,7 @@ macro_rules! migrations {
 pub const MIGRATIONS: &[Migration] = migrations![
     1 "rooms_and_their_logs" "0001_rooms_and_their_logs",
     2 "changes_of_messages_and_members" "0002_changes_of_messages_and_members",
+    3 "mutes_of_who_is_away" "0003_mutes_of_who_is_away",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

@@ -54,21 +54,22 @@ impl Caller<'_> {
         let asking = transport
             .authenticator
             .authenticate_handshake(&presented, origin);
-        let identity = tokio::time::timeout(patience(transport), asking)
-            .await
-            .map_err(|_| timed_out())?
+        let identity = in_time(transport, asking)
+            .await?
             .map_err(|error| error.refusal())?;
         Ok(identity)
     }
 }
 
-/// How long the database may be waited for.
-pub(super) fn patience(transport: &Transport) -> Duration {
-    Duration::from_millis(transport.websocket.command_timeout_ms)
-}
-
-pub(super) fn timed_out() -> Refusal {
-    unavailable("no answer from the database within the time-out")
+/// Waits for an answer of the database, but no longer than a command may take.
+pub(super) async fn in_time<T>(
+    transport: &Transport,
+    asking: impl Future<Output = T>,
+) -> Result<T, Refusal> {
+    let patience = Duration::from_millis(transport.websocket.command_timeout_ms);
+    tokio::time::timeout(patience, asking)
+        .await
+        .map_err(|_| unavailable("no answer from the database within the time-out"))
 }
 
 fn unavailable(message: &'static str) -> Refusal {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::auth::{AuthError, Authenticator, Bucket, Limits, Subject};
+use crate::auth::{AuthError, Authenticator, Bucket, Limits, RateLimited, Subject};
 use crate::hub::connection::identity::{Authenticating, Checking, Demand, Gate, Identity};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{SessionId, UserId};
@@ -16,9 +16,22 @@ pub struct AuthGate {
 }
 
 impl Gate for AuthGate {
-    fn authenticate(&self, token: String) -> Authenticating<'_> {
+    fn authenticate(&self, token: String, address: IpAddr) -> Authenticating<'_> {
         Box::pin(async move {
+            // As REST counts: who has guessed too often is turned away before the database is asked.
+            let anybody = Subject::Address(address);
+            let checked = self.limits.check(Bucket::Reads, anybody.clone(), address);
+            checked.map_err(|limited| refused(&limited))?;
             let found = self.authenticator.authenticate_token(&token).await;
+            let subject = match &found {
+                Ok(identity) => Some(Subject::User(identity.user_id)),
+                Err(AuthError::UnknownCredentials) => Some(anybody),
+                Err(_) => None,
+            };
+            if let Some(subject) = subject {
+                let taken = self.limits.take(Bucket::Reads, subject, address);
+                taken.map_err(|limited| refused(&limited))?;
+            }
             found
                 .map(|identity| known(&identity))
                 .map_err(|error| error.refusal())
@@ -43,8 +56,12 @@ impl Gate for AuthGate {
         };
         self.limits
             .take(bucket, Subject::User(user), address)
-            .map_err(|limited| Refusal::new(ErrorCode::RateLimited, limited.to_string()))
+            .map_err(|limited| refused(&limited))
     }
+}
+
+fn refused(limited: &RateLimited) -> Refusal {
+    Refusal::new(ErrorCode::RateLimited, limited.to_string())
 }
 
 /// An identity as the hub has it.

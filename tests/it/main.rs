@@ -20,6 +20,7 @@ mod control_log;
 mod drain;
 mod durability;
 mod embedded;
+mod enemy;
 mod foreign_client;
 mod harness;
 mod harness_itself;

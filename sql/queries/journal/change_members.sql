@@ -150,15 +150,33 @@ accepted AS MATERIALIZED (
     WHERE verdict = 'accepted'
 ),
 came AS (
-    INSERT INTO room_members (room_id, user_id, role, joined_seq, joined_at, read_msg_no, history_floor)
-    SELECT room_id, member_id, role, seq, at, last_msg_no, history_floor
-    FROM accepted
+    INSERT INTO room_members (
+        room_id, user_id, role, joined_seq, joined_at, read_msg_no, history_floor, muted_until
+    )
+    SELECT
+        room_id, member_id, role, seq, at, last_msg_no, history_floor,
+        (SELECT q.until FROM room_mutes AS q WHERE q.room_id = a.room_id AND q.user_id = a.member_id)
+    FROM accepted AS a
     WHERE change IN ('joined', 'added')
 ),
 went AS (
     DELETE FROM room_members AS m
     USING accepted AS a
     WHERE a.change IN ('left', 'removed', 'banned') AND m.room_id = a.room_id AND m.user_id = a.member_id
+    RETURNING m.room_id, m.user_id, m.muted_until, a.at
+),
+-- A mute waits for who has gone, and goes back to who comes.
+silenced AS (
+    INSERT INTO room_mutes (room_id, user_id, until)
+    SELECT room_id, user_id, muted_until
+    FROM went
+    WHERE muted_until > at
+    ON CONFLICT (room_id, user_id) DO UPDATE SET until = excluded.until
+),
+unsilenced AS (
+    DELETE FROM room_mutes AS q
+    USING accepted AS a
+    WHERE a.change IN ('joined', 'added') AND q.room_id = a.room_id AND q.user_id = a.member_id
 ),
 changed AS (
     UPDATE room_members AS m

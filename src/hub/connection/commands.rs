@@ -150,12 +150,22 @@ impl Connection {
                 | Command::Read { .. }
                 | Command::Presence { .. }
         );
+        if is_read { self.take_read() } else { Ok(()) }
+    }
+
+    /// Counts a room's name that is not known here: it costs a query, whether there is such a room
+    /// or not, and whatever the command.
+    fn admit_lookup(&self) -> Result<(), Refusal> {
+        self.take_read()
+    }
+
+    fn take_read(&self) -> Result<(), Refusal> {
         match self.attachment.user_id() {
-            Some(user) if is_read => {
+            Some(user) => {
                 let gate = self.worker.hub.gate();
                 gate.admit(user, self.address, Demand::Read)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -172,6 +182,10 @@ impl Connection {
     ) -> Flow {
         if let Some(room_id) = self.worker.hub.known_room(&room) {
             return run(self, id, room_id, ctx);
+        }
+        if let Err(refusal) = self.admit_lookup() {
+            self.refuse(id.as_ref(), refusal);
+            return Flow::Continue;
         }
         let hub = self.worker.hub.clone();
         let patience = self.patience();
@@ -225,9 +239,9 @@ impl Connection {
         ctx: &mut Context<Self>,
     ) -> Flow {
         let hub = self.worker.hub.clone();
-        let patience = self.patience();
+        let (patience, address) = (self.patience(), self.address);
         let asking = async move {
-            tokio::time::timeout(patience, hub.gate().authenticate(token))
+            tokio::time::timeout(patience, hub.gate().authenticate(token, address))
                 .await
                 .unwrap_or_else(|_| Err(timed_out()))
         };

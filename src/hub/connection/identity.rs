@@ -38,8 +38,9 @@ pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<Option<Timestamp>, Re
 /// Who may come in and how much they may do. The hub asks; those who know passwords and limits
 /// answer.
 pub trait Gate: Send + Sync + 'static {
-    /// Whose session a token is.
-    fn authenticate(&self, token: String) -> Authenticating<'_>;
+    /// Whose session a token is that comes from `address`. Asking is counted: guesses for the
+    /// address, the rest for the user.
+    fn authenticate(&self, token: String, address: IpAddr) -> Authenticating<'_>;
 
     /// Whether a session whose end has come was prolonged.
     fn check(&self, session: SessionId) -> Checking<'_>;

@@ -37,6 +37,10 @@ impl Connection {
                 return Flow::Continue;
             }
         };
+        // What the client is told meanwhile, above all by `drain`, has the rooms that are to come.
+        let awaited = positions.iter().copied();
+        let awaited = awaited.filter(|it| !self.attachment.is_in(it.room_id));
+        self.attachment.resuming.replace(awaited.collect());
         let wanted: Vec<_> = positions
             .into_iter()
             .map(|position| {
@@ -76,11 +80,14 @@ impl Connection {
                     Ok(()) => resumed += 1,
                     Err(refusal) => {
                         refused += 1;
+                        attachment.resumed(room);
                         tell(&attachment, room, &refusal);
                     }
                 }
             }
             attachment.is_paced.set(false);
+            // An idle connection holds no buffer.
+            attachment.resuming.take();
             let cursor = worker.table.borrow().cursor(&attachment, None).ok();
             Reply::Resumed(Resumed {
                 resumed,

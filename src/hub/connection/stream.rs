@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -43,6 +43,8 @@ pub struct Feed {
     entries: VecDeque<Entry>,
     /// Rooms that the user becomes a member of are added.
     takes_new_rooms: bool,
+    /// Before the rooms were looked up.
+    asked_at: Instant,
 }
 
 /// A room that is to be joined.
@@ -102,6 +104,7 @@ impl HubHandle {
                 position,
             }]),
             takes_new_rooms: false,
+            asked_at: Instant::now(),
         })
     }
 
@@ -113,6 +116,7 @@ impl HubHandle {
         only: Option<&HashSet<RoomRef>>,
         cursor: Option<&[Position]>,
     ) -> Result<Feed, Refusal> {
+        let asked_at = Instant::now();
         let max = self.stream_rooms_max();
         let too_many = || {
             let message = format!("a stream has at most {max} rooms; name some by `rooms`");
@@ -161,12 +165,15 @@ impl HubHandle {
             format: WireFormat::SseAll,
             entries,
             takes_new_rooms: only.is_none(),
+            asked_at,
         })
     }
 
     /// A user has become a member of a room: every open stream of all their rooms on this node
     /// gets it, too, from now on.
     pub fn join_streams(&self, user: UserId, room: RoomId) {
+        // First, so that a stream that is not there yet when its thread hears of it finds this.
+        self.shared.began.insert(user, Instant::now());
         self.shared
             .workers
             .send(|| FanoutMessage::JoinRoom(user, room));
@@ -232,7 +239,29 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
         worker.close(&attachment, reason);
     }
     join_rooms(&worker, &attachment);
+    let began = hub.shared.began.get(&identity.user_id);
+    if feed.takes_new_rooms && began.is_some_and(|at| at >= feed.asked_at) {
+        look_for_rooms(&worker, identity.user_id);
+    }
     Stream { worker, attachment }
+}
+
+/// A user has become a member of a room while a stream of theirs was let in: its rooms may have
+/// been looked up before, and its thread have heard of it when the stream was not there yet.
+fn look_for_rooms(worker: &Rc<Worker>, user_id: UserId) {
+    let worker = Rc::clone(worker);
+    actix_rt::spawn(async move {
+        let max = worker.hub.stream_rooms_max();
+        match worker.hub.rooms_of(user_id, max + 1).await {
+            Ok(rooms) => {
+                for room_id in rooms {
+                    join_room(&worker, user_id, room_id);
+                }
+            }
+            // Coming back they are looked up again.
+            Err(_) => resync(&worker, user_id),
+        }
+    });
 }
 
 impl Stream {
@@ -318,12 +347,18 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
             let Some(entry) = entry else {
                 break;
             };
+            if attachment.is_in(entry.room_id) {
+                // It was told again, while the room was being joined. Joining it once more would
+                // leave out what is said in between.
+                continue;
+            }
             // Each room gives what it remembers in one go.
             taken(&worker, &attachment, spare_bytes(&worker)).await;
             let room_id = entry.room_id;
-            // A new membership is told both by whoever committed it and by the control log; the
-            // second may have come while the room was being joined.
-            if entry.position.is_none() && !entry.is_member && attachment.is_in(room_id) {
+            let is_new = !entry.is_member && entry.position.is_none();
+            if is_new && attachment.is_in(room_id) {
+                // Told twice, the second time while it was being joined: to begin afresh would
+                // lose what comes meanwhile.
                 continue;
             }
             if let Err(failed) = join_entry(&worker, &attachment, state, &entry).await {

@@ -45,19 +45,13 @@ impl Connection {
         if let Err(refusal) = hub.gate().admit(user_id, self.address, Demand::Publish) {
             return self.refuse(id.as_ref(), refusal);
         }
-        let inflight = &self.attachment.inflight;
-        inflight.set(inflight.get() + 1);
         hub.journal().submit(Entry {
             room_id,
             user_id,
             id: EventId::generate(),
             content,
             received_at: Instant::now(),
-            reply_to: ReplyTo::connection(ReplyAddress {
-                fanout: self.worker.fanout.clone(),
-                connection: self.attachment.key,
-                request: id,
-            }),
+            reply_to: ReplyTo::connection(self.expect_answer(id)),
             permit: None,
         });
     }
@@ -86,18 +80,23 @@ impl Connection {
         let Some(user_id) = self.attachment.user_id() else {
             return;
         };
-        let inflight = &self.attachment.inflight;
-        inflight.set(inflight.get() + 1);
-        let asker = Asker::connection(ReplyAddress {
-            fanout: self.worker.fanout.clone(),
-            connection: self.attachment.key,
-            request: id,
-        });
+        let asker = Asker::connection(self.expect_answer(id));
         let mark = Mark {
             room_id,
             user_id,
             msg_no,
         };
         self.worker.hub.read_markers().submit(mark, asker);
+    }
+
+    /// Counts one more on its way, and says where its answer is to go.
+    fn expect_answer(&self, request: Option<RequestId>) -> ReplyAddress {
+        let inflight = &self.attachment.inflight;
+        inflight.set(inflight.get() + 1);
+        ReplyAddress {
+            fanout: self.worker.fanout.clone(),
+            connection: self.attachment.key,
+            request,
+        }
     }
 }

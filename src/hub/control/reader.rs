@@ -105,8 +105,8 @@ fn apply(
     let Some(position) = position else {
         return page.head;
     };
-    let next = page.entries.first().map(|entry| entry.id);
-    if page.head < position || next.is_some_and(|next| next != position + 1) {
+    if lacks_entries(position, &page) {
+        let next = page.entries.first().map(|entry| entry.id);
         CONTROL_LOST.inc();
         tracing::error!(
             position,
@@ -128,6 +128,16 @@ fn apply(
     position
 }
 
+/// Whether a page that was read after `position` does not go on from there: entries have been
+/// removed before they were read, or the log is not the one that was read before.
+fn lacks_entries(position: u64, page: &ControlPage) -> bool {
+    match page.entries.first() {
+        Some(next) => next.id != position + 1,
+        // Nothing is left of what the head has counted since, or it counts anew.
+        None => page.head != position,
+    }
+}
+
 fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNews) {
     match news {
         ControlNews::SessionEnded { session_id, .. } => hub.end_session(session_id),
@@ -147,5 +157,28 @@ fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNe
                 hub.drain(settings.drain_spread);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::control_log::ControlEntry;
+
+    #[test]
+    fn entries_that_were_removed_unread_are_noticed_also_if_none_is_left() {
+        let page = |head, ids: &[u64]| ControlPage {
+            head,
+            entries: ids
+                .iter()
+                .map(|&id| ControlEntry { id, news: None })
+                .collect(),
+        };
+        assert!(!lacks_entries(5, &page(5, &[])), "nothing new");
+        assert!(!lacks_entries(5, &page(7, &[6, 7])));
+        assert!(!lacks_entries(0, &page(1, &[1])));
+        assert!(lacks_entries(5, &page(8, &[7, 8])), "6 was removed");
+        assert!(lacks_entries(5, &page(8, &[])), "all were removed");
+        assert!(lacks_entries(5, &page(3, &[])), "another log");
     }
 }

@@ -1,33 +1,30 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
+mod attachment;
+mod mutes;
 mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use slab::Slab;
-use tokio::sync::oneshot;
 
+pub(crate) use self::attachment::{Announcement, Attachment, JoinProgress, Joining};
 use self::turns::Lack;
 pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
-use crate::hub::connection::liveness::{Liveness, Second};
+use crate::hub::connection::liveness::Liveness;
 use crate::hub::connection::outbox::{Class, Outbox, Pushed};
 use crate::hub::connection::stream::StreamState;
-use crate::hub::encoded::{SharedEvent, WireFormat};
+use crate::hub::encoded::WireFormat;
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED};
 use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
-use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
-use crate::protocol::id::{RoomId, SessionId, UserId};
-use crate::protocol::native::request::RequestId;
-use crate::protocol::push::Push;
-use crate::protocol::reply::{Gap, Reply};
+use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::sse;
 
 /// A connection, as other threads name it to its own.
@@ -36,85 +33,6 @@ pub(crate) struct ConnectionKey {
     index: usize,
     /// Tells a connection from the one that had its place before.
     generation: u32,
-}
-
-/// A connection's place in its thread's table.
-#[derive(Debug)]
-pub(crate) struct Attachment {
-    pub(crate) key: ConnectionKey,
-    pub(crate) outbox: Rc<Outbox>,
-    pub(crate) format: WireFormat,
-    pub(crate) identity: RefCell<Option<Identity>>,
-    pub(crate) life: Cell<Liveness>,
-    /// Publishes handed to the journal and not answered.
-    pub(crate) inflight: Cell<usize>,
-    /// Told when one of them is answered.
-    answered: RefCell<Option<oneshot::Sender<()>>>,
-    /// The join that is under way.
-    pub(crate) joining: RefCell<Option<Joining>>,
-    /// The node is going, and so is this connection: it gives no new commands.
-    pub(crate) is_leaving: Cell<bool>,
-    /// A replay is under way, at the pace of its reader: that it waits long says nothing.
-    pub(crate) is_paced: Cell<bool>,
-    /// Its socket takes no more for the moment, and the thread looks at it again and again.
-    pub(super) is_watched: Cell<bool>,
-    /// Rooms that are still to be joined, and where the client stands in them: until they are,
-    /// its cursors tell that.
-    pub(crate) resuming: RefCell<Vec<Position>>,
-    /// What an event stream has besides.
-    pub(crate) stream: Option<StreamState>,
-    rooms: RefCell<Vec<Joined>>,
-    is_dirty: Cell<bool>,
-}
-
-/// A join that waits for the room's answer.
-#[derive(Debug)]
-pub(crate) struct Joining {
-    /// Tells this join from one that was given up.
-    pub(crate) number: u32,
-    pub(crate) announcement: Announcement,
-    /// It has been announced, because the replay began with events out of Postgres.
-    pub(crate) is_announced: bool,
-    /// What the client cannot have, as far as is known before the room has answered.
-    pub(crate) gap: Option<Gap>,
-    /// Until when the user was muted in the room when their membership was checked.
-    pub(crate) muted_until: Option<Timestamp>,
-    pub(crate) progress: oneshot::Sender<JoinProgress>,
-}
-
-/// How the client is told that it is in a room, before what it missed.
-#[derive(Debug, Clone)]
-pub(crate) enum Announcement {
-    /// By the reply to this request.
-    Reply(Option<RequestId>),
-    /// By a push: the request was for several rooms.
-    Push,
-}
-
-/// How a join goes on.
-#[derive(Debug)]
-pub(crate) enum JoinProgress {
-    /// The connection is in the room, reply and replay are in its outbox.
-    Live,
-    /// The room's memory does not reach back to the client's position; it is not in the room.
-    Behind {
-        /// The log's life.
-        epoch: Epoch,
-        /// The room's head.
-        head: Seq,
-    },
-    /// What was missed is in the room's memory, but more than the connection has room for at once;
-    /// it is not in the room.
-    TooMuch {
-        /// The log's life.
-        epoch: Epoch,
-        /// The room's head.
-        head: Seq,
-        /// What was missed.
-        events: Vec<Arc<SharedEvent>>,
-    },
-    /// The room cannot answer now.
-    Unavailable,
 }
 
 /// A room that a connection is in, and where in the room's list it stands.
@@ -274,29 +192,6 @@ impl Table {
         Some(departure)
     }
 
-    /// The user may say nothing in the room until then, as far as this thread is concerned.
-    pub(crate) fn mute(&mut self, room_id: RoomId, user_id: UserId, until: Timestamp) {
-        if let Some(room) = self.rooms.get_mut(&room_id) {
-            let now = Timestamp::now();
-            room.muted.retain(|_, until| *until > now);
-            room.muted.insert(user_id, until);
-        }
-    }
-
-    /// The user may speak in the room.
-    pub(crate) fn unmute(&mut self, room_id: RoomId, user_id: UserId) {
-        if let Some(room) = self.rooms.get_mut(&room_id) {
-            room.muted.remove(&user_id);
-        }
-    }
-
-    /// Whether the user may say nothing in a room that a connection of this thread is in.
-    pub(crate) fn is_muted(&self, room_id: RoomId, user_id: UserId) -> bool {
-        let room = self.rooms.get(&room_id);
-        room.and_then(|room| room.muted.get(&user_id))
-            .is_some_and(|until| *until > Timestamp::now())
-    }
-
     /// The last event of a room given to this thread; none if nobody here is in it.
     pub(crate) fn position(&self, room_id: RoomId) -> Option<Seq> {
         self.rooms.get(&room_id).map(|room| room.position)
@@ -414,92 +309,5 @@ impl Table {
     /// The room's actor, if a connection of this thread is in the room.
     pub(crate) fn room(&self, room_id: RoomId) -> Option<&RoomHandle> {
         self.rooms.get(&room_id).map(|room| &room.handle)
-    }
-}
-
-impl Attachment {
-    /// Who it is, once it has said so.
-    pub(crate) fn user_id(&self) -> Option<UserId> {
-        self.identity.borrow().as_ref().map(|one| one.user_id)
-    }
-
-    /// In which session, once it has said so.
-    pub(crate) fn session_id(&self) -> Option<SessionId> {
-        self.identity.borrow().as_ref().map(|one| one.session_id)
-    }
-
-    /// Its session is to be looked at then.
-    pub(crate) fn check_session_at(&self, expires: Second) {
-        let mut life = self.life.get();
-        life.expires = Some(expires);
-        self.life.set(life);
-    }
-
-    /// Whether it is in a room.
-    pub(crate) fn is_in(&self, room_id: RoomId) -> bool {
-        self.rooms.borrow().iter().any(|one| one.room_id == room_id)
-    }
-
-    /// In how many rooms it is.
-    pub(crate) fn room_count(&self) -> usize {
-        self.rooms.borrow().len()
-    }
-
-    /// Adds a reply to the outbox; without a request id only a refusal is told.
-    pub(crate) fn push_reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
-        if let Some(frame) = self.format.reply(request, result) {
-            self.outbox.push(frame, Class::Durable);
-        }
-    }
-
-    /// Something came from the connection, or was taken by it.
-    pub(crate) fn heard(&self, now: Second) {
-        let mut life = self.life.get();
-        life.heard = now;
-        life.pinged = None;
-        self.life.set(life);
-    }
-
-    /// A command of it is being worked at.
-    pub(crate) fn at_work(&self, now: Second) {
-        self.heard(now);
-        let mut life = self.life.get();
-        // A stream has no commands, and its time for them never comes.
-        life.commanded = life.commanded.max(now);
-        self.life.set(life);
-    }
-
-    /// One of the publishes on their way is answered.
-    pub(crate) fn answered(&self) {
-        self.inflight.set(self.inflight.get().saturating_sub(1));
-        // Dropping it tells.
-        self.answered.take();
-    }
-
-    /// Waits until one of the publishes on their way is answered.
-    pub(crate) fn next_answer(&self) -> impl Future<Output = ()> + use<> {
-        let (answered, wait) = oneshot::channel();
-        self.answered.replace(Some(answered));
-        async {
-            wait.await.ok();
-        }
-    }
-
-    /// Adds a push that is for this connection alone.
-    pub(crate) fn push(&self, push: &Push<'_>) {
-        self.outbox.push(self.format.push(push), Class::Durable);
-    }
-
-    fn forget(&self, room_id: RoomId) -> Option<usize> {
-        let mut rooms = self.rooms.borrow_mut();
-        let at = rooms.iter().position(|one| one.room_id == room_id)?;
-        Some(rooms.swap_remove(at).index)
-    }
-
-    fn moved_to(&self, room_id: RoomId, index: usize) {
-        let mut rooms = self.rooms.borrow_mut();
-        if let Some(joined) = rooms.iter_mut().find(|one| one.room_id == room_id) {
-            joined.index = index;
-        }
     }
 }

@@ -10,23 +10,19 @@ use tokio::sync::mpsc;
 
 use super::drain;
 use super::session_check::SESSION_CHECK;
-use super::table::{Attachment, ConnectionKey, Departure, JoinProgress, Table};
+use super::table::{Attachment, ConnectionKey, Table};
 use super::wheel::Wheel;
-use super::{FanoutHandle, FanoutMessage, Subscribed, Target};
+use super::{FanoutHandle, FanoutMessage, Target};
 use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
 use crate::hub::connection::stream;
-use crate::hub::encoded::{SharedEvent, WireFormat};
+use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::hub::presence::Generation;
-use crate::hub::room::Standing;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
-use crate::protocol::id::RoomId;
-use crate::protocol::push::Push;
-use crate::protocol::reply::Joined;
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -134,174 +130,10 @@ impl Worker {
         let now = self.now();
         life.closing = Some(now);
         attachment.life.set(life);
+        // Its actor may wait for an answer that is lost, and would never read the socket's end.
+        attachment.stop_waiting();
         DISCONNECTS.with_label_values(&[reason.reason()]).inc();
         self.wheel.borrow_mut().schedule(attachment.key, now);
-    }
-
-    /// Takes a connection out of the table.
-    pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
-        let departures = self.table.borrow_mut().detach(attachment);
-        for departure in departures {
-            self.depart(&departure);
-        }
-    }
-
-    /// Takes a connection out of a room. False if it was not in it.
-    pub(crate) fn unsubscribe(&self, attachment: &Rc<Attachment>, room_id: RoomId) -> bool {
-        let departure = self.table.borrow_mut().unsubscribe(attachment, room_id);
-        let was_in = departure.is_some();
-        if let Some(departure) = departure {
-            self.depart(&departure);
-        }
-        was_in
-    }
-
-    fn depart(&self, departure: &Departure) {
-        departure.room.unsubscribe(&self.fanout);
-        if let Some(user_id) = departure.user_id {
-            let presence = self.hub.presence_shards();
-            presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
-        }
-    }
-
-    fn subscribed(&self, subscribed: Subscribed) {
-        let Subscribed {
-            connection,
-            join,
-            room,
-            epoch,
-            head,
-            replay,
-            gap,
-        } = subscribed;
-        let attachment = self.table.borrow().get(connection);
-        let joining = attachment.as_ref().and_then(|attachment| {
-            let mut joining = attachment.joining.borrow_mut();
-            joining.take_if(|joining| joining.number == join)
-        });
-        let (Some(attachment), Some(joining)) = (attachment, joining) else {
-            // The connection has gone or has given up waiting.
-            if replay.is_some() {
-                room.unsubscribe(&self.fanout);
-            }
-            return;
-        };
-        let Some(replay) = replay else {
-            // The connection may have gone meanwhile.
-            joining
-                .progress
-                .send(JoinProgress::Behind { epoch, head })
-                .ok();
-            return;
-        };
-        if (gap.is_some() && joining.is_announced) || !attachment.fits(&replay) {
-            room.unsubscribe(&self.fanout);
-            let progress = if gap.is_some() {
-                // The log has begun a new life in the middle of a replay: too late to tell.
-                JoinProgress::Unavailable
-            } else {
-                JoinProgress::TooMuch {
-                    epoch,
-                    head,
-                    events: replay,
-                }
-            };
-            joining.progress.send(progress).ok();
-            return;
-        }
-        let room_id = room.id();
-        let begins = Standing {
-            epoch,
-            position: head,
-        };
-        if !self.can_begin(&room, begins) {
-            room.unsubscribe(&self.fanout);
-            joining.progress.send(JoinProgress::Unavailable).ok();
-            return;
-        }
-        if !super::recovery::takes_at_once(&attachment, &replay) {
-            // Out of the log it comes in pages, as fast as the client takes them.
-            room.unsubscribe(&self.fanout);
-            let behind = JoinProgress::Behind { epoch, head };
-            joining.progress.send(behind).ok();
-            return;
-        }
-        let mut table = self.table.borrow_mut();
-        if !table.subscribe(&attachment, room.clone(), epoch, head) {
-            drop(table);
-            room.unsubscribe(&self.fanout);
-            joining.progress.send(JoinProgress::Unavailable).ok();
-            return;
-        }
-        if let Some(user_id) = attachment.user_id() {
-            match joining.muted_until {
-                Some(until) => table.mute(room_id, user_id, until),
-                None => table.unmute(room_id, user_id),
-            }
-        }
-        if !joining.is_announced {
-            let joined = Joined {
-                room: room_id,
-                epoch,
-                last_seq: head,
-                replayed: replay.len() as u64,
-                // A position of another life of the log says nothing about this one.
-                gap: gap.or(joining.gap),
-                cursor: table.cursor(&attachment, None).ok(),
-            };
-            attachment.announce(&table, &joining.announcement, joined);
-        }
-        for event in &replay {
-            attachment.push_event(&table, event);
-        }
-        table.mark(&attachment);
-        drop(table);
-        if let Some(user_id) = attachment.user_id() {
-            let presence = self.hub.presence_shards();
-            presence.arrive(&self.announced.borrow(), room_id, user_id);
-        }
-        joining.progress.send(JoinProgress::Live).ok();
-    }
-
-    fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
-        let connections = self.table.borrow().in_room(room_id);
-        for attachment in connections {
-            if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
-                attachment.push(&Push::Removed { room: room_id });
-                self.table.borrow_mut().mark(&attachment);
-                if attachment.format == WireFormat::SseRoom {
-                    // It was the stream's only one.
-                    self.close(&attachment, Disconnect::Normal);
-                }
-            }
-        }
-    }
-
-    pub(super) fn resync(&self, room_id: RoomId) {
-        let connections = self.table.borrow().in_room(room_id);
-        for attachment in connections {
-            // Out of the room at once: it may be joined anew before they have gone.
-            self.unsubscribe(&attachment, room_id);
-            self.close(&attachment, Disconnect::Resync);
-        }
-    }
-
-    fn disconnect(&self, target: Target, reason: Disconnect) {
-        let connections: Vec<_> = match target {
-            Target::Connection(key) => self.table.borrow().get(key).into_iter().collect(),
-            Target::All => self.table.borrow().all().cloned().collect(),
-            Target::Session(session) => {
-                let is_of_session = |attachment: &&Rc<Attachment>| {
-                    let identity = attachment.identity.borrow();
-                    identity.as_ref().is_some_and(|it| it.session_id == session)
-                };
-                let table = self.table.borrow();
-                table.all().filter(is_of_session).cloned().collect()
-            }
-        };
-        for attachment in connections {
-            self.close(&attachment, reason);
-        }
     }
 
     /// What is due for a connection.
@@ -374,13 +206,7 @@ impl Fanout {
             }
             FanoutMessage::Subscribed(subscribed) => worker.subscribed(*subscribed),
             FanoutMessage::NotSubscribed { connection, join } => {
-                let attachment = worker.table.borrow().get(connection);
-                if let Some(joining) = attachment.and_then(|attachment| {
-                    let mut joining = attachment.joining.borrow_mut();
-                    joining.take_if(|joining| joining.number == join)
-                }) {
-                    joining.progress.send(JoinProgress::Unavailable).ok();
-                }
+                worker.not_subscribed(connection, join);
             }
             FanoutMessage::Resync(room_id) => worker.resync(room_id),
             FanoutMessage::Evict {

@@ -4,6 +4,8 @@
 //! room's entries go to the *patient* lane, which has a connection of its own and tries it again
 //! and again, while the main lane goes on with the other rooms.
 
+mod lanes;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -14,8 +16,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
+use self::lanes::{Lane, LaneName};
 use super::entry::{Entry, Outcome, unavailable};
-use super::flight::Link;
 use super::message_changes::ChangeLimits;
 use super::queue::{Batch, BatchLimits, Queue};
 use super::settled::{committed, event, shared_fate};
@@ -28,7 +30,7 @@ use crate::hub::metrics::{JOURNAL_BATCH_EVENTS, JOURNAL_FLIGHT_SECONDS, JOURNAL_
 use crate::hub::supervision::Guard;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::id::{RoomId, UserId};
-use crate::store::{Driver, SessionOptions, StoreError, connect_single};
+use crate::store::SessionOptions;
 
 /// How many works are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -73,19 +75,6 @@ fn key(entry: &Entry) -> Key {
     (entry.room_id, entry.user_id, client_id)
 }
 
-/// One connection and what it is doing.
-#[derive(Default)]
-struct Lane {
-    link: Option<Rc<Link>>,
-    busy: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LaneName {
-    Main,
-    Patient,
-}
-
 impl Writer {
     /// A writer for a place, whose inbox is open from now on.
     pub(crate) fn new(
@@ -115,57 +104,6 @@ impl Writer {
             followers: HashMap::new(),
             unknown: HashSet::new(),
         }
-    }
-
-    fn lane(&mut self, name: LaneName) -> &mut Lane {
-        match name {
-            LaneName::Main => &mut self.main,
-            LaneName::Patient => &mut self.patient,
-        }
-    }
-
-    /// Connects a lane, trying again until it succeeds.
-    fn connect(&self, name: LaneName, ctx: &mut Context<Self>) {
-        let settings = self.settings.clone();
-        let number = self.slot.number;
-        let connecting = async move {
-            let first = Duration::from_millis(20);
-            let longest = Duration::from_millis(settings.journal.reconnect_max_ms);
-            let mut pause = first;
-            loop {
-                match open_link(&settings).await {
-                    Ok(opened) => return opened,
-                    Err(error) if pause == first => {
-                        tracing::warn!(writer = number, lane = ?name, error = &error as &dyn std::error::Error, "the journal cannot connect, trying again");
-                    }
-                    Err(error) => {
-                        tracing::debug!(writer = number, lane = ?name, %error, "still no connection");
-                    }
-                }
-                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-                pause = (pause * 2).min(longest);
-            }
-        };
-        ctx.spawn(
-            connecting
-                .into_actor(self)
-                .map(move |(link, driver), this, ctx| {
-                    // A connection that ends while nothing is on its way is noticed at once.
-                    ctx.spawn(
-                        driver
-                            .into_actor(this)
-                            .map(|_, this, ctx| this.advance(ctx)),
-                    );
-                    tracing::debug!(writer = number, lane = ?name, "the journal is connected");
-                    this.lane(name).link = Some(Rc::new(link));
-                    if name == LaneName::Main {
-                        this.slot.stalled.store(false, Ordering::Relaxed);
-                        this.slot.up.store(true, Ordering::Relaxed);
-                    }
-                    this.delivery.look_again(this.unknown.drain());
-                    this.advance(ctx);
-                }),
-        );
     }
 
     /// Sends what can be sent.
@@ -201,11 +139,6 @@ impl Writer {
                 flush.send(()).ok();
             }
         }
-    }
-
-    fn can_fly(&mut self, name: LaneName) -> bool {
-        let lane = self.lane(name);
-        lane.link.is_some() && !lane.busy
     }
 
     /// Sends a batch whose heads may have been found locked at `since` for the first time.
@@ -331,26 +264,6 @@ impl Writer {
         }
     }
 
-    /// Drops a lane's connection; what waits is refused rather than kept waiting for a database
-    /// that may be gone for long.
-    fn lose_link(&mut self, name: LaneName, ctx: &mut Context<Self>) {
-        self.lane(name).link = None;
-        let refused = match name {
-            LaneName::Main => {
-                self.slot.up.store(false, Ordering::Relaxed);
-                self.queue.take_all()
-            }
-            LaneName::Patient => self.queue.take_patient(),
-        };
-        for entry in refused {
-            for follower in self.followers.remove(&key(&entry)).unwrap_or_default() {
-                answer(follower, Err(unavailable()), "unavailable");
-            }
-            answer(entry, Err(unavailable()), "unavailable");
-        }
-        self.connect(name, ctx);
-    }
-
     /// Takes one work into the queue.
     fn take(&mut self, work: Work) {
         match work {
@@ -410,33 +323,4 @@ impl StreamHandler<Vec<Work>> for Writer {
         fault::point!("hub.journal.writer");
         self.advance(ctx);
     }
-}
-
-async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkError> {
-    let timeout = Duration::from_millis(settings.journal.flight_timeout_ms);
-    let lock_timeout = Duration::from_millis(settings.journal.lock_timeout_ms);
-    let opening = async {
-        let options = SessionOptions {
-            application_name: "hubbub-journal",
-            synchronous_commit: true,
-            ..settings.connect.clone()
-        };
-        let (client, driver) = connect_single(&settings.database_url, &options).await?;
-        let link = Link::prepare(client, settings.limits, lock_timeout, timeout).await?;
-        Ok((link, driver))
-    };
-    tokio::time::timeout(timeout, opening)
-        .await
-        .map_err(|_| LinkError::TimedOut)?
-}
-
-/// Why a lane could not be connected.
-#[derive(Debug, thiserror::Error)]
-enum LinkError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("preparing the journal's statements")]
-    Prepare(#[from] tokio_postgres::Error),
-    #[error("no connection within the time-out")]
-    TimedOut,
 }

@@ -56,13 +56,15 @@ impl Shared {
     /// What was known was of another log.
     pub(super) fn forget_commits(&self) {
         self.committed.store(0, Ordering::Relaxed);
-        self.epoch.store(0, Ordering::Relaxed);
+        self.epoch.store(0, Ordering::Release);
     }
 
     /// The room has come so far.
     pub(super) fn stand_at(&self, epoch: Epoch, delivered: Seq) {
         self.delivered.store(delivered, Ordering::Relaxed);
-        self.epoch.store(epoch.0, Ordering::Relaxed);
+        // Whoever sees the epoch sees a position in it: one of the log before would look as if
+        // events of this one were lost.
+        self.epoch.store(epoch.0, Ordering::Release);
     }
 }
 
@@ -106,7 +108,7 @@ impl RoomHandle {
 
     /// Which log it knows, and how much of it it has delivered; none while it knows none.
     pub(crate) fn standing(&self) -> Option<(Epoch, Seq)> {
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        let epoch = self.shared.epoch.load(Ordering::Acquire);
         (epoch != 0).then(|| (Epoch(epoch), self.delivered()))
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Healing {
     is_reading: bool,
     /// The heads were compared since the log was last read for a hole.
     is_compared: bool,
+    /// The head is going to be read again.
+    is_load_planned: bool,
 }
 
 impl Healing {
@@ -97,7 +99,8 @@ impl Room {
         let is_next = events.first().is_some_and(|event| event.seq == from + 1);
         if stands_there && !is_next && self.has_gap() {
             tracing::error!(room = %self.id, after = from, "events that were announced are not in the log");
-            return self.start_afresh("its log lacks events", ctx);
+            // Somebody has seen their numbers, which will be given to other events.
+            return self.lose_history(self.shared.committed(), ctx);
         }
         let shared = |event| SharedEvent::new(event, None);
         self.accept(events.into_iter().map(shared).collect(), ctx);
@@ -126,9 +129,12 @@ impl Room {
     }
 
     /// Tries again to read the head, if somebody depends on it.
-    pub(super) fn load_later(&self, ctx: &mut Context<Self>) {
-        if !self.threads.is_empty() || !self.waiting.is_empty() {
+    pub(super) fn load_later(&mut self, ctx: &mut Context<Self>) {
+        let is_awaited = !self.threads.is_empty() || !self.waiting.is_empty();
+        if is_awaited && !self.healing.is_load_planned {
+            self.healing.is_load_planned = true;
             ctx.run_later(RETRY, |this, ctx| {
+                this.healing.is_load_planned = false;
                 if this.log.is_none() {
                     this.load(ctx);
                 }
@@ -189,22 +195,26 @@ impl Room {
         self.heal(ctx);
     }
 
-    /// The log ends before what has been delivered: that history is lost, and its numbers will be
-    /// given to other events. From now on it is another log, so that no client mixes them up.
-    fn lose_history(&mut self, delivered: Seq, ctx: &mut Context<Self>) {
-        tracing::error!(room = %self.id, delivered, "the log has lost events that were delivered");
+    /// The log ends before `told`, up to where events have been delivered or announced: that history
+    /// is lost, and its numbers will be given to other events. From now on it is another log, so
+    /// that no client mixes them up.
+    pub(super) fn lose_history(&mut self, told: Seq, ctx: &mut Context<Self>) {
+        tracing::error!(room = %self.id, told, "the log has lost events that were told");
         HISTORY_LOST.inc();
         let Some(epoch) = self.log.as_ref().map(RoomLog::epoch) else {
             return;
         };
         let (store, id) = (self.store.clone(), self.id);
-        let beginning = async move { room_events::begin_epoch(&store, id, epoch, delivered).await };
+        let beginning = async move { room_events::begin_epoch(&store, id, epoch, told).await };
         let begun = beginning.into_actor(self);
         ctx.wait(begun.map(|begun, this, ctx| match begun {
             Ok(()) => this.start_afresh("its log has lost events", ctx),
-            // The next comparison finds the same.
+            // The next comparison, or another look at what is missing, finds the same.
             Err(error) => {
                 tracing::warn!(room = %this.id, %error, "a new epoch cannot be begun yet");
+                if this.healing.timer.is_none() {
+                    this.healing.timer = Some(ctx.run_later(RETRY, Self::fill));
+                }
             }
         }));
     }

@@ -86,6 +86,15 @@ impl RoomLog {
         ready
     }
 
+    /// Whether another event has been delivered under this one's number: the log has lost that one
+    /// and gives its number again.
+    pub(crate) fn contradicts(&self, event: &SharedEvent) -> bool {
+        let Event { seq, id, .. } = event.event;
+        let mut known = seq.checked_sub(1).and_then(|before| self.after(before));
+        let known = known.as_mut().and_then(Iterator::next);
+        known.is_some_and(|known| known.event.id != id)
+    }
+
     /// Whether an event is known to be missing.
     pub(crate) fn has_gap(&self) -> bool {
         !self.early.is_empty()
@@ -243,6 +252,26 @@ mod tests {
         assert!(log.has_gap());
         assert_eq!(seqs(&log.accept([event(12)])), [12, 13, 14]);
         assert!(!log.has_gap());
+    }
+
+    #[test]
+    fn a_number_that_is_given_again_is_noticed() {
+        let mut log = RoomLog::new(Epoch(1), 10, LIMITS);
+        let (first, second) = (event(11), event(12));
+        log.accept([Arc::clone(&first), Arc::clone(&second)]);
+        assert!(
+            !log.contradicts(&first) && !log.contradicts(&second),
+            "doubles"
+        );
+        assert!(
+            !log.contradicts(&event(13)) && !log.contradicts(&event(14)),
+            "new ones"
+        );
+        assert!(
+            !log.contradicts(&event(10)) && !log.contradicts(&event(0)),
+            "not remembered"
+        );
+        assert!(log.contradicts(&event(11)) && log.contradicts(&event(12)));
     }
 
     #[test]

@@ -311,3 +311,41 @@ async fn who_is_removed_in_the_middle_gets_no_more() {
     assert_eq!(reply["ok"]["resumed"], 1, "{reply}");
     assert_eq!(reply["ok"]["refused"], 1, "{reply}");
 }
+
+/// A client that is told to move in the middle of a resume can go on from what it is told, in all
+/// rooms: the one whose replay has begun, and the one whose turn has not come.
+#[tokio::test]
+async fn what_drain_says_in_the_middle_of_a_resume_has_all_rooms() {
+    const EVENTS: i64 = 100_000;
+    let scene = scene(2, &[("HUBBUB__HTTP__DRAIN_MS", "20000")]).await;
+    let [long, other] = &scene.rooms[..] else {
+        panic!("two rooms");
+    };
+    fill(&scene, long, EVENTS).await;
+    let mut bob = Socket::connect(&scene.node, &scene.bob).await;
+    let cursor = cursor_of(&[(long, 1), (other, 1)]);
+    bob.send_command("resume", json!({ "cursor": cursor }))
+        .await;
+    let mut last = 1;
+    let drain = loop {
+        let push = bob
+            .next_push("an event or drain", |push| {
+                push["seq"].is_u64() || push["push"] == "drain"
+            })
+            .await;
+        if push["push"] == "drain" {
+            break push;
+        }
+        last += 1;
+        assert_eq!(push["seq"], last, "{push}");
+        if last == 100 {
+            scene.node.terminate();
+        }
+    };
+    assert!(
+        last < EVENTS.unsigned_abs(),
+        "the replay was still going on"
+    );
+    assert_eq!(super::seq_in(&drain, long), last);
+    assert_eq!(super::seq_in(&drain, other), 1);
+}

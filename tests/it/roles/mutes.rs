@@ -96,6 +96,27 @@ async fn a_muted_member_reads_and_says_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_gets_rid_of_a_mute_by_leaving() {
+    let scene = Scene::start().await;
+    let (maker, target) = (&scene.maker, &scene.target);
+    let room = scene.room("r", None, Some("member")).await;
+    let leave = format!("/api/rooms/{}/leave", room.id);
+    mute(maker, &room, target, &json!({})).await.ok();
+    for _ in 0..2 {
+        target.post(&leave, &json!({})).await.ok();
+        target.join_room(&room).await;
+        let mut socket = Socket::connect(&scene.node, target).await;
+        socket.join(&room.id).await;
+        let silenced = vec![Some("muted".to_owned()); 4];
+        assert_eq!(say_all(&mut socket, &room, "a").await, silenced);
+    }
+    assert_eq!(unmute(maker, &room, target).await.status, 204);
+    target.post(&leave, &json!({})).await.ok();
+    target.join_room(&room).await;
+    target.say(&room.id, "free", "b").await.ok();
+}
+
+#[tokio::test]
 async fn a_mute_ends_by_itself() {
     let scene = Scene::start().await;
     let (maker, target) = (&scene.maker, &scene.target);

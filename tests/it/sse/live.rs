@@ -111,3 +111,25 @@ async fn only_members_with_credentials_get_one() {
         .await
         .problem(405, "method_not_allowed");
 }
+
+/// A room that its user has become a member of is told of by whoever did it and by the control log,
+/// and begins once.
+#[tokio::test]
+async fn a_new_room_begins_once() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    ada.create_room("room").await;
+    let mut stream = EventStream::open(&ada, "/api/events", None).await;
+    stream.event("resumed").await;
+    for n in 0..40 {
+        let room = ada.create_room(&format!("room-{n}")).await;
+        assert_eq!(stream.event("resumed").await.json()["room"], room.id);
+        let leave = format!("/api/rooms/{}/leave", room.id);
+        ada.post(&leave, &serde_json::json!({})).await;
+        stream.event("removed").await;
+        ada.join_room(&room).await;
+        assert_eq!(stream.event("resumed").await.json()["room"], room.id, "{n}");
+        ada.say(&room.id, "live", "1").await.ok();
+        assert_eq!(stream.event("message").await.json()["room"], room.id);
+    }
+}

@@ -103,21 +103,7 @@ async fn a_history_that_was_lost_is_another_log_from_then_on() {
         bob.push("message").await;
     }
     let seq = scene.head().await;
-    // As after a failover to a replica that was behind.
-    let client = scene.database.connect().await;
-    let id: uuid::Uuid = room.parse().expect("an id");
-    let lost = i64::try_from(seq).expect("small") - 1;
-    for statement in [
-        "UPDATE room_heads SET last_seq = $2::int8 - 1, last_msg_no = last_msg_no - 2 WHERE room_id = $1",
-        "DELETE FROM room_events WHERE room_id = $1 AND seq >= $2",
-        "DELETE FROM messages WHERE room_id = $1 AND seq >= $2",
-        "DELETE FROM publish_keys WHERE room_id = $1 AND seq >= $2",
-    ] {
-        client
-            .execute(statement, &[&id, &lost])
-            .await
-            .expect("it is changed");
-    }
+    lose_two_events(&scene, seq).await;
     let end = bob.closed().await;
     assert!(matches!(end, End::Closed { code: 4004, .. }), "{end:?}");
     let other = scene.users[0].say(room, "something else", "d1").await.ok();
@@ -132,5 +118,54 @@ async fn a_history_that_was_lost_is_another_log_from_then_on() {
     let joined = again.ok("join", fields).await;
     assert_eq!(joined["gap"]["reason"], "epoch", "{joined}");
     assert_ne!(joined["epoch"], scene.room.epoch);
+    assert_eq!(scene.metric("hub_histories_lost_total").await, 1);
+}
+
+/// Takes the last two events out of the room's log, as a failover to a replica does that was behind.
+async fn lose_two_events(scene: &Scene, head: u64) {
+    let client = scene.database.connect().await;
+    let id: uuid::Uuid = scene.room.id.parse().expect("an id");
+    let lost = i64::try_from(head).expect("small") - 1;
+    for statement in [
+        "UPDATE room_heads SET last_seq = $2::int8 - 1, last_msg_no = last_msg_no - 2 WHERE room_id = $1",
+        "DELETE FROM room_events WHERE room_id = $1 AND seq >= $2",
+        "DELETE FROM messages WHERE room_id = $1 AND seq >= $2",
+        "DELETE FROM publish_keys WHERE room_id = $1 AND seq >= $2",
+    ] {
+        client
+            .execute(statement, &[&id, &lost])
+            .await
+            .expect("it is changed");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_is_given_again_before_heads_were_compared_is_noticed() {
+    let scene = Scene::with(2, |options| {
+        options.set("HUBBUB__HUB__ANTI_ENTROPY_MS", "60000")
+    })
+    .await;
+    let mut bob = scene.joined(1).await;
+    let room = &scene.room.id;
+    for n in 0..3 {
+        scene.users[0].say(room, "x", &format!("c{n}")).await.ok();
+        bob.push("message").await;
+    }
+    let seq = scene.head().await;
+    lose_two_events(&scene, seq).await;
+    for n in 0..3 {
+        scene.users[0]
+            .say(room, "something else", &format!("d{n}"))
+            .await
+            .ok();
+    }
+    let end = bob.closed().await;
+    assert!(matches!(end, End::Closed { code: 4004, .. }), "{end:?}");
+    // The log is longer by now than what bob has: only its epoch tells that it is another.
+    assert!(scene.head().await > seq);
+    let mut again = Socket::connect(&scene.node, &scene.users[1]).await;
+    let fields = json!({ "room": room, "since": seq, "epoch": scene.room.epoch });
+    let joined = again.ok("join", fields).await;
+    assert_eq!(joined["gap"]["reason"], "epoch", "{joined}");
     assert_eq!(scene.metric("hub_histories_lost_total").await, 1);
 }

@@ -1,0 +1,131 @@
+//! Sending what was missed, as fast as the client takes it.
+
+use std::sync::Arc;
+
+use super::Join;
+use crate::hub::connection::pace::{broken_off, patiently, spare_bytes, taken};
+use crate::hub::encoded::SharedEvent;
+use crate::hub::replay_pages::ReplayPage;
+use crate::protocol::cursor::Position;
+use crate::protocol::error::Refusal;
+use crate::protocol::event::{Epoch, Seq};
+use crate::protocol::reply::{GapReason, Joined};
+
+impl Join {
+    /// Sends pages of the log until the room's memory may reach back to the position. False if
+    /// the log is not what the room takes it for.
+    pub(super) async fn catch_up(&mut self, epoch: Epoch, head: Seq) -> Result<bool, Refusal> {
+        let memory = self.worker.hub.settings().hub.room_memory_events as u64;
+        loop {
+            let since = self.position.unwrap_or(head);
+            let page = self.page(since).await?;
+            let first = match page.events.first() {
+                Some(event) => event.event.seq,
+                // The log has nothing more: what the room's memory lacks is not there.
+                None => page.first_seq,
+            };
+            if page.epoch != epoch || (page.events.is_empty() && first <= since + 1) {
+                let room = self.worker.hub.room(self.room_id).await?;
+                room.look_again();
+                return Ok(false);
+            }
+            // After the page was read: who is a member now may see all that is in it.
+            self.check_again().await?;
+            if self.position.unwrap_or(head) > since {
+                // The floor has risen.
+                continue;
+            }
+            if first > since + 1 {
+                if self.is_announced {
+                    return Err(broken_off("retention was faster than the reader"));
+                }
+                self.gap = Some(self.gap_to(since, first - 1, GapReason::Retention));
+            }
+            if !self.is_announced {
+                self.announce(epoch, head, first);
+            }
+            self.send(epoch, &page.events).await;
+            let position = page.events.last().map_or(first - 1, |last| last.event.seq);
+            self.position = Some(position);
+            let last_seq = page.last_seq;
+            drop(page);
+            // The next page is read when this one has been taken, so that a slow reader of a
+            // long replay costs no memory.
+            taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+            if self.is_over() || last_seq.saturating_sub(position) <= memory {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Sends what a room remembers, where that is more than may wait at once.
+    pub(super) async fn send_memory(
+        &mut self,
+        epoch: Epoch,
+        head: Seq,
+        events: &[Arc<SharedEvent>],
+    ) {
+        if let Some(first) = events.first()
+            && !self.is_announced
+        {
+            self.announce(epoch, head, first.event.seq);
+        }
+        self.send(epoch, events).await;
+        if let Some(last) = events.last() {
+            self.position = Some(last.event.seq);
+        }
+        taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+    }
+
+    /// A page out of Postgres, when it is its turn.
+    async fn page(&self, since: Seq) -> Result<Arc<ReplayPage>, Refusal> {
+        let page = self.worker.hub.replays().after(self.room_id, since);
+        patiently(&self.worker, &self.attachment, page).await
+    }
+
+    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) {
+        for event in events {
+            let bytes = self.attachment.replay_bytes([event]);
+            // A replay is paced by its reader: what does not fit waits for what is before it.
+            while !self.attachment.outbox.has_room(bytes) {
+                let replay_bytes = self.attachment.outbox.replay_bytes();
+                let all_but = replay_bytes.saturating_sub(bytes);
+                taken(&self.worker, &self.attachment, all_but).await;
+            }
+            let table = self.worker.table.borrow();
+            self.attachment.push_event(&table, event);
+            self.attachment.stands_at(Position {
+                room_id: self.room_id,
+                epoch,
+                seq: event.event.seq,
+            });
+        }
+    }
+
+    fn announce(&mut self, epoch: Epoch, head: Seq, first: Seq) {
+        let joined = Joined {
+            room: self.room_id,
+            epoch,
+            last_seq: head,
+            replayed: (head + 1).saturating_sub(first),
+            gap: self.gap,
+            cursor: self.cursor(epoch, head),
+        };
+        let table = self.worker.table.borrow();
+        self.attachment.announce(&table, &self.announcement, joined);
+        self.is_announced = true;
+        // From here on it is of this life of the log: another one would be noticed.
+        self.epoch = Some(epoch);
+    }
+
+    /// Where the client will stand when the replay is over.
+    fn cursor(&self, epoch: Epoch, head: Seq) -> Option<String> {
+        let position = Position {
+            room_id: self.room_id,
+            epoch,
+            seq: head,
+        };
+        let table = self.worker.table.borrow();
+        table.cursor(&self.attachment, Some(position)).ok()
+    }
+}

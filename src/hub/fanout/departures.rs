@@ -1,0 +1,79 @@
+//! How connections leave rooms and the thread: of themselves, or because they are told to.
+
+use std::rc::Rc;
+
+use super::table::{Attachment, Departure};
+use super::{Target, Worker};
+use crate::hub::encoded::WireFormat;
+use crate::protocol::close::Disconnect;
+use crate::protocol::id::RoomId;
+use crate::protocol::push::Push;
+
+impl Worker {
+    /// Takes a connection out of the table.
+    pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
+        let departures = self.table.borrow_mut().detach(attachment);
+        for departure in departures {
+            self.depart(&departure);
+        }
+    }
+
+    /// Takes a connection out of a room. False if it was not in it.
+    pub(crate) fn unsubscribe(&self, attachment: &Rc<Attachment>, room_id: RoomId) -> bool {
+        let departure = self.table.borrow_mut().unsubscribe(attachment, room_id);
+        let was_in = departure.is_some();
+        if let Some(departure) = departure {
+            self.depart(&departure);
+        }
+        was_in
+    }
+
+    fn depart(&self, departure: &Departure) {
+        departure.room.unsubscribe(&self.fanout);
+        if let Some(user_id) = departure.user_id {
+            let presence = self.hub.presence_shards();
+            presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
+        }
+    }
+
+    pub(super) fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
+        let connections = self.table.borrow().in_room(room_id);
+        for attachment in connections {
+            if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
+                attachment.push(&Push::Removed { room: room_id });
+                self.table.borrow_mut().mark(&attachment);
+                if attachment.format == WireFormat::SseRoom {
+                    // It was the stream's only one.
+                    self.close(&attachment, Disconnect::Normal);
+                }
+            }
+        }
+    }
+
+    pub(super) fn resync(&self, room_id: RoomId) {
+        let connections = self.table.borrow().in_room(room_id);
+        for attachment in connections {
+            // Out of the room at once: it may be joined anew before they have gone.
+            self.unsubscribe(&attachment, room_id);
+            self.close(&attachment, Disconnect::Resync);
+        }
+    }
+
+    pub(super) fn disconnect(&self, target: Target, reason: Disconnect) {
+        let connections: Vec<_> = match target {
+            Target::Connection(key) => self.table.borrow().get(key).into_iter().collect(),
+            Target::All => self.table.borrow().all().cloned().collect(),
+            Target::Session(session) => {
+                let is_of_session = |attachment: &&Rc<Attachment>| {
+                    let identity = attachment.identity.borrow();
+                    identity.as_ref().is_some_and(|it| it.session_id == session)
+                };
+                let table = self.table.borrow();
+                table.all().filter(is_of_session).cloned().collect()
+            }
+        };
+        for attachment in connections {
+            self.close(&attachment, reason);
+        }
+    }
+}

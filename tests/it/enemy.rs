@@ -1,0 +1,7 @@
+//! Somebody who is up to no good, with an account of their own: what they try, and that they get
+//! nothing by it.
+
+mod limits;
+mod pages;
+mod rooms;
+mod values;
