@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::registry::Registry;
@@ -15,14 +16,16 @@ use crate::protocol::id::RoomId;
 pub(crate) struct Delivery {
     registry: Registry,
     bridge: BridgeHandle,
+    anti_entropy: AntiEntropy,
     gathered: HashMap<RoomId, Vec<Arc<SharedEvent>>>,
 }
 
 impl Delivery {
-    pub(crate) fn new(registry: Registry, bridge: BridgeHandle) -> Self {
+    pub(crate) fn new(registry: Registry, bridge: BridgeHandle, anti_entropy: AntiEntropy) -> Self {
         Self {
             registry,
             bridge,
+            anti_entropy,
             gathered: HashMap::new(),
         }
     }
@@ -48,6 +51,11 @@ impl Delivery {
         for room in rooms.into_iter().filter_map(|id| self.registry.find(id)) {
             room.look_again();
         }
+    }
+
+    /// Postgres can be reached again: what happened meanwhile is not known.
+    pub(crate) fn reconnected(&self) {
+        self.anti_entropy.hint();
     }
 
     /// Hands over what was gathered: one message for each room that is in use here.

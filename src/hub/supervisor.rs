@@ -133,7 +133,11 @@ impl Hub {
         };
         let slot = Arc::clone(slot);
         let settings = parts.writer.clone();
-        let delivery = Delivery::new(parts.registry.clone(), parts.bridge.clone());
+        let delivery = Delivery::new(
+            parts.registry.clone(),
+            parts.bridge.clone(),
+            parts.anti_entropy.clone(),
+        );
         Writer::start_in_arbiter(parts.arbiters.by_number(number), |_| {
             Writer::new(slot, settings, delivery, guard)
         });

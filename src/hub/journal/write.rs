@@ -75,10 +75,7 @@ pub(super) async fn write(
                 written.fail(part, &rejected());
             }
             Err(FlightError::Refused(_) | FlightError::Encode(_)) => {
-                let mut head = part;
-                let tail = head.split_off(head.len() / 2);
-                parts.push((tail, Locking::Wait));
-                parts.push((head, Locking::Wait));
+                halve(part, Locking::Wait, &mut parts);
             }
             Err(FlightError::Locked) if part.iter().any(is_membership) => {
                 // Free heads are not waited for: what is locked is the control log's head. What
@@ -86,6 +83,10 @@ pub(super) async fn write(
                 let (changes, rest) = part.into_iter().partition(is_membership);
                 written.hold(changes, patience, &mut held);
                 parts.push((rest, Locking::SkipLocked));
+            }
+            // Not a head: some row that one of them needs. The others must not fail with it.
+            Err(FlightError::Locked) if part.len() > 1 => {
+                halve(part, Locking::SkipLocked, &mut parts);
             }
             Err(error @ (FlightError::Unavailable(_) | FlightError::Locked)) => {
                 tracing::warn!(
@@ -111,6 +112,14 @@ pub(super) async fn write(
         }
     }
     written
+}
+
+/// Puts the halves of a part where the first is tried next.
+fn halve(part: Vec<Entry>, locking: Locking, parts: &mut Vec<(Vec<Entry>, Locking)>) {
+    let mut head = part;
+    let tail = head.split_off(head.len() / 2);
+    parts.push((tail, locking));
+    parts.push((head, locking));
 }
 
 impl Written {

@@ -27,6 +27,7 @@ pub(crate) struct RoomLog {
     memory_bytes: usize,
     /// Events that came before one that precedes them.
     early: BTreeMap<Seq, Arc<SharedEvent>>,
+    early_bytes: usize,
 }
 
 /// What to answer a connection that wants to go on from a position.
@@ -48,6 +49,7 @@ impl RoomLog {
             memory: VecDeque::new(),
             memory_bytes: 0,
             early: BTreeMap::new(),
+            early_bytes: 0,
         }
     }
 
@@ -73,13 +75,22 @@ impl RoomLog {
             if seq == self.delivered + 1 {
                 self.deliver(event, &mut ready);
                 while let Some(event) = self.early.remove(&(self.delivered + 1)) {
+                    self.early_bytes -= event.size_bytes();
                     self.deliver(event, &mut ready);
                 }
             } else {
-                self.early.insert(seq, event);
+                self.early_bytes += event.size_bytes();
+                if let Some(twice) = self.early.insert(seq, event) {
+                    self.early_bytes -= twice.size_bytes();
+                }
                 // What is furthest ahead can be read again from Postgres.
-                if self.early.len() > self.limits.max_events {
-                    self.early.pop_last();
+                while self.early.len() > self.limits.max_events
+                    || self.early_bytes > self.limits.max_bytes
+                {
+                    let Some((_, furthest)) = self.early.pop_last() else {
+                        break;
+                    };
+                    self.early_bytes -= furthest.size_bytes();
                 }
             }
         }

@@ -157,8 +157,8 @@ impl Model {
         };
         match MemberChange::of(event) {
             MemberChange::Ends => {
+                // A mute outlasts the membership.
                 self.members.remove(&user_id);
-                self.muted.remove(&user_id);
             }
             MemberChange::Begins | MemberChange::Role => {
                 let role = event["role"].as_str().unwrap_or("member").to_owned();

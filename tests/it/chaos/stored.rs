@@ -151,15 +151,24 @@ async fn state(client: &Client, room: &str) -> Model {
     }
     let rows = client
         .query(
-            "SELECT user_id::text, role, coalesce(muted_until > now(), false)
-             FROM room_members WHERE room_id = $1::text::uuid",
+            "SELECT user_id::text, role FROM room_members WHERE room_id = $1::text::uuid",
             &[&room],
         )
         .await
         .expect("the members can be read");
     model.members = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let muted = rows.iter().filter(|row| row.get(2));
-    model.muted = muted.map(|row| row.get(0)).collect();
+    let rows = client
+        .query(
+            "SELECT user_id::text FROM room_members
+             WHERE room_id = $1::text::uuid AND muted_until > now()
+             UNION ALL
+             SELECT user_id::text FROM room_mutes
+             WHERE room_id = $1::text::uuid AND until > now()",
+            &[&room],
+        )
+        .await
+        .expect("the mutes can be read");
+    model.muted = rows.iter().map(|row| row.get(0)).collect();
     let rows = client
         .query(
             "SELECT user_id::text FROM room_bans WHERE room_id = $1::text::uuid",

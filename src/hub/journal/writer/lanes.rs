@@ -69,6 +69,7 @@ impl Writer {
                     if name == LaneName::Main {
                         this.slot.stalled.store(false, Ordering::Relaxed);
                         this.slot.up.store(true, Ordering::Relaxed);
+                        this.delivery.reconnected();
                     }
                     this.delivery.look_again(this.unknown.drain());
                     this.advance(ctx);
