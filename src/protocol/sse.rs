@@ -110,7 +110,7 @@ pub fn push(push: &Push<'_>) -> Bytes {
     block.end()
 }
 
-/// A block that lacks its end: [`tail`] or [`end`] makes it whole.
+/// A block that lacks its end: what [`tail`] gives makes it whole.
 #[must_use]
 pub fn open(push: &Push<'_>) -> Bytes {
     Block::new(push).0.into()

@@ -1,6 +1,7 @@
 //! Sending what was missed, as fast as the client takes it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Join;
 use crate::hub::connection::pace::{broken_off, patiently, spare_bytes, taken};
@@ -10,6 +11,10 @@ use crate::protocol::cursor::Position;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::reply::{GapReason, Joined};
+
+/// What was read is held this long at most while a slow reader takes it; the rest is then read
+/// again. A message may be deleted meanwhile, and its text must not come out of what was read before.
+const HELD_MAX: Duration = Duration::from_secs(1);
 
 impl Join {
     /// Sends pages of the log until the room's memory may reach back to the position. False if
@@ -44,8 +49,8 @@ impl Join {
             if !self.is_announced {
                 self.announce(epoch, head, first);
             }
-            self.send(epoch, &page.events).await;
-            let position = page.events.last().map_or(first - 1, |last| last.event.seq);
+            let sent = self.send(epoch, &page.events).await;
+            let position = sent.unwrap_or(first - 1);
             self.position = Some(position);
             let last_seq = page.last_seq;
             drop(page);
@@ -70,9 +75,8 @@ impl Join {
         {
             self.announce(epoch, head, first.event.seq);
         }
-        self.send(epoch, events).await;
-        if let Some(last) = events.last() {
-            self.position = Some(last.event.seq);
+        if let Some(sent) = self.send(epoch, events).await {
+            self.position = Some(sent);
         }
         taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
     }
@@ -83,8 +87,14 @@ impl Join {
         patiently(&self.worker, &self.attachment, page).await
     }
 
-    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) {
+    /// Sends as many as it can within [`HELD_MAX`], and one in any case. The last one that was sent.
+    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) -> Option<Seq> {
+        let begun = Instant::now();
+        let mut sent = None;
         for event in events {
+            if sent.is_some() && begun.elapsed() > HELD_MAX {
+                break;
+            }
             let bytes = self.attachment.replay_bytes([event]);
             // A replay is paced by its reader: what does not fit waits for what is before it.
             while !self.attachment.outbox.has_room(bytes) {
@@ -99,7 +109,9 @@ impl Join {
                 epoch,
                 seq: event.event.seq,
             });
+            sent = Some(event.event.seq);
         }
+        sent
     }
 
     fn announce(&mut self, epoch: Epoch, head: Seq, first: Seq) {
