@@ -47,7 +47,8 @@ impl Join {
                 self.gap = Some(self.gap_to(since, first - 1, GapReason::Retention));
             }
             if !self.is_announced {
-                self.announce(epoch, head, first);
+                // Of the log as it was when the page was read: the floor may have risen above `head`.
+                self.announce(epoch, head.max(page.last_seq), first);
             }
             let sent = self.send(epoch, &page.events).await;
             let position = sent.unwrap_or(first - 1);
