@@ -29,6 +29,23 @@ CREATE TABLE reactions (
     PRIMARY KEY (message_id, emoji, user_id)
 );
 
+-- A message as clients see it, the same for every page. Reactions are looked up only for messages
+-- that an event has touched since; `users` are the first fifty of each emoji.
+CREATE VIEW message_views AS
+SELECT
+    m.room_id, m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at,
+    m.thread_id, m.replies, m.mentions, m.edited_at, m.deleted_at, m.pinned_at,
+    CASE WHEN m.changed_seq IS NOT NULL THEN (
+        SELECT json_agg(json_build_object('emoji', r.emoji, 'count', r.count, 'users', r.users) ORDER BY r.first)::text
+        FROM (
+            SELECT emoji, count(*), min(seq) AS first, (array_agg(user_id ORDER BY seq, user_id))[1:50] AS users
+            FROM reactions
+            WHERE message_id = m.id
+            GROUP BY emoji
+        ) AS r
+    ) END AS reactions
+FROM messages AS m;
+
 -- Who was named in which message, to count what a member has not read.
 CREATE TABLE mentions (
     room_id    uuid   NOT NULL,

@@ -2,23 +2,7 @@
 -- at $2 messages or $3 bytes of bodies, but has at least one message. `found` is how many of the
 -- nearest $2 + 1 there are: more than the page holds if there is a next one. Nothing up to $4, the
 -- reader's history floor, is shown.
---
--- Reactions are looked up only for messages that an event has touched since; `users` are the first
--- fifty.
-SELECT
-    h.epoch, h.last_seq,
-    m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at,
-    m.thread_id, m.replies, m.mentions, m.edited_at, m.deleted_at, m.pinned_at,
-    CASE WHEN m.changed_seq IS NOT NULL THEN (
-        SELECT json_agg(json_build_object('emoji', r.emoji, 'count', r.count, 'users', r.users) ORDER BY r.first)::text
-        FROM (
-            SELECT emoji, count(*), min(seq) AS first, (array_agg(user_id ORDER BY seq, user_id))[1:50] AS users
-            FROM reactions
-            WHERE message_id = m.id
-            GROUP BY emoji
-        ) AS r
-    ) END AS reactions,
-    m.found
+SELECT h.epoch, h.last_seq, m.*
 FROM room_heads h
 LEFT JOIN LATERAL (
     SELECT *
@@ -30,7 +14,7 @@ LEFT JOIN LATERAL (
             sum(octet_length(body)) OVER nearer AS bytes
         FROM (
             SELECT *
-            FROM messages
+            FROM message_views
             WHERE room_id = h.room_id AND seq > $4 AND seq < $5
             ORDER BY seq DESC
             LIMIT $2::bigint + 1

@@ -1,18 +1,5 @@
 -- The replies to $6. See before.sql.
-SELECT
-    h.epoch, h.last_seq,
-    m.seq, m.msg_no, m.id, m.user_id, m.body, m.client_id, m.created_at,
-    m.thread_id, m.replies, m.mentions, m.edited_at, m.deleted_at, m.pinned_at,
-    CASE WHEN m.changed_seq IS NOT NULL THEN (
-        SELECT json_agg(json_build_object('emoji', r.emoji, 'count', r.count, 'users', r.users) ORDER BY r.first)::text
-        FROM (
-            SELECT emoji, count(*), min(seq) AS first, (array_agg(user_id ORDER BY seq, user_id))[1:50] AS users
-            FROM reactions
-            WHERE message_id = m.id
-            GROUP BY emoji
-        ) AS r
-    ) END AS reactions,
-    m.found
+SELECT h.epoch, h.last_seq, m.*
 FROM room_heads h
 LEFT JOIN LATERAL (
     SELECT *
@@ -24,7 +11,7 @@ LEFT JOIN LATERAL (
             sum(octet_length(body)) OVER nearer AS bytes
         FROM (
             SELECT *
-            FROM messages
+            FROM message_views
             WHERE thread_id = $6 AND room_id = h.room_id AND seq > greatest($4::bigint, $5)
             ORDER BY seq
             LIMIT $2::bigint + 1
