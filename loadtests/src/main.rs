@@ -57,6 +57,14 @@ struct Common {
     /// Print JSON instead of the page
     #[arg(long)]
     json: bool,
+
+    /// The role that the node's own Postgres has
+    #[arg(long, default_value = "postgres")]
+    role: String,
+
+    /// The database that the node uses in it
+    #[arg(long, default_value = "hubbub")]
+    database: String,
 }
 
 impl Common {
@@ -67,6 +75,24 @@ impl Common {
         }
         let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
         Ok(us.with_file_name("hubbub"))
+    }
+
+    /// Prints what was measured: the page, or JSON.
+    fn print<R: serde::Serialize>(
+        &self,
+        report: &R,
+        page: impl FnOnce(&R) -> String,
+    ) -> Result<(), LoadError> {
+        if !self.json {
+            println!("{}", page(report));
+            return Ok(());
+        }
+        let json = serde_json::to_string_pretty(report);
+        println!(
+            "{}",
+            json.map_err(|error| LoadError::Unexpected(error.to_string()))?
+        );
+        Ok(())
     }
 }
 

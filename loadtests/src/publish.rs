@@ -30,27 +30,12 @@ pub(crate) struct Options {
     /// Seconds for each of the measurements
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-
-    /// The role that the node's own Postgres has
-    #[arg(long, default_value = "postgres")]
-    role: String,
-
-    /// The database that the node uses in it
-    #[arg(long, default_value = "hubbub")]
-    database: String,
 }
 
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
-    if options.common.json {
-        let json = serde_json::to_string_pretty(&report);
-        let json = json.map_err(|error| LoadError::Unexpected(error.to_string()))?;
-        println!("{json}");
-    } else {
-        println!("{}", report.page());
-    }
-    Ok(())
+    options.common.print(&report, Report::page)
 }
 
 async fn measure(options: &Options) -> Result<Report, LoadError> {
@@ -70,12 +55,12 @@ async fn measure(options: &Options) -> Result<Report, LoadError> {
     let embedded_later = start_time::of_embedded(&binary, &data, STARTS).await?;
     let node = Node::start(&embedded).await?;
     let server = postgres::Running::find(&data)?;
-    let url = server.url(&options.role, &options.database);
+    let url = server.url(&options.common.role, &options.common.database);
     let existing = start_time::on_existing(&binary, folder.path(), &url, STARTS).await?;
 
     let time = Duration::from_secs(options.seconds);
     let body = "x".repeat(BODY_BYTES);
-    let plain_url = plain_inserts::prepare(&server, &options.role).await?;
+    let plain_url = plain_inserts::prepare(&server, &options.common.role).await?;
     let mut plain = Vec::new();
     for (connections, rows_each) in [(1, 1), (10, 1), (1, 100), (4, 100)] {
         progress(&format!("{connections} connections × {rows_each} rows"));

@@ -36,27 +36,12 @@ pub(crate) struct Options {
     /// Events of the room that is read out of Postgres
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(5_000..=1_000_000))]
     events: u64,
-
-    /// The role that the node's own Postgres has
-    #[arg(long, default_value = "postgres")]
-    role: String,
-
-    /// The database that the node uses in it
-    #[arg(long, default_value = "hubbub")]
-    database: String,
 }
 
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
-    if options.common.json {
-        let json = serde_json::to_string_pretty(&report);
-        let json = json.map_err(|error| LoadError::Unexpected(error.to_string()))?;
-        println!("{json}");
-    } else {
-        println!("{}", report.page());
-    }
-    Ok(())
+    options.common.print(&report, Report::page)
 }
 
 /// A room, and who reads it.
@@ -83,7 +68,7 @@ async fn measure(options: &Options) -> Result<Report, LoadError> {
     let room = &people.rooms[0];
     progress(&format!("{} messages are said", options.events));
     say(&node.address, &people.tokens[0], room, options.events).await?;
-    let url = postgres::Running::find(&data)?.url(&options.role, &options.database);
+    let url = postgres::Running::find(&data)?.url(&options.common.role, &options.common.database);
     let client = postgres::connect(&url).await?;
     let head = head(&client, room).await?;
     let scene = Scene {
