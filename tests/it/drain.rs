@@ -1,7 +1,6 @@
 //! `hubbub drain`: a node sends its clients elsewhere, without being stopped.
 
 use std::process::Output;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -119,7 +118,14 @@ async fn clients_move_and_nothing_that_was_acknowledged_is_lost() {
     node.restart().await;
     let mut socket = Socket::connect(&node, &ada).await;
     socket.join(&room.id).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The orders of its lives before are not taken for its own, once it has read the log.
+    let head = "SELECT last_id FROM control_head";
+    let row = database.connect().await.query_one(head, &[]).await;
+    let head = u64::try_from(row.expect("a head").get::<_, i64>(0)).expect("from 0");
+    eventually("it has read the control log", async || {
+        (node.metric("hub_control_position").await >= head).then_some(())
+    })
+    .await;
     socket.ping().await;
 }
 

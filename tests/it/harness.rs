@@ -28,10 +28,7 @@ pub(crate) fn rounds(rounds: usize) -> usize {
 
 /// Waits until `attempt` gives something. The clock of the machine is not the test's matter: the
 /// condition is, so the deadline is generous and `what` says what never happened.
-pub(crate) async fn eventually<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub(crate) async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let attempts = async {
         loop {
             if let Some(found) = attempt().await {

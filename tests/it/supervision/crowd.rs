@@ -179,17 +179,11 @@ pub(super) async fn until<T>(
     (cmd, fields): (&str, Value),
     mut wanted: impl FnMut(&Value) -> Option<T>,
 ) -> T {
-    let asking = async {
-        loop {
-            let reply = socket.request(cmd, fields.clone()).await;
-            if let Some(found) = wanted(&reply) {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let answered = tokio::time::timeout(DEADLINE, asking).await;
-    answered.unwrap_or_else(|_| panic!("never happened: {what}"))
+    eventually(what, async || {
+        let reply = socket.request(cmd, fields.clone()).await;
+        wanted(&reply)
+    })
+    .await
 }
 
 /// One who talks.
