@@ -25,7 +25,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
@@ -33,6 +32,7 @@ use self::held::{Held, Tap};
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
+pub use self::outbox::{Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
 use crate::hub::HubHandle;
@@ -49,8 +49,8 @@ use crate::protocol::websocket::encode;
 /// A socket whose handshake was accepted, and what is known of who is at its other end.
 #[derive(Debug)]
 pub struct Opening {
-    /// The socket, without anything between it and the peer.
-    pub socket: TcpStream,
+    /// The socket, with nothing but TLS between it and the peer.
+    pub socket: Socket,
     /// The answer to the handshake. It is sent when the connection is registered: whoever has
     /// read it is counted, and told when the node stops.
     pub greeting: Bytes,

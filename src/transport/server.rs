@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Transport;
 use super::held::HeldStream;
 use super::upgrade::upgrade;
+use crate::hub::connection::Socket;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request};
 use actix_rt::net::TcpStream;
@@ -134,5 +135,5 @@ async fn begin(
         Protocol::Http1
     };
     let peer = io.peer_addr().ok();
-    Ok((HeldStream::new(io), protocol, peer))
+    Ok((HeldStream::new(Socket::Plain(io)), protocol, peer))
 }
