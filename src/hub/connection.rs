@@ -18,6 +18,7 @@ mod session;
 pub mod stream;
 mod submit;
 
+use std::fmt::Debug;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -60,6 +61,8 @@ pub struct Opening {
     pub address: IpAddr,
     /// Who it is, if the handshake said so.
     pub identity: Option<Identity>,
+    /// Kept until the connection has ended, and dropped then.
+    pub keep: Box<dyn Debug>,
 }
 
 /// Gives a socket its actor, on the present thread.
@@ -105,6 +108,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         joins: 0,
         worker,
         attachment,
+        _keep: opening.keep,
     };
     Connection::create(|ctx| {
         let mut connection = connection;
@@ -137,6 +141,7 @@ struct Connection {
     tap: Rc<Tap>,
     /// Numbers the joins.
     joins: u32,
+    _keep: Box<dyn Debug>,
 }
 
 /// Whether decoding may go on.

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Transport;
-use super::admission::{Caller, address, texts};
+use super::admission::{Caller, address, peer, texts};
 use super::gate::known;
 use super::held::{HeldStream, prepare};
+use super::places::Seat;
 use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Opening};
@@ -41,7 +42,7 @@ pub(super) async fn upgrade(
     let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
     let mut parts = framed.into_parts();
-    let (accepted, identity) = match judged {
+    let (accepted, identity, seat) = match judged {
         Ok(judged) => judged,
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
@@ -56,7 +57,7 @@ pub(super) async fn upgrade(
         }
     };
     // The dispatcher, its only other owner, is gone.
-    let Some(socket) = parts.io.into_inner() else {
+    let Some((socket, place)) = parts.io.into_inner() else {
         return;
     };
     if let Err(error) = prepare(socket.tcp(), &transport.websocket) {
@@ -70,6 +71,7 @@ pub(super) async fn upgrade(
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
+        keep: Box::new((place, seat)),
     };
     connection::open(&transport.hub, opening);
 }
@@ -79,7 +81,7 @@ async fn judge(
     transport: &Transport,
     request: &Request,
     address: IpAddr,
-) -> Result<(Accepted, Option<Identity>), TransportError> {
+) -> Result<(Accepted, Option<Identity>, Seat), TransportError> {
     if request.path() != PATH {
         let refusal = Refusal::new(
             ErrorCode::NotFound,
@@ -101,9 +103,10 @@ async fn judge(
         query: request.uri().query().unwrap_or_default(),
         host: texts(headers, &header::HOST).next(),
         address,
+        peer: peer(request.peer_addr()),
     };
-    let identity = caller.admit(transport).await?;
-    Ok((accepted, identity.as_ref().map(known)))
+    let (identity, seat) = caller.admit(transport).await?;
+    Ok((accepted, identity.as_ref().map(known), seat))
 }
 
 fn switching_protocols(accepted: &Accepted) -> Bytes {
