@@ -13,6 +13,7 @@ mod metrics;
 pub mod origin;
 pub mod passwords;
 pub mod registration;
+mod session_cache;
 pub mod sessions;
 pub mod tickets;
 pub mod token;

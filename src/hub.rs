@@ -267,6 +267,7 @@ impl HubHandle {
 
     /// Has every client reconnect.
     fn resync_everybody(&self) {
+        self.shared.gate.sessions_missed();
         self.shared
             .workers
             .send(|| FanoutMessage::Disconnect(Target::All, Disconnect::Resync));

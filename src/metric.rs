@@ -5,10 +5,24 @@
 //! A name that is malformed or taken is a defect of the program, not of its input; the first use
 //! of the metric panics, which any test that touches it shows.
 
+use std::sync::LazyLock;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     core::Collector,
 };
+
+/// Answers that a cache had, by `cache_type`. Caches of several layers share this and the next.
+pub(crate) static CACHE_HITS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Answers that a cache had";
+    counters("cache_hits_total", help, &["cache_type"])
+});
+
+/// Answers that a cache did not have, or was not to be asked for, by `cache_type`.
+pub(crate) static CACHE_MISSES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Answers that a cache did not have, or was not to be asked for";
+    counters("cache_misses_total", help, &["cache_type"])
+});
 
 fn registered<C: Collector + Clone + 'static>(name: &str, made: prometheus::Result<C>) -> C {
     let registered = made.and_then(|metric| {

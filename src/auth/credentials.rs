@@ -91,7 +91,7 @@ impl Authenticator {
     pub fn new(store: Store, config: &Config) -> Self {
         Self {
             shared: Arc::new(Shared {
-                sessions: Sessions::new(store, &config.auth),
+                sessions: Sessions::new(store, config),
                 tickets: Tickets::new(&config.auth),
                 cookie: SessionCookie::new(&config.auth, &config.http),
                 origins: Origins::new(&config.http),

@@ -138,6 +138,8 @@ mod tests {
     fn passwords(hash_concurrency: usize, hash_queue_max: usize) -> Passwords {
         Passwords::new(&config::Auth {
             session_ttl_s: 60,
+            session_cache_s: 0,
+            session_cache_max: 1,
             cookie_name: "c".into(),
             cookie_secure: config::CookieSecure::Auto,
             cookie_same_site: config::CookieSameSite::Lax,

@@ -4,10 +4,15 @@
 //! session that is used every second need not be updated every second. A login ends the session
 //! that the same browser had before, so that a token planted there earlier is worth nothing.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use jiff::Timestamp;
 
-use super::token::Token;
-use crate::config;
+use super::session_cache::SessionCache;
+use super::token::{Token, TokenHash};
+use crate::config::Config;
+use crate::fault;
 use crate::protocol::id::{SessionId, UserId};
 pub use crate::store::sessions::ListedSession;
 use crate::store::{self, Store, StoreError, Tx};
@@ -46,15 +51,40 @@ const USER_AGENT_MAX_CHARS: usize = 200;
 pub struct Sessions {
     store: Store,
     ttl_s: u64,
+    cache: Option<Arc<SessionCache>>,
 }
 
 impl Sessions {
-    /// With the time to live of the configuration.
+    /// With the times of the configuration.
     #[must_use]
-    pub fn new(store: Store, config: &config::Auth) -> Self {
+    pub fn new(store: Store, config: &Config) -> Self {
         Self {
             store,
-            ttl_s: config.session_ttl_s,
+            ttl_s: config.auth.session_ttl_s,
+            cache: SessionCache::new(config).map(Arc::new),
+        }
+    }
+
+    /// A session has ended, on whatever node: it is found no more. To be called after the
+    /// transaction that ended it.
+    pub fn revoked(&self, session: SessionId) {
+        if let Some(cache) = &self.cache {
+            cache.revoke(session);
+        }
+    }
+
+    /// Any session may have ended without this node hearing of it.
+    pub fn forget_all(&self) {
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
+    }
+
+    /// The control log has been applied as it was at this time: of sessions that had ended by then
+    /// this node has been told.
+    pub fn note_control_read(&self, at: Instant) {
+        if let Some(cache) = &self.cache {
+            cache.note_control_read(at);
         }
     }
 
@@ -89,8 +119,26 @@ impl Sessions {
 
     /// The session of a token, if it has not expired.
     pub async fn find(&self, token: &Token) -> Result<Option<FoundSession>, StoreError> {
+        let hash = token.hash();
+        let Some(cache) = &self.cache else {
+            return self.read(&hash).await;
+        };
+        if let Some(session) = cache.get(&hash) {
+            return Ok(Some(session));
+        }
+        let lookup = cache.look_up();
+        let found = self.read(&hash).await?;
+        fault::point!("auth.session.found");
+        match found {
+            Some(session) => cache.fill(lookup, hash, session),
+            None => cache.forget(&hash),
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, token: &TokenHash) -> Result<Option<FoundSession>, StoreError> {
         let conn = self.store.get().await?;
-        let Some(session) = store::sessions::by_token(&conn, &token.hash()).await? else {
+        let Some(session) = store::sessions::by_token(&conn, token).await? else {
             return Ok(None);
         };
         let moved = if session.touch_due {

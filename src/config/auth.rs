@@ -11,6 +11,10 @@ use super::node::is_name;
 pub struct Auth {
     /// A session ends this long after its last use.
     pub session_ttl_s: u64,
+    /// How long a session that was found is remembered; 0 is not at all.
+    pub session_cache_s: u64,
+    /// Sessions remembered at most.
+    pub session_cache_max: u64,
     /// The name of the session's cookie.
     pub cookie_name: String,
     /// Whether the cookie is `Secure`.
@@ -62,6 +66,12 @@ pub enum CookieSameSite {
 impl Auth {
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.range("auth.session_ttl_s", self.session_ttl_s, 60..=31_536_000);
+        checks.range("auth.session_cache_s", self.session_cache_s, 0..=3600);
+        checks.range(
+            "auth.session_cache_max",
+            self.session_cache_max,
+            1..=100_000_000,
+        );
         checks.require(is_name(&self.cookie_name), "auth.cookie_name", || {
             format!(
                 "{:?} is empty, too long or has other characters",

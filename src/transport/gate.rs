@@ -1,6 +1,7 @@
 //! What the hub asks about clients, answered by authentication and limits.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use crate::auth::{AuthError, Authenticator, Bucket, Limits, RateLimited, Subject};
 use crate::hub::connection::identity::{Authenticating, Checking, Demand, Gate, Identity};
@@ -46,7 +47,16 @@ impl Gate for AuthGate {
     }
 
     fn session_ended(&self, session: SessionId) {
+        self.authenticator.sessions().revoked(session);
         self.authenticator.tickets().revoke(session);
+    }
+
+    fn sessions_missed(&self) {
+        self.authenticator.sessions().forget_all();
+    }
+
+    fn sessions_known(&self, at: Instant) {
+        self.authenticator.sessions().note_control_read(at);
     }
 
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal> {

@@ -39,6 +39,7 @@ mod read_markers;
 mod resume;
 mod retention;
 mod roles;
+mod session_cache;
 mod sessions;
 mod shutdown;
 mod slow_peers;

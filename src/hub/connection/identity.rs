@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -47,6 +48,12 @@ pub trait Gate: Send + Sync + 'static {
 
     /// A session has ended, on whatever node: what was given out for it is worth nothing.
     fn session_ended(&self, session: SessionId);
+
+    /// Sessions may have ended of which this node has not been told.
+    fn sessions_missed(&self);
+
+    /// Of all sessions that had ended at this time it has been told.
+    fn sessions_known(&self, at: Instant);
 
     /// Whether this user, at this address, may do this now.
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal>;

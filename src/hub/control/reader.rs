@@ -89,7 +89,9 @@ async fn round(
                 progress.read_at
             },
         };
+        drop(progress);
         if is_last {
+            hub.gate().sessions_known(asked_at);
             return Ok(());
         }
     }
