@@ -38,6 +38,7 @@ chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=
 
 bench: ## measure publishing and resuming beside plain statements of the same Postgres
 	@scripts/setup run
+	@scripts/peers build
 	cargo build --release --workspace
 	$(TARGET_DIR)/release/hubbub-loadtests publish $(ARGS)
 	$(TARGET_DIR)/release/hubbub-loadtests recovery $(ARGS)
