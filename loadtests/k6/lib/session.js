@@ -20,6 +20,9 @@ const errors = new Rate('errors');
 // THINK=0.2 makes everybody five times as busy.
 const THINK = Number(__ENV.THINK || 1);
 
+// After a connection that failed.
+const BACK_AFTER_MS = 2000;
+
 // What somebody does and how many seconds they think before it.
 const PROFILES = {
   talker: { share: 0.25, think: [4, 10], act: talk },
@@ -37,13 +40,14 @@ function profileOf(n) {
   return PROFILES.listener;
 }
 
-const failures = new Set();
+// This virtual user's. Each has its own, so only some of them tell: a thousand lines say no more.
+const told = new Set();
+const TELLERS = 10;
 
 function outcome(fine, what) {
   errors.add(!fine);
-  // The first of each kind: a thousand lines say no more.
-  if (!fine && !failures.has(what)) {
-    failures.add(what);
+  if (!fine && exec.vu.idInTest <= TELLERS && !told.has(what)) {
+    told.add(what);
     console.error(what);
   }
 }
@@ -91,8 +95,10 @@ class Visit {
     this.socket.onerror = (event) => outcome(false, `socket: ${event.error}`);
     this.socket.onclose = (event) => {
       clearTimeout(this.timer);
-      outcome(this.leaving, `closed with ${event.code} ${event.reason || ''}`);
+      outcome(this.leaving, `closed with ${event.code || 'no code'}`);
       for (const { cmd } of this.pending.values()) outcome(false, `${cmd}: no reply`);
+      // As clients do; the visit lasts until then.
+      if (!this.leaving) setTimeout(() => {}, BACK_AFTER_MS * (0.5 + Math.random()));
     };
   }
 
