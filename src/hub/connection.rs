@@ -45,6 +45,7 @@ use crate::protocol::native::request::{Request, RequestError, RequestId, decode_
 use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
+use crate::stall::{Activity, doing_with, marked};
 
 /// A socket whose handshake was accepted, and what is known of who is at its other end.
 #[derive(Debug)]
@@ -106,14 +107,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         worker,
         attachment,
     };
-    Connection::create(|ctx| {
-        let mut connection = connection;
-        let mut read_ahead = opening.read_ahead;
-        if !read_ahead.is_empty() {
-            connection.decode(Input::new(&mut read_ahead), ctx);
-        }
-        connection
-    });
+    let (mut connection, mut ctx) = (connection, Context::new());
+    let mut read_ahead = opening.read_ahead;
+    if !read_ahead.is_empty() {
+        connection.decode(Input::new(&mut read_ahead), &mut ctx);
+    }
+    let running = ctx.into_future(connection);
+    actix_rt::spawn(marked(Activity::Connection, running));
 }
 
 /// Whether a connection comes too late: its node is going, or its session has just been ended.
@@ -274,6 +274,7 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        let _doing = doing_with(Activity::Command, request.command.name());
         fault::point!("hub.connection.command");
         let attachment = &self.attachment;
         let now = self.worker.now();

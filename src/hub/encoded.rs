@@ -15,6 +15,7 @@ use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
+use crate::stall::{Activity, doing};
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,10 @@ impl Frames {
             WireFormat::NativeJson => &self.native_json,
             WireFormat::SseRoom => &self.sse_room,
             WireFormat::SseAll => &self.sse_all,
+        };
+        let encode = || {
+            let _doing = doing(Activity::Encode);
+            encode()
         };
         frame.get_or_init(encode).clone()
     }
