@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::hub::compression;
 use crate::protocol::data::Data;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::Event;
@@ -22,6 +23,8 @@ use crate::stall::{Activity, doing};
 pub(crate) enum WireFormat {
     /// The native protocol in JSON, in WebSocket text frames.
     NativeJson,
+    /// The same, in compressed frames where that is worth it.
+    NativeJsonDeflate,
     /// Blocks of an event stream of one room: the id of an event is a part of its frame.
     SseRoom,
     /// Blocks of an event stream of several rooms: an event's frame lacks its end, which is
@@ -30,18 +33,49 @@ pub(crate) enum WireFormat {
 }
 
 impl WireFormat {
-    /// The frame of a push that is no event of a room's log.
-    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+    /// The native protocol.
+    pub(crate) fn native_json(is_deflated: bool) -> Self {
+        if is_deflated {
+            Self::NativeJsonDeflate
+        } else {
+            Self::NativeJson
+        }
+    }
+
+    /// The format that it is a compressed form of; itself if of none.
+    fn plain(self) -> Self {
         match self {
-            Self::NativeJson => native::encode::encode_push(push),
+            Self::NativeJsonDeflate => Self::NativeJson,
+            plain @ (Self::NativeJson | Self::SseRoom | Self::SseAll) => plain,
+        }
+    }
+
+    /// The frame as it is sent, of one in the plain format.
+    pub(crate) fn finish(self, frame: Bytes) -> Bytes {
+        match self {
+            Self::NativeJsonDeflate => compression::deflated(&frame),
+            Self::NativeJson | Self::SseRoom | Self::SseAll => frame,
+        }
+    }
+
+    /// The frame of a push that is for one connection alone.
+    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+        self.finish(self.plain_push(push))
+    }
+
+    fn plain_push(self, push: &Push<'_>) -> Bytes {
+        match self {
+            Self::NativeJson | Self::NativeJsonDeflate => native::encode::encode_push(push),
             Self::SseRoom | Self::SseAll => sse::push(push),
         }
     }
 
     /// The frame of an event, or the part of it that is the same for everyone.
-    fn event(self, event: &Event) -> Bytes {
+    fn plain_event(self, event: &Event) -> Bytes {
         match self {
-            Self::NativeJson => native::encode::encode_push(&Push::from(event)),
+            Self::NativeJson | Self::NativeJsonDeflate => {
+                native::encode::encode_push(&Push::from(event))
+            }
             Self::SseRoom => sse::room_event(event),
             Self::SseAll => sse::open(&Push::from(event)),
         }
@@ -50,7 +84,7 @@ impl WireFormat {
     /// What is sent to a connection that has been silent, or to which nothing was sent.
     pub(crate) fn ping(self) -> Bytes {
         match self {
-            Self::NativeJson => websocket::encode::ping(&[]),
+            Self::NativeJson | Self::NativeJsonDeflate => websocket::encode::ping(&[]),
             Self::SseRoom | Self::SseAll => Bytes::from_static(sse::HEARTBEAT),
         }
     }
@@ -66,14 +100,13 @@ impl WireFormat {
         request: Option<&RequestId>,
         result: &Result<Reply, Refusal>,
     ) -> Option<Bytes> {
-        match (self, request, result) {
-            (Self::NativeJson, Some(id), Ok(reply)) => {
-                Some(native::encode::encode_reply(id, reply))
-            }
-            (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+        let frame = match (self.plain(), request, result) {
+            (Self::NativeJson, Some(id), Ok(reply)) => native::encode::encode_reply(id, reply),
+            (Self::NativeJson, id, Err(refusal)) => native::encode::encode_error(id, refusal),
             // Nothing is asked by a stream.
-            (Self::NativeJson, None, Ok(_)) | (Self::SseRoom | Self::SseAll, _, _) => None,
-        }
+            _ => return None,
+        };
+        Some(self.finish(frame))
     }
 }
 
@@ -81,22 +114,40 @@ impl WireFormat {
 #[derive(Debug, Default)]
 struct Frames {
     native_json: OnceLock<Bytes>,
+    native_json_deflate: OnceLock<Bytes>,
     sse_room: OnceLock<Bytes>,
     sse_all: OnceLock<Bytes>,
 }
 
 impl Frames {
-    fn get(&self, format: WireFormat, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let frame = match format {
-            WireFormat::NativeJson => &self.native_json,
-            WireFormat::SseRoom => &self.sse_room,
-            WireFormat::SseAll => &self.sse_all,
-        };
+    /// The frame in a format; `encode` makes those that are not compressed. What is not worth
+    /// compressing has the same bytes in both forms.
+    fn get(&self, format: WireFormat, encode: impl Fn(WireFormat) -> Bytes) -> Bytes {
+        let plain = format.plain();
         let encode = || {
             let _doing = doing(Activity::Encode);
-            encode()
+            encode(plain)
         };
-        frame.get_or_init(encode).clone()
+        let frame = || self.cell(plain).get_or_init(encode).clone();
+        if plain == format {
+            return frame();
+        }
+        let cell = self.cell(format);
+        let compress = || {
+            let frame = frame();
+            let _doing = doing(Activity::Encode);
+            format.finish(frame)
+        };
+        cell.get_or_init(compress).clone()
+    }
+
+    fn cell(&self, format: WireFormat) -> &OnceLock<Bytes> {
+        match format {
+            WireFormat::NativeJson => &self.native_json,
+            WireFormat::NativeJsonDeflate => &self.native_json_deflate,
+            WireFormat::SseRoom => &self.sse_room,
+            WireFormat::SseAll => &self.sse_all,
+        }
     }
 }
 
@@ -122,7 +173,8 @@ impl SharedEvent {
 
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
-        self.frames.get(format, || format.event(&self.event))
+        self.frames
+            .get(format, |plain| plain.plain_event(&self.event))
     }
 
     /// About how much memory it holds, bytes: the event and one frame of it.
@@ -246,6 +298,6 @@ impl SharedPush {
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
         self.frames
-            .get(format, || format.push(&self.content.push()))
+            .get(format, |plain| plain.plain_push(&self.content.push()))
     }
 }
