@@ -41,7 +41,9 @@ use crate::hub::fanout::{Attachment, Worker};
 use crate::hub::metrics::{ACTORS_DOWN, COMMANDS, CONNECTIONS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
-use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
+use crate::protocol::native::{
+    Codec, Request, RequestError, RequestId, decode_packed_request, decode_request,
+};
 use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
@@ -60,6 +62,8 @@ pub struct Opening {
     pub address: IpAddr,
     /// Who it is, if the handshake said so.
     pub identity: Option<Identity>,
+    /// How its messages are written, by the subprotocol that was agreed upon.
+    pub codec: Codec,
 }
 
 /// Gives a socket its actor, on the present thread.
@@ -77,7 +81,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
     let life = Liveness::new(worker.now(), opening.identity.is_some());
     let attachment = worker.table.borrow_mut().attach(
         outbox,
-        WireFormat::NativeJson,
+        WireFormat::native(opening.codec),
         opening.identity,
         life,
         None,
@@ -207,10 +211,11 @@ impl Connection {
             if self.attachment.outbox.closing().is_some() {
                 return self.skip_to_close(input, ctx);
             }
+            let codec = self.attachment.format.codec();
             let max_bytes = self.worker.hub.settings().limits.message_bytes;
             let (step, bytes) = match self.decoder.next(input) {
                 Ok(None) => break,
-                Ok(Some(incoming)) => (step(incoming, max_bytes), incoming.len()),
+                Ok(Some(incoming)) => (step(incoming, codec, max_bytes), incoming.len()),
                 Err(error) => (Step::Close(error.disconnect()), 0),
             };
             if self.held.is_busy && step.is_command() {
@@ -350,13 +355,22 @@ impl Step {
     }
 }
 
-fn step(incoming: Incoming<'_>, max_bytes: usize) -> Step {
+fn step(incoming: Incoming<'_>, codec: Codec, max_bytes: usize) -> Step {
+    let request = match (codec, incoming) {
+        (Codec::Json, Incoming::Text(text)) => decode_request(text, max_bytes),
+        (Codec::MessagePack, Incoming::Binary(bytes)) => decode_packed_request(bytes, max_bytes),
+        (_, incoming) => return step_besides(incoming),
+    };
+    match request {
+        Ok(request) => Step::Run(request),
+        Err(error) => Step::Refuse(error),
+    }
+}
+
+/// What is no request.
+fn step_besides(incoming: Incoming<'_>) -> Step {
     match incoming {
-        Incoming::Text(text) => match decode_request(text, max_bytes) {
-            Ok(request) => Step::Run(request),
-            Err(error) => Step::Refuse(error),
-        },
-        Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
+        Incoming::Text(_) | Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
         Incoming::Ping(payload) => Step::Pong(encode::pong(payload)),
         Incoming::Pong(_) => Step::Nothing,
         Incoming::Close(frame) => Step::PeerClosed(frame.map(|frame| frame.code)),

@@ -10,8 +10,7 @@ use crate::protocol::data::Data;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::Event;
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::native;
-use crate::protocol::native::request::RequestId;
+use crate::protocol::native::{self, Codec, RequestId};
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
@@ -21,6 +20,8 @@ use crate::protocol::{sse, websocket};
 pub(crate) enum WireFormat {
     /// The native protocol in JSON, in WebSocket text frames.
     NativeJson,
+    /// The native protocol in MessagePack, in WebSocket binary frames.
+    NativeMsgpack,
     /// Blocks of an event stream of one room: the id of an event is a part of its frame.
     SseRoom,
     /// Blocks of an event stream of several rooms: an event's frame lacks its end, which is
@@ -29,10 +30,26 @@ pub(crate) enum WireFormat {
 }
 
 impl WireFormat {
+    /// That of a socket.
+    pub(crate) fn native(codec: Codec) -> Self {
+        match codec {
+            Codec::Json => Self::NativeJson,
+            Codec::MessagePack => Self::NativeMsgpack,
+        }
+    }
+
+    /// How values are written in it.
+    pub(crate) fn codec(self) -> Codec {
+        match self {
+            Self::NativeJson | Self::SseRoom | Self::SseAll => Codec::Json,
+            Self::NativeMsgpack => Codec::MessagePack,
+        }
+    }
+
     /// The frame of a push that is no event of a room's log.
     pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
         match self {
-            Self::NativeJson => native::encode::encode_push(push),
+            Self::NativeJson | Self::NativeMsgpack => native::encode_push(self.codec(), push),
             Self::SseRoom | Self::SseAll => sse::push(push),
         }
     }
@@ -40,7 +57,9 @@ impl WireFormat {
     /// The frame of an event, or the part of it that is the same for everyone.
     fn event(self, event: &Event) -> Bytes {
         match self {
-            Self::NativeJson => native::encode::encode_push(&Push::from(event)),
+            Self::NativeJson | Self::NativeMsgpack => {
+                native::encode_push(self.codec(), &Push::from(event))
+            }
             Self::SseRoom => sse::room_event(event),
             Self::SseAll => sse::open(&Push::from(event)),
         }
@@ -49,7 +68,7 @@ impl WireFormat {
     /// What is sent to a connection that has been silent, or to which nothing was sent.
     pub(crate) fn ping(self) -> Bytes {
         match self {
-            Self::NativeJson => websocket::encode::ping(&[]),
+            Self::NativeJson | Self::NativeMsgpack => websocket::encode::ping(&[]),
             Self::SseRoom | Self::SseAll => Bytes::from_static(sse::HEARTBEAT),
         }
     }
@@ -65,13 +84,14 @@ impl WireFormat {
         request: Option<&RequestId>,
         result: &Result<Reply, Refusal>,
     ) -> Option<Bytes> {
-        match (self, request, result) {
-            (Self::NativeJson, Some(id), Ok(reply)) => {
-                Some(native::encode::encode_reply(id, reply))
-            }
-            (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+        match self {
+            Self::NativeJson | Self::NativeMsgpack => match (request, result) {
+                (Some(id), Ok(reply)) => Some(native::encode_reply(self.codec(), id, reply)),
+                (id, Err(refusal)) => Some(native::encode_error(self.codec(), id, refusal)),
+                (None, Ok(_)) => None,
+            },
             // Nothing is asked by a stream.
-            (Self::NativeJson, None, Ok(_)) | (Self::SseRoom | Self::SseAll, _, _) => None,
+            Self::SseRoom | Self::SseAll => None,
         }
     }
 }
@@ -80,6 +100,7 @@ impl WireFormat {
 #[derive(Debug, Default)]
 struct Frames {
     native_json: OnceLock<Bytes>,
+    native_msgpack: OnceLock<Bytes>,
     sse_room: OnceLock<Bytes>,
     sse_all: OnceLock<Bytes>,
 }
@@ -88,6 +109,7 @@ impl Frames {
     fn get(&self, format: WireFormat, encode: impl FnOnce() -> Bytes) -> Bytes {
         let frame = match format {
             WireFormat::NativeJson => &self.native_json,
+            WireFormat::NativeMsgpack => &self.native_msgpack,
             WireFormat::SseRoom => &self.sse_room,
             WireFormat::SseAll => &self.sse_all,
         };

@@ -21,13 +21,11 @@ use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::native::Codec;
 use crate::protocol::websocket::handshake::{self, Accepted};
 
 /// Where a WebSocket is opened.
 const PATH: &str = "/ws";
-
-/// Subprotocols that are spoken. A client that offers none speaks JSON.
-const SUBPROTOCOLS: &[&str] = &["hubbub.json.v1"];
 
 /// Writing the refusal of a handshake may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +64,7 @@ pub(super) async fn upgrade(
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
+        codec: Codec::of(accepted.subprotocol),
     };
     connection::open(&transport.hub, opening);
 }
@@ -90,7 +89,7 @@ async fn judge(
         headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        SUBPROTOCOLS,
+        Codec::SUBPROTOCOLS,
     )?;
     let caller = Caller {
         headers,
