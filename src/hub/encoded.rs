@@ -14,6 +14,7 @@ use crate::protocol::native::{self, Codec, RequestId};
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
+use crate::stall::{Activity, doing};
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,10 @@ impl Frames {
             WireFormat::NativeMsgpack => &self.native_msgpack,
             WireFormat::SseRoom => &self.sse_room,
             WireFormat::SseAll => &self.sse_all,
+        };
+        let encode = || {
+            let _doing = doing(Activity::Encode);
+            encode()
         };
         frame.get_or_init(encode).clone()
     }
