@@ -23,6 +23,14 @@ pub(crate) enum LoadError {
     Socket(#[source] Box<tokio_tungstenite::tungstenite::Error>),
     #[error("Postgres failed")]
     Postgres(#[from] tokio_postgres::Error),
+    #[error("a generator {0}")]
+    Generator(String),
+    #[error("there is no {name} at {path}: {remedy}")]
+    NoPeer {
+        name: &'static str,
+        path: PathBuf,
+        remedy: &'static str,
+    },
     #[error("unexpected: {0}")]
     Unexpected(String),
     #[error("acknowledged but not stored: {acknowledged} acknowledged, {stored} stored")]
