@@ -65,7 +65,9 @@ impl Dialect {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
         );
         if !token.is_empty() {
-            request += &format!("Authorization: Bearer {token}\r\n");
+            request += "Authorization: Bearer ";
+            request += token;
+            request += "\r\n";
         }
         if self == Self::NativeMsgpack {
             request += "Sec-WebSocket-Protocol: hubbub.msgpack.v1\r\n";

@@ -25,12 +25,8 @@ pub(crate) enum LoadError {
     Postgres(#[from] tokio_postgres::Error),
     #[error("a generator {0}")]
     Generator(String),
-    #[error("there is no {name} at {path}: {remedy}")]
-    NoPeer {
-        name: &'static str,
-        path: PathBuf,
-        remedy: &'static str,
-    },
+    #[error("there is no {name}: {path} is missing, `scripts/peers build` makes it")]
+    NoPeer { name: &'static str, path: PathBuf },
     #[error("unexpected: {0}")]
     Unexpected(String),
     #[error("acknowledged but not stored: {acknowledged} acknowledged, {stored} stored")]

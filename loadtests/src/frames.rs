@@ -10,6 +10,10 @@ pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
+/// In place of a length: two bytes of it follow, or eight.
+const SHORT: u8 = 0x7e;
+const LONG: u8 = 0x7f;
+
 /// The client's mask. Any will do, but with zeros a server might be spared the work.
 const MASK: [u8; 4] = [0x5a, 0x17, 0xc3, 0x88];
 
@@ -65,14 +69,16 @@ impl<'a> Frames<'a> {
         if second & 0x80 != 0 {
             return Err(FrameError::Masked);
         }
-        let (length, header) = match (second, self.rest) {
-            (126, [_, _, a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
-            (127, [_, _, a, b, c, d, e, f, g, h, ..]) => {
-                let bytes = [*a, *b, *c, *d, *e, *f, *g, *h];
-                (u64::from_be_bytes(bytes), 10)
-            }
-            (126 | 127, _) => return Ok(None),
-            (length, _) => (u64::from(length), 2),
+        let (length, header) = match second {
+            SHORT => match self.rest.get(2..).and_then(<[u8]>::first_chunk) {
+                Some(length) => (u16::from_be_bytes(*length).into(), 4),
+                None => return Ok(None),
+            },
+            LONG => match self.rest.get(2..).and_then(<[u8]>::first_chunk) {
+                Some(length) => (u64::from_be_bytes(*length), 10),
+                None => return Ok(None),
+            },
+            length => (u64::from(length), 2),
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > PAYLOAD_MAX {
@@ -97,10 +103,10 @@ pub(crate) fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     if let Ok(length @ 0..126) = u8::try_from(payload.len()) {
         frame.push(0x80 | length);
     } else if let Ok(length) = u16::try_from(payload.len()) {
-        frame.push(0x80 | 126);
+        frame.push(0x80 | SHORT);
         frame.extend_from_slice(&length.to_be_bytes());
     } else {
-        frame.push(0x80 | 127);
+        frame.push(0x80 | LONG);
         frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
     }
     frame.extend_from_slice(&MASK);

@@ -46,7 +46,7 @@ pub(crate) struct Idle {
     pub(crate) open_s: f64,
     pub(crate) join_s: f64,
     /// Cores that the server uses while nobody does anything.
-    pub(crate) idle_cores: f64,
+    pub(crate) cores_at_rest: f64,
 }
 
 /// Measures and prints.
@@ -98,7 +98,7 @@ pub(crate) async fn measure(target: &Target, load: &Load) -> Result<Idle, LoadEr
         joined_bytes_each,
         open_s: seconds(opened - begun),
         join_s: seconds(joined - joining),
-        idle_cores: used.as_secs_f64() / seconds(clock::now() - from),
+        cores_at_rest: used.as_secs_f64() / seconds(clock::now() - from),
     })
 }
 
@@ -122,7 +122,7 @@ fn write(text: &mut String, rows: &[Idle]) -> std::fmt::Result {
         "before, MiB",
         "open in s",
         "join in s",
-        "idle cores"
+        "cores used"
     )?;
     for row in rows {
         writeln!(
@@ -136,7 +136,7 @@ fn write(text: &mut String, rows: &[Idle]) -> std::fmt::Result {
             row.before_bytes as f64 / f64::from(1 << 20),
             row.open_s,
             row.join_s,
-            row.idle_cores
+            row.cores_at_rest
         )?;
     }
     Ok(())

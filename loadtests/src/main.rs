@@ -3,7 +3,9 @@
 //! Each subcommand starts what it needs, measures, prints one page (or JSON), and ends what it
 //! started.
 
+mod churn;
 mod clock;
+mod connect;
 mod cores;
 mod cpu;
 mod crowd;
@@ -26,6 +28,7 @@ mod recovery;
 mod recovery_report;
 mod report;
 mod samples;
+mod saturate;
 mod schedule;
 mod sequence;
 mod server;
@@ -63,6 +66,15 @@ enum Command {
 
     /// Connections that do nothing: the server's memory for each
     Idle(idle::Options),
+
+    /// Connections one after the other: how many a second, and how long each takes
+    Connect(connect::Options),
+
+    /// Raises the rate of a fan-out until it is too much
+    Saturate(saturate::Options),
+
+    /// Connections that come and go beside a fan-out, and the server's memory before and after
+    Churn(churn::Options),
 
     /// A generator, as the other subcommands start them
     #[command(hide = true)]
@@ -152,6 +164,9 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Recovery(options) => recovery::run(&options).await,
         Command::Fanout(options) => fanout::run(&options).await,
         Command::Idle(options) => idle::run(&options).await,
+        Command::Connect(options) => connect::run(&options).await,
+        Command::Saturate(options) => saturate::run(&options).await,
+        Command::Churn(options) => churn::run(&options).await,
         Command::Generate => Ok(()),
     }
 }

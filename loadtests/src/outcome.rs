@@ -183,7 +183,7 @@ pub(crate) async fn run(
     let schedule =
         Schedule::new(plan.rooms, plan.rate, warm_up, time).starting(clock::now() + LEAD_NS);
     let order = Run {
-        run: plan.run,
+        number: plan.run,
         schedule,
         tail_ns: clock::ns(plan.tail),
         durable: plan.durable,
@@ -196,14 +196,14 @@ pub(crate) async fn run(
     let after = Look::of(scene);
     let spent = Spent::between(&before, &after);
     let all = scene.crowd.end_run(plan.tail).await?;
-    summarise(server, plan, &schedule, spent, all)
+    summarise(server, plan, &schedule, &spent, all)
 }
 
 fn summarise(
     server: &'static str,
     plan: &Plan,
     schedule: &Schedule,
-    spent: Spent,
+    spent: &Spent,
     all: Vec<Ran>,
 ) -> Result<Outcome, LoadError> {
     let [mut latency, mut slip, mut arrival] = [Samples::new()?, Samples::new()?, Samples::new()?];
@@ -235,7 +235,7 @@ fn summarise(
     let generator = Conduct {
         slip: slip.latency(),
         unsent: sum.unsent,
-        ..spent.conduct
+        ..spent.conduct.clone()
     };
     let seconds = Duration::from_nanos(schedule.end() - schedule.measured_from()).as_secs_f64();
     Ok(Outcome {

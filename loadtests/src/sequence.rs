@@ -68,16 +68,12 @@ impl Sequence {
         Seen::Disordered
     }
 
-    /// How many of the messages below `end` never came.
+    /// How many of the messages below `end` never came; below the highest that came, if `end` is
+    /// lower.
     pub(crate) fn lost(&self, end: u64) -> u64 {
         let holes: u64 = self.holes.iter().map(|hole| hole.end - hole.start).sum();
         let rest = self.next.map_or(0, |next| end.saturating_sub(next));
         self.forgotten + holes + rest
-    }
-
-    /// How many never came, of one that went in the middle.
-    pub(crate) fn lost_so_far(&self) -> u64 {
-        self.lost(0)
     }
 
     fn miss(&mut self, hole: Range<u64>) {
@@ -145,11 +141,11 @@ mod tests {
     #[test]
     fn who_comes_and_goes_in_the_middle_misses_only_what_lies_between() {
         let mut sequence = Sequence::from_first();
-        assert_eq!(sequence.lost_so_far(), 0);
+        assert_eq!(sequence.lost(0), 0);
         for number in [7, 8, 10] {
             sequence.see(number);
         }
-        assert_eq!(sequence.lost_so_far(), 1);
+        assert_eq!(sequence.lost(0), 1);
         assert_eq!(sequence.received, 3);
     }
 

@@ -81,6 +81,7 @@ pub(crate) struct ServerOptions<'a> {
     pub(crate) kind: Kind,
     pub(crate) node: &'a Path,
     pub(crate) folder: Option<&'a Path>,
+    /// Where the package `ws` and its server are.
     pub(crate) peers: &'a Path,
     pub(crate) cores: &'a Cores,
     pub(crate) people: usize,
@@ -124,7 +125,7 @@ impl Server {
     }
 
     async fn start_peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Self, LoadError> {
-        let mut command = peer(kind, options.peers)?;
+        let mut command = peer(kind, options)?;
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -186,36 +187,31 @@ impl Server {
 }
 
 /// The command of a peer, which is there only after it has been built.
-fn peer(kind: Kind, folder: &Path) -> Result<Command, LoadError> {
-    let rust = "`cargo build --release` in loadtests/peers builds it";
-    let (path, needs, remedy): (PathBuf, PathBuf, _) = match kind {
-        Kind::Ws => (
-            folder.join("ws/server.mjs"),
-            folder.join("ws/node_modules"),
-            "`npm ci` in loadtests/peers/ws installs what it needs",
-        ),
-        Kind::Socketioxide => {
-            let path = folder.join("target/release/socketioxide-peer");
-            (path.clone(), path, rust)
+fn peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Command, LoadError> {
+    let there = |path: PathBuf| {
+        if path.exists() {
+            return Ok(path);
         }
-        Kind::Floor | Kind::Hubbub => {
-            let path = folder.join("target/release/floor");
-            (path.clone(), path, rust)
-        }
+        let name = kind.name();
+        Err(LoadError::NoPeer { name, path })
     };
-    for needed in [&path, &needs] {
-        if !needed.exists() {
-            return Err(LoadError::NoPeer {
-                name: kind.name(),
-                path: needed.clone(),
-                remedy,
-            });
-        }
-    }
     if kind == Kind::Ws {
+        there(options.peers.join("ws/node_modules"))?;
         let mut command = Command::new("node");
-        command.arg(path);
+        command.arg(there(options.peers.join("ws/server.mjs"))?);
         return Ok(command);
     }
-    Ok(Command::new(path))
+    // Their target folder lies in ours, so that their `release` is beside the one we are in.
+    let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
+    let target = us
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("target"));
+    let built = target.join("peers/release");
+    if kind == Kind::Socketioxide {
+        let mut command = Command::new(there(built.join("socketioxide-peer"))?);
+        command.args(["--threads", &options.cores.count.to_string()]);
+        return Ok(command);
+    }
+    Ok(Command::new(there(built.join("floor"))?))
 }

@@ -81,9 +81,35 @@ impl Target {
         let (servers, generators) = cores::share(self.cores)?;
         let people = people(self.people as usize, rooms, connections);
         let server = self.start_server(rooms, people, &servers).await?;
+        let crowd = self
+            .generators_of(&server, connections, &generators)
+            .await?;
+        Ok(Scene {
+            crowd,
+            people: server.tokens.len(),
+            server,
+        })
+    }
+
+    /// Generators for a server that has had others.
+    pub(crate) async fn crowd(
+        &self,
+        server: &Server,
+        connections: usize,
+    ) -> Result<Crowd, LoadError> {
+        let (_, generators) = cores::share(self.cores)?;
+        self.generators_of(server, connections, &generators).await
+    }
+
+    async fn generators_of(
+        &self,
+        server: &Server,
+        connections: usize,
+        cores: &Cores,
+    ) -> Result<Crowd, LoadError> {
         let processes = match self.generators {
             Some(processes) => processes.into(),
-            None => generators.count.max(connections.div_ceil(CONNECTIONS_EACH)),
+            None => cores.count.max(connections.div_ceil(CONNECTIONS_EACH)),
         };
         let setup = Setup {
             dialect: self.server.dialect(self.msgpack),
@@ -94,12 +120,7 @@ impl Target {
             payload_bytes: self.payload_bytes as usize,
             deflate: self.deflate,
         };
-        let crowd = Crowd::start(&setup, processes, &generators).await?;
-        Ok(Scene {
-            crowd,
-            people: server.tokens.len(),
-            server,
-        })
+        Crowd::start(&setup, processes, cores).await
     }
 
     async fn start_server(

@@ -14,6 +14,7 @@ pub(super) struct Knocking {
     pub(super) under_way: usize,
     begun: u64,
     pub(super) connected: Connected,
+    slip: Samples,
     upgraded: Samples,
     replied: Samples,
 }
@@ -25,6 +26,7 @@ impl Knocking {
             under_way: 0,
             begun: 0,
             connected: Connected::default(),
+            slip: Samples::new()?,
             upgraded: Samples::new()?,
             replied: Samples::new()?,
         })
@@ -71,6 +73,7 @@ impl Knocking {
                 }
                 if self.under_way < at_once {
                     self.begin();
+                    self.slip.add(Duration::from_nanos(now_ns - due));
                     return Some(due);
                 }
                 self.begun += 1;
@@ -111,6 +114,7 @@ impl Knocking {
     }
 
     pub(super) fn finish(mut self) -> Connected {
+        self.connected.slip = self.slip.counts();
         self.connected.upgraded = self.upgraded.counts();
         self.connected.replied = self.replied.counts();
         self.connected

@@ -78,7 +78,14 @@ impl Generator {
     fn connect(&mut self, purpose: Purpose, place: Place, begun_ns: u64) -> Result<(), LoadError> {
         let setup = &self.setup;
         let nobody = String::new();
-        let room = setup.rooms.get(place.room as usize).unwrap_or(&nobody);
+        let own;
+        let room = if purpose == Purpose::Knock {
+            // What it asks a relay comes back to everybody in its room: it is alone there.
+            own = format!("knock-{}-{begun_ns}", setup.source_net);
+            &own
+        } else {
+            setup.rooms.get(place.room as usize).unwrap_or(&nobody)
+        };
         let request = setup.dialect.handshake(&Identity {
             host: &setup.address,
             token: setup.tokens.get(place.person as usize).unwrap_or(&nobody),
@@ -95,7 +102,7 @@ impl Generator {
         let Some(connection) = self.table.get(index) else {
             return Ok(());
         };
-        connection.sampled = purpose == Purpose::Member && index % SAMPLED == 0;
+        connection.sampled = purpose == Purpose::Member && index.is_multiple_of(SAMPLED);
         // On loopback it is mostly connected already, and the request gone with the first try.
         let sent = connection.flush();
         let added = sent.and_then(|left| {
@@ -166,10 +173,11 @@ impl Generator {
             .rooms
             .get(room)
             .and_then(|room| self.setup.dialect.join(room));
-        match joins {
-            Some(request) => self.say(index, &request),
-            None => self.joined(index),
+        if let Some(request) = joins {
+            return self.say(index, &request);
         }
+        self.joined(index);
+        Ok(())
     }
 
     /// What was asked was answered.
@@ -178,7 +186,7 @@ impl Generator {
             return Ok(());
         };
         match (connection.phase, connection.purpose) {
-            (Phase::Greeting(0 | 1), Purpose::Knock) | (Phase::Asking, Purpose::Knock) => {
+            (Phase::Greeting(0 | 1) | Phase::Asking, Purpose::Knock) => {
                 let begun = connection.begun_ns;
                 let now = clock::now();
                 if let Some(knocking) = &mut self.knocking {
@@ -194,16 +202,19 @@ impl Generator {
                 connection.phase = Phase::Greeting(more - 1);
                 Ok(())
             }
-            (Phase::Asking, _) => self.joined(index),
+            (Phase::Asking, _) => {
+                self.joined(index);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
     /// It is in its room.
-    fn joined(&mut self, index: u32) -> Result<(), LoadError> {
+    fn joined(&mut self, index: u32) {
         let now = clock::now();
         let Some(connection) = self.table.get(index) else {
-            return Ok(());
+            return;
         };
         connection.phase = Phase::Live;
         match connection.purpose {
@@ -222,7 +233,6 @@ impl Generator {
             }
             Purpose::Knock => {}
         }
-        Ok(())
     }
 
     pub(super) fn begin_run(&mut self, order: Run) -> Result<(), LoadError> {

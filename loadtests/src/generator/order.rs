@@ -62,7 +62,7 @@ pub(crate) struct Open {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// Tells its messages from those of other runs.
-    pub(crate) run: u16,
+    pub(crate) number: u16,
     pub(crate) schedule: Schedule,
     /// How long after the end late messages are waited for.
     pub(crate) tail_ns: u64,
@@ -160,6 +160,8 @@ pub(crate) struct Connected {
     /// Those that were not begun because too many were under way.
     pub(crate) not_begun: u64,
     pub(crate) reasons: BTreeMap<String, u64>,
+    /// How much later than meant connections were begun, at a fixed rate.
+    pub(crate) slip: Counts,
     /// From when it was (meant to be) begun until 101, until the first reply.
     pub(crate) upgraded: Counts,
     pub(crate) replied: Counts,

@@ -103,10 +103,10 @@ impl Running {
             self.ran.unsent += 1;
             return;
         }
-        if sender.waiting() > 0 {
+        if sender.waits {
             self.ran.held_back += 1;
         }
-        let run = self.order.run;
+        let run = self.order.number;
         let body = Marker { run, room, seq }.body(payload_bytes);
         let key = format!("{run}-{room}-{seq}");
         sender.feed(&dialect.publish(room_name, &body, &key, self.order.durable));
@@ -126,7 +126,7 @@ impl Running {
         frame: &Frame<'_>,
         as_whom: (Dialect, usize),
     ) {
-        if marker.run != self.order.run {
+        if marker.run != self.order.number {
             return;
         }
         if marker.room != receiver.place.room {
