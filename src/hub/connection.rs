@@ -25,7 +25,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_rt::net::TcpStream;
 use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
@@ -33,6 +32,7 @@ use self::held::{Held, Tap};
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox, OutboxLimits};
+pub use self::outbox::{Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
 use crate::hub::HubHandle;
@@ -46,12 +46,13 @@ use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
 use crate::protocol::websocket::frame_error::FrameError;
+use crate::stall::{Activity, doing_with, marked};
 
 /// A socket whose handshake was accepted, and what is known of who is at its other end.
 #[derive(Debug)]
 pub struct Opening {
-    /// The socket, without anything between it and the peer.
-    pub socket: TcpStream,
+    /// The socket, with nothing but TLS between it and the peer.
+    pub socket: Socket,
     /// The answer to the handshake. It is sent when the connection is registered: whoever has
     /// read it is counted, and told when the node stops.
     pub greeting: Bytes,
@@ -130,14 +131,13 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         worker,
         attachment,
     };
-    Connection::create(|ctx| {
-        let mut connection = connection;
-        let mut read_ahead = opening.read_ahead;
-        if !read_ahead.is_empty() {
-            connection.decode(Input::new(&mut read_ahead), ctx);
-        }
-        connection
-    });
+    let (mut connection, mut ctx) = (connection, Context::new());
+    let mut read_ahead = opening.read_ahead;
+    if !read_ahead.is_empty() {
+        connection.decode(Input::new(&mut read_ahead), &mut ctx);
+    }
+    let running = ctx.into_future(connection);
+    actix_rt::spawn(marked(Activity::Connection, running));
 }
 
 /// Whether a connection comes too late: its node is going, or its session has just been ended.
@@ -234,6 +234,7 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        let _doing = doing_with(Activity::Command, request.command.name());
         fault::point!("hub.connection.command");
         let attachment = &self.attachment;
         let now = self.worker.now();

@@ -16,6 +16,7 @@ use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
+use crate::stall::{Activity, doing};
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,12 +124,20 @@ impl Frames {
     /// compressing has the same bytes in both forms.
     fn get(&self, format: WireFormat, encode: impl Fn(WireFormat) -> Bytes) -> Bytes {
         let plain = format.plain();
-        let frame = || self.cell(plain).get_or_init(|| encode(plain)).clone();
+        let encode = || {
+            let _doing = doing(Activity::Encode);
+            encode(plain)
+        };
+        let frame = || self.cell(plain).get_or_init(encode).clone();
         if plain == format {
             return frame();
         }
         let cell = self.cell(format);
-        cell.get_or_init(|| format.finish(frame())).clone()
+        let deflate = || {
+            let _doing = doing(Activity::Deflate);
+            format.finish(frame())
+        };
+        cell.get_or_init(deflate).clone()
     }
 
     fn cell(&self, format: WireFormat) -> &OnceLock<Bytes> {

@@ -43,11 +43,7 @@ pub(super) async fn upgrade(
 ) {
     let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
-    let parts = framed.into_parts();
-    // The dispatcher, its only other owner, is gone.
-    let Some(mut socket) = parts.io.into_inner() else {
-        return;
-    };
+    let mut parts = framed.into_parts();
     let Judged {
         accepted,
         identity,
@@ -58,11 +54,19 @@ pub(super) async fn upgrade(
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
             // Whether the refusal arrives is the peer's matter.
             let answer = error.answer();
-            let _ = tokio::time::timeout(ANSWER_TIMEOUT, socket.write_all(&answer)).await;
+            let telling = async {
+                parts.io.write_all(&answer).await?;
+                parts.io.shutdown().await
+            };
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, telling).await;
             return;
         }
     };
-    if let Err(error) = prepare(&socket, &transport.websocket) {
+    // The dispatcher, its only other owner, is gone.
+    let Some(socket) = parts.io.into_inner() else {
+        return;
+    };
+    if let Err(error) = prepare(socket.tcp(), &transport.websocket) {
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
         return;
     }

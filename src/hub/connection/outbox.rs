@@ -10,6 +10,7 @@ mod age;
 mod end;
 mod queue;
 mod sink;
+mod socket;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -17,7 +18,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -25,6 +25,7 @@ use self::age::Ages;
 use self::queue::Queue;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
+pub use self::socket::{Socket, TlsSocket};
 use crate::hub::metrics::PONGS_SAVED;
 use crate::protocol::close::Disconnect;
 use crate::protocol::{sse, websocket};
@@ -82,7 +83,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// For a socket that has been handed over after its handshake.
-    pub(crate) fn new(socket: TcpStream, limits: OutboxLimits) -> Rc<Self> {
+    pub(crate) fn new(socket: Socket, limits: OutboxLimits) -> Rc<Self> {
         Self::with(Sink::Socket(socket), limits)
     }
 
@@ -202,15 +203,12 @@ impl Outbox {
         self.drained.take();
         match &self.sink {
             Sink::Socket(socket) => {
-                let socket = socket2::SockRef::from(socket);
-                if self.is_blocked.get() {
-                    // The kernel would keep what it has for a peer that reads nothing, without a
-                    // file that anybody counts: it is told to forget it and to reset the
-                    // connection.
-                    socket.set_linger(Some(Duration::ZERO)).ok();
-                }
                 // An error means that it has ended already.
-                socket.shutdown(std::net::Shutdown::Both).ok();
+                if self.is_blocked.get() {
+                    socket.reset().ok();
+                } else {
+                    socket.shutdown().ok();
+                }
             }
             Sink::Stream(taker) => {
                 taker.hold.cut();
@@ -268,7 +266,7 @@ impl Outbox {
     }
 
     /// Writes until nothing waits or the socket takes no more (`WouldBlock`).
-    fn write(&self, socket: &TcpStream) -> io::Result<()> {
+    fn write(&self, socket: &Socket) -> io::Result<()> {
         let mut queue = self.queue.borrow_mut();
         while let Some(front) = queue.front() {
             let written = if queue.parts() == 1 {
@@ -286,7 +284,7 @@ impl Outbox {
         }
         // An idle connection holds no buffer.
         queue.clear();
-        Ok(())
+        socket.try_flush()
     }
 
     fn note_age(&self) {

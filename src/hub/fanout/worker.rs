@@ -25,6 +25,7 @@ use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::websocket::deflate::Inflater;
+use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -90,12 +91,13 @@ impl Worker {
             blocked: RefCell::default(),
             started: Instant::now(),
         });
-        Fanout {
+        let fanout = Fanout {
             worker: Rc::clone(&worker),
             inbox: Some(inbox),
             is_flushing: false,
-        }
-        .start();
+        };
+        let fanout = Context::new().into_future(fanout);
+        actix_rt::spawn(marked(Activity::Fanout, fanout));
         worker
     }
 
@@ -237,6 +239,7 @@ impl Fanout {
 
     /// Writes what is marked, a chunk at a time, so that a huge room does not keep the thread.
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        let _doing = doing(Activity::Flush);
         let connections = self.worker.table.borrow_mut().take_dirty(FLUSH_CHUNK);
         for attachment in &connections {
             attachment.outbox.flush();
@@ -326,6 +329,7 @@ impl Drop for Fanout {
 
 impl StreamHandler<Vec<FanoutMessage>> for Fanout {
     fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
+        let delivering = doing(Activity::Deliver);
         let mut received = Vec::new();
         for message in batch {
             if let FanoutMessage::Deliver(event) = &message {
@@ -358,6 +362,7 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
                     .disconnect(Target::Connection(connection), Disconnect::Resync);
             }
         }
+        drop(delivering);
         if !self.is_flushing {
             self.flush(ctx);
         }

@@ -14,19 +14,25 @@ impl Outbox {
     /// thrown away: closing before that would have the kernel reset the connection, and the close
     /// frame could be lost (RFC 6455 §7.1.1). What a stream's transport has not taken it never will.
     pub(crate) fn finish(self: &Rc<Self>, patience: Duration) {
-        if let Sink::Stream(_) = &self.sink {
+        let Sink::Socket(socket) = &self.sink else {
             self.is_shut.set(true);
             self.queue.borrow_mut().clear();
             self.drained.take();
             return;
-        }
+        };
         self.flush();
         if self.is_shut.get() {
             return;
         }
         if self.has_peer_ended.get() {
-            // Nobody would take what waits.
-            return self.shut();
+            if self.is_blocked.get() {
+                // Nobody takes what waits.
+                self.shut();
+            } else {
+                // An error means that it has ended already.
+                socket.finish().ok();
+            }
+            return;
         }
         let outbox = Rc::clone(self);
         actix_rt::spawn(async move {
@@ -39,7 +45,12 @@ impl Outbox {
 
     async fn end(&self) {
         self.drained_to(0).await;
-        self.end_writing();
+        let Sink::Socket(socket) = &self.sink else {
+            return;
+        };
+        if poll_fn(|cx| socket.poll_finish(cx)).await.is_err() {
+            return;
+        }
         let mut scratch = [0; 1024];
         while !self.is_shut.get() {
             if poll_fn(|cx| self.poll_readable(cx)).await.is_err() {
@@ -51,14 +62,6 @@ impl Outbox {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
-        }
-    }
-
-    fn end_writing(&self) {
-        if let Sink::Socket(socket) = &self.sink {
-            // An error means that it has ended already.
-            let socket = socket2::SockRef::from(socket);
-            socket.shutdown(std::net::Shutdown::Write).ok();
         }
     }
 }
