@@ -41,7 +41,9 @@ use crate::hub::fanout::{Attachment, Worker};
 use crate::hub::metrics::{ACTORS_DOWN, COMMANDS, CONNECTIONS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
-use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
+use crate::protocol::native::{
+    Codec, Request, RequestError, RequestId, decode_packed_request, decode_request,
+};
 use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
@@ -62,6 +64,8 @@ pub struct Opening {
     pub address: IpAddr,
     /// Who it is, if the handshake said so.
     pub identity: Option<Identity>,
+    /// How its messages are written, by the subprotocol that was agreed upon.
+    pub codec: Codec,
     /// Whether permessage-deflate was agreed on.
     pub deflate: bool,
     /// What is spoken.
@@ -93,7 +97,10 @@ pub fn open(hub: &HubHandle, opening: Opening) {
     let life = Liveness::new(worker.now(), is_known);
     let attachment = worker.table.borrow_mut().attach(
         outbox,
-        WireFormat::native_json(opening.deflate),
+        WireFormat::Native {
+            codec: opening.codec,
+            is_deflated: opening.deflate,
+        },
         opening.identity,
         life,
         None,
@@ -304,13 +311,22 @@ impl Step {
     }
 }
 
-fn step(incoming: Incoming<'_>, max_bytes: usize) -> Step {
+fn step(incoming: Incoming<'_>, codec: Codec, max_bytes: usize) -> Step {
+    let request = match (codec, incoming) {
+        (Codec::Json, Incoming::Text(text)) => decode_request(text, max_bytes),
+        (Codec::MessagePack, Incoming::Binary(bytes)) => decode_packed_request(bytes, max_bytes),
+        (_, incoming) => return step_besides(incoming),
+    };
+    match request {
+        Ok(request) => Step::Run(request),
+        Err(error) => Step::Refuse(error),
+    }
+}
+
+/// What is no request.
+fn step_besides(incoming: Incoming<'_>) -> Step {
     match incoming {
-        Incoming::Text(text) => match decode_request(text, max_bytes) {
-            Ok(request) => Step::Run(request),
-            Err(error) => Step::Refuse(error),
-        },
-        Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
+        Incoming::Text(_) | Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
         Incoming::Ping(payload) => Step::Pong(encode::pong(payload)),
         // Compressed messages have been inflated.
         Incoming::Pong(_) | Incoming::Deflated(_) => Step::Nothing,

@@ -11,8 +11,8 @@ use crate::protocol::data::Data;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::Event;
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::native;
 use crate::protocol::native::request::RequestId;
+use crate::protocol::native::{self, Codec};
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
@@ -21,10 +21,13 @@ use crate::stall::{Activity, doing};
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WireFormat {
-    /// The native protocol in JSON, in WebSocket text frames.
-    NativeJson,
-    /// The same, in compressed frames where that is worth it.
-    NativeJsonDeflate,
+    /// The native protocol in WebSocket frames.
+    Native {
+        /// How values are written.
+        codec: Codec,
+        /// Whether frames are compressed where that is worth it.
+        is_deflated: bool,
+    },
     /// Blocks of an event stream of one room: the id of an event is a part of its frame.
     SseRoom,
     /// Blocks of an event stream of several rooms: an event's frame lacks its end, which is
@@ -33,28 +36,32 @@ pub(crate) enum WireFormat {
 }
 
 impl WireFormat {
-    /// The native protocol.
-    pub(crate) fn native_json(is_deflated: bool) -> Self {
-        if is_deflated {
-            Self::NativeJsonDeflate
-        } else {
-            Self::NativeJson
+    /// How values are written in it.
+    pub(crate) fn codec(self) -> Codec {
+        match self {
+            Self::Native { codec, .. } => codec,
+            Self::SseRoom | Self::SseAll => Codec::Json,
         }
     }
 
     /// The format that it is a compressed form of; itself if of none.
     fn plain(self) -> Self {
         match self {
-            Self::NativeJsonDeflate => Self::NativeJson,
-            plain @ (Self::NativeJson | Self::SseRoom | Self::SseAll) => plain,
+            Self::Native { codec, .. } => Self::Native {
+                codec,
+                is_deflated: false,
+            },
+            stream @ (Self::SseRoom | Self::SseAll) => stream,
         }
     }
 
     /// The frame as it is sent, of one in the plain format.
     pub(crate) fn finish(self, frame: Bytes) -> Bytes {
         match self {
-            Self::NativeJsonDeflate => compression::deflated(&frame),
-            Self::NativeJson | Self::SseRoom | Self::SseAll => frame,
+            Self::Native {
+                is_deflated: true, ..
+            } => compression::deflated(&frame),
+            _ => frame,
         }
     }
 
@@ -65,7 +72,7 @@ impl WireFormat {
 
     fn plain_push(self, push: &Push<'_>) -> Bytes {
         match self {
-            Self::NativeJson | Self::NativeJsonDeflate => native::encode::encode_push(push),
+            Self::Native { codec, .. } => native::encode_push(codec, push),
             Self::SseRoom | Self::SseAll => sse::push(push),
         }
     }
@@ -73,9 +80,7 @@ impl WireFormat {
     /// The frame of an event, or the part of it that is the same for everyone.
     fn plain_event(self, event: &Event) -> Bytes {
         match self {
-            Self::NativeJson | Self::NativeJsonDeflate => {
-                native::encode::encode_push(&Push::from(event))
-            }
+            Self::Native { codec, .. } => native::encode_push(codec, &Push::from(event)),
             Self::SseRoom => sse::room_event(event),
             Self::SseAll => sse::open(&Push::from(event)),
         }
@@ -84,7 +89,7 @@ impl WireFormat {
     /// What is sent to a connection that has been silent, or to which nothing was sent.
     pub(crate) fn ping(self) -> Bytes {
         match self {
-            Self::NativeJson | Self::NativeJsonDeflate => websocket::encode::ping(&[]),
+            Self::Native { .. } => websocket::encode::ping(&[]),
             Self::SseRoom | Self::SseAll => Bytes::from_static(sse::HEARTBEAT),
         }
     }
@@ -100,11 +105,14 @@ impl WireFormat {
         request: Option<&RequestId>,
         result: &Result<Reply, Refusal>,
     ) -> Option<Bytes> {
-        let frame = match (self.plain(), request, result) {
-            (Self::NativeJson, Some(id), Ok(reply)) => native::encode::encode_reply(id, reply),
-            (Self::NativeJson, id, Err(refusal)) => native::encode::encode_error(id, refusal),
+        let Self::Native { codec, .. } = self else {
             // Nothing is asked by a stream.
-            _ => return None,
+            return None;
+        };
+        let frame = match (request, result) {
+            (Some(id), Ok(reply)) => native::encode_reply(codec, id, reply),
+            (id, Err(refusal)) => native::encode_error(codec, id, refusal),
+            (None, Ok(_)) => return None,
         };
         Some(self.finish(frame))
     }
@@ -113,8 +121,10 @@ impl WireFormat {
 /// One frame for each format that was asked for.
 #[derive(Debug, Default)]
 struct Frames {
-    native_json: OnceLock<Bytes>,
-    native_json_deflate: OnceLock<Bytes>,
+    json: OnceLock<Bytes>,
+    json_deflated: OnceLock<Bytes>,
+    message_pack: OnceLock<Bytes>,
+    message_pack_deflated: OnceLock<Bytes>,
     sse_room: OnceLock<Bytes>,
     sse_all: OnceLock<Bytes>,
 }
@@ -132,18 +142,22 @@ impl Frames {
         if plain == format {
             return frame();
         }
-        let cell = self.cell(format);
-        let deflate = || {
+        let compress = || {
+            let frame = frame();
             let _doing = doing(Activity::Deflate);
-            format.finish(frame())
+            format.finish(frame)
         };
-        cell.get_or_init(deflate).clone()
+        self.cell(format).get_or_init(compress).clone()
     }
 
     fn cell(&self, format: WireFormat) -> &OnceLock<Bytes> {
         match format {
-            WireFormat::NativeJson => &self.native_json,
-            WireFormat::NativeJsonDeflate => &self.native_json_deflate,
+            WireFormat::Native { codec, is_deflated } => match (codec, is_deflated) {
+                (Codec::Json, false) => &self.json,
+                (Codec::Json, true) => &self.json_deflated,
+                (Codec::MessagePack, false) => &self.message_pack,
+                (Codec::MessagePack, true) => &self.message_pack_deflated,
+            },
             WireFormat::SseRoom => &self.sse_room,
             WireFormat::SseAll => &self.sse_all,
         }

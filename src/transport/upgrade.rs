@@ -21,6 +21,7 @@ use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Contract, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::native::Codec;
 use crate::protocol::websocket::handshake::{self, Accepted, Spoken};
 
 /// Where a WebSocket is opened.
@@ -28,9 +29,6 @@ const PATH: &str = "/ws";
 
 /// Where one is opened that gives everything back, if `websocket.echo_contract` is set.
 const ECHO_PATH: &str = "/ws/echo";
-
-/// Subprotocols that are spoken. A client that offers none speaks JSON.
-const SUBPROTOCOLS: &[&str] = &["hubbub.json.v1"];
 
 /// Writing the refusal of a handshake may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +75,7 @@ pub(super) async fn upgrade(
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
+        codec: Codec::of(accepted.subprotocol),
         deflate: accepted.deflate.is_some(),
         contract,
     };
@@ -116,7 +115,7 @@ async fn judge(
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes())),
         Spoken {
-            subprotocols: SUBPROTOCOLS,
+            subprotocols: Codec::SUBPROTOCOLS,
             deflate: transport.websocket.deflate,
         },
     )?;

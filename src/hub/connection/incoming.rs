@@ -156,7 +156,7 @@ impl Reading<'_> {
             (Contract::Echo, Incoming::Binary(bytes)) => {
                 Step::Echo(self.format.finish(encode::binary(bytes)))
             }
-            (_, incoming) => step(incoming, limits.message_bytes),
+            (_, incoming) => step(incoming, self.format.codec(), limits.message_bytes),
         }
     }
 

@@ -45,11 +45,9 @@ impl Outbox {
 
     async fn end(&self) {
         self.drained_to(0).await;
-        let Sink::Socket(socket) = &self.sink else {
-            return;
-        };
-        if poll_fn(|cx| socket.poll_finish(cx)).await.is_err() {
-            return;
+        if let Sink::Socket(socket) = &self.sink {
+            // An error means that it has ended already.
+            poll_fn(|cx| socket.poll_finish(cx)).await.ok();
         }
         let mut scratch = [0; 1024];
         while !self.is_shut.get() {
