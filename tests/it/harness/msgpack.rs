@@ -25,6 +25,14 @@ pub(crate) fn with_bytes(message: &mut Value) {
     }
 }
 
+/// And back.
+pub(crate) fn with_base64(message: &mut Value) {
+    if let Some(base64) = message.pointer("/body/$bin").cloned() {
+        message["body"] = base64;
+        message["encoding"] = "base64".into();
+    }
+}
+
 /// JSON → MessagePack.
 pub(crate) fn pack(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -170,7 +170,7 @@ fn verify_said(said: &Said, event: &Logged) {
     event.is_told_by(&said.ack);
     match (&said.what, &event.body) {
         (What::Message(said), EventBody::Message { body, .. }) => {
-            assert_eq!(Some(&**said), body.text())
+            assert_eq!(Some(&**said), body.text());
         }
         (What::Event(said), EventBody::Custom { name, data, .. }) => {
             assert_eq!(&**name, "mark");
