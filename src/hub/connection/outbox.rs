@@ -6,11 +6,11 @@
 //! The socket of an event stream belongs to its transport: there a `flush` only says that there is
 //! something to take.
 
+mod age;
+mod end;
 mod queue;
 mod sink;
 mod socket;
-
-mod age;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -26,6 +26,7 @@ use self::queue::Queue;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
 pub use self::socket::{Socket, TlsSocket};
+use crate::hub::metrics::PONGS_SAVED;
 use crate::protocol::close::Disconnect;
 use crate::protocol::{sse, websocket};
 
@@ -74,6 +75,8 @@ pub(crate) struct Outbox {
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
+    /// The peer sends nothing more.
+    has_peer_ended: Cell<bool>,
     /// Told when no more than so many bytes wait, or never will.
     drained: RefCell<Option<(usize, oneshot::Sender<()>)>>,
 }
@@ -98,6 +101,7 @@ impl Outbox {
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
+            has_peer_ended: Cell::new(false),
             drained: RefCell::default(),
         })
     }
@@ -131,6 +135,17 @@ impl Outbox {
         }
         queue.push(body, tail);
         Pushed::Queued
+    }
+
+    /// Adds the answer to a ping. A client that takes nothing has only its last ping answered
+    /// (RFC 6455 §5.5.3), so that however many it sends, no more than one answer waits.
+    pub(crate) fn push_pong(&self, frame: Bytes) {
+        if self.is_blocked.get() && self.queue.borrow_mut().drop_last_pong() {
+            PONGS_SAVED.inc();
+        }
+        if self.push(frame, Class::Durable) == Pushed::Queued {
+            self.queue.borrow_mut().mark_pong();
+        }
     }
 
     /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
@@ -358,28 +373,6 @@ impl Outbox {
         wait.await.ok();
     }
 
-    /// The connection's actor has gone: what waits may still be written, then the peer reads the
-    /// end of the stream. What a stream's transport has not taken it never will.
-    pub(crate) fn finish(self: &Rc<Self>) {
-        let socket = match &self.sink {
-            Sink::Socket(socket) => socket,
-            Sink::Stream(_) => {
-                self.is_shut.set(true);
-                self.queue.borrow_mut().clear();
-                self.drained.take();
-                return;
-            }
-        };
-        self.flush();
-        if self.is_blocked.get() {
-            // Nobody watches over it any more.
-            self.shut();
-        } else {
-            // An error means that it has ended already.
-            socket.finish().ok();
-        }
-    }
-
     /// Ready when the socket has something to read, or has ended.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.sink {
@@ -392,7 +385,13 @@ impl Outbox {
     /// Reads what is there.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.sink {
-            Sink::Socket(socket) => socket.try_read(buffer),
+            Sink::Socket(socket) => {
+                let read = socket.try_read(buffer);
+                if matches!(read, Ok(0)) {
+                    self.has_peer_ended.set(true);
+                }
+                read
+            }
             Sink::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -15,6 +15,7 @@ use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Target};
 use crate::fault;
 use crate::hub::HubHandle;
+use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
 use crate::hub::connection::stream;
@@ -23,6 +24,7 @@ use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
+use crate::protocol::websocket::deflate::Inflater;
 use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
@@ -43,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) fanout: FanoutHandle,
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Inflates what comes compressed, for all of them: each message by itself.
+    pub(crate) inflater: RefCell<Inflater>,
     wheel: RefCell<Wheel<ConnectionKey>>,
     /// Those whose sockets take no more for the moment.
     pub(super) blocked: RefCell<Vec<ConnectionKey>>,
@@ -74,6 +78,7 @@ impl Worker {
         let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
         // After it is known: a generation that begins from now on asks.
         let announced = hub.presence_shards().generations();
+        compression::configure(&hub.settings().websocket);
         let worker = Rc::new(Self {
             fanout,
             announced: RefCell::new(announced),
@@ -81,6 +86,7 @@ impl Worker {
             hub,
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            inflater: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
             blocked: RefCell::default(),
             started: Instant::now(),
