@@ -30,7 +30,7 @@ struct Generator {
     pid: Pid,
     orders: ChildStdin,
     reports: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    child: Child,
 }
 
 impl Crowd {
@@ -63,7 +63,7 @@ impl Crowd {
                 pid: pid.ok_or_else(missing)?,
                 orders,
                 reports: BufReader::new(reports).lines(),
-                _child: child,
+                child,
             };
             let mut setup = setup.clone();
             setup.source_net = FIRST_NET.saturating_add(u8::try_from(n).unwrap_or(u8::MAX));
@@ -71,6 +71,22 @@ impl Crowd {
             generators.push(generator);
         }
         Ok(Self { generators })
+    }
+
+    /// Ends the processes, and with them their connections.
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
+        for generator in self.generators {
+            let Generator {
+                orders, mut child, ..
+            } = generator;
+            // No more orders come.
+            drop(orders);
+            child
+                .wait()
+                .await
+                .map_err(LoadError::io("ending a generator"))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
