@@ -147,7 +147,7 @@ async fn measure(options: &Options) -> Result<Bench, LoadError> {
             Err(error) => bench.missing.push(error.to_string()),
         }
     }
-    bench.compare(&options.target).await?;
+    bench.compare(&options.target).await;
     if !options.compare_only {
         bench.about_postgres(&options.target.common).await?;
     }
@@ -164,7 +164,7 @@ impl Bench {
         servers
     }
 
-    async fn compare(&mut self, target: &Target) -> Result<(), LoadError> {
+    async fn compare(&mut self, target: &Target) {
         let mut round = 0;
         let mut turns = |bench: &Self| {
             round += 1;
@@ -178,8 +178,9 @@ impl Bench {
                         warm_up: 1,
                         ..self.load(rooms, members)
                     };
-                    let outcome = fanout::measure(&target.of(kind), &load, rate).await?;
-                    self.fanout.push(outcome);
+                    let outcome = fanout::measure(&target.of(kind), &load, rate).await;
+                    let outcome = self.unless_failed(kind, "fan-out", outcome);
+                    self.fanout.extend(outcome);
                 }
             }
         }
@@ -193,8 +194,9 @@ impl Bench {
                     seconds: self.extent.seconds.div_ceil(2),
                     ..self.load(rooms, members)
                 };
-                let saturation = saturate::measure(&target.of(kind), &load, rate).await?;
-                self.saturations.push(saturation);
+                let saturation = saturate::measure(&target.of(kind), &load, rate).await;
+                let saturation = self.unless_failed(kind, "more and more", saturation);
+                self.saturations.extend(saturation);
             }
         }
         for kind in turns(self) {
@@ -209,8 +211,9 @@ impl Bench {
                 first_reply: true,
                 ..closed
             };
-            let rows = connect::measure(&target.of(kind), &[closed, asking]).await?;
-            self.connects.extend(rows);
+            let rows = connect::measure(&target.of(kind), &[closed, asking]).await;
+            let rows = self.unless_failed(kind, "connects", rows);
+            self.connects.extend(rows.into_iter().flatten());
         }
         for connections in self.extent.idle.clone() {
             for kind in turns(self) {
@@ -219,11 +222,27 @@ impl Bench {
                     connections,
                     rooms: 100,
                 };
-                self.idle
-                    .push(idle::measure(&target.of(kind), &load).await?);
+                let idle = idle::measure(&target.of(kind), &load).await;
+                let idle = self.unless_failed(kind, "idle connections", idle);
+                self.idle.extend(idle);
             }
         }
-        Ok(())
+    }
+
+    /// One server's failure is told, and the others are measured all the same.
+    fn unless_failed<T>(
+        &mut self,
+        kind: Kind,
+        what: &str,
+        measured: Result<T, LoadError>,
+    ) -> Option<T> {
+        measured
+            .map_err(|error| {
+                let failed = format!("{}, {what}: {}", kind.name(), error.with_causes());
+                progress(&failed);
+                self.missing.push(failed);
+            })
+            .ok()
     }
 
     fn load(&self, rooms: u32, members: u32) -> Load {

@@ -15,7 +15,7 @@ use crate::sequence::Sequence;
 const PORTS: std::ops::Range<u32> = 2_000..62_000;
 
 /// Ports that are tried for one connection.
-const TRIES: u32 = 1_000;
+const TRIES: u32 = 60_000;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
