@@ -10,6 +10,7 @@ mod arbiters;
 #[doc(hidden)]
 pub mod bench;
 mod bridge;
+mod compression;
 pub mod connection;
 mod control;
 mod delivery;

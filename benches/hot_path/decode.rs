@@ -6,7 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use hubbub::bus::envelope::Payload;
 use hubbub::protocol::event::{EventBody, EventKind};
 use hubbub::protocol::id::RoomId;
-use hubbub::protocol::native::request::decode_request;
+use hubbub::protocol::native::request::{decode_packed_request, decode_request};
 use hubbub::protocol::websocket::decode::{Decoder, Input};
 use serde_json::json;
 
@@ -50,11 +50,19 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         let request = json!({
             "id": 2, "cmd": "publish", "room": "general", "body": body(bytes), "client_id": "c1",
         });
+        let packed = rmp_serde::to_vec_named(&request).expect("a request");
         let request = request.to_string();
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::new("request in JSON", bytes), |bencher| {
             bencher.iter(|| decode_request(black_box(&request), MAX_BYTES));
         });
+
+        group.bench_function(
+            BenchmarkId::new("request in MessagePack", bytes),
+            |bencher| {
+                bencher.iter(|| decode_packed_request(black_box(&packed), MAX_BYTES));
+            },
+        );
 
         let event = message(RoomId::generate(), bytes);
         let logged = event.body.to_log().expect("a message");

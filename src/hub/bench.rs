@@ -15,6 +15,13 @@ pub use super::journal::bench::Batches;
 use super::room::RoomHandle;
 use crate::protocol::event::{Epoch, Event};
 use crate::protocol::id::RoomId;
+use crate::protocol::native::Codec;
+
+/// What they speak.
+const FORMAT: WireFormat = WireFormat::Native {
+    codec: Codec::Json,
+    is_deflated: false,
+};
 
 /// A room with connections that are all on this thread.
 pub struct Crowd {
@@ -48,7 +55,7 @@ impl Crowd {
         for _ in 0..connections {
             let outbox = Outbox::taken_by(Box::new(Nowhere), limits);
             let life = Liveness::new(0, true);
-            let attachment = table.attach(outbox, WireFormat::NativeJson, None, life, None);
+            let attachment = table.attach(outbox, FORMAT, None, life, None);
             let room = RoomHandle::without_actor(room_id);
             table.subscribe(&attachment, room, Epoch(1), 0);
         }

@@ -2,6 +2,7 @@
 //! cut, nor on pauses, and what is held is bounded.
 
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
+use crate::protocol::websocket::deflate::{Inflater, deflated_max_bytes};
 use crate::protocol::websocket::frame_error::FrameError;
 
 /// Limits of a message to choose from, bytes.
@@ -20,14 +21,47 @@ enum Outcome {
     Error(FrameError),
 }
 
-impl From<Incoming<'_>> for Outcome {
-    fn from(incoming: Incoming<'_>) -> Self {
+impl Outcome {
+    fn of(incoming: Incoming<'_>, inflater: &mut Inflater, max_message_bytes: usize) -> Self {
         match incoming {
             Incoming::Text(text) => Self::Text(text.to_owned()),
             Incoming::Binary(bytes) => Self::Binary(bytes.to_vec()),
             Incoming::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Incoming::Pong(bytes) => Self::Pong(bytes.to_vec()),
             Incoming::Close(frame) => Self::Close(format!("{frame:?}")),
+            Incoming::Deflated(deflated) => match inflater.message(deflated, max_message_bytes) {
+                Ok(Incoming::Text(text)) => Self::Text(text.to_owned()),
+                Ok(Incoming::Binary(bytes)) => Self::Binary(bytes.to_vec()),
+                Ok(other) => panic!("{other:?} was compressed"),
+                Err(error) => Self::Error(error),
+            },
+        }
+    }
+
+    fn check_length(&self, max_message_bytes: usize) {
+        let (length, most) = match self {
+            Self::Text(text) => (text.len(), max_message_bytes),
+            Self::Binary(bytes) => (bytes.len(), max_message_bytes),
+            Self::Ping(bytes) | Self::Pong(bytes) => (bytes.len(), 125),
+            Self::Close(_) | Self::Error(_) => return,
+        };
+        assert!(length <= most, "{length} bytes where {most} are allowed");
+    }
+}
+
+/// What a connection has agreed on.
+#[derive(Clone, Copy)]
+struct Agreed {
+    max_message_bytes: usize,
+    deflate: bool,
+}
+
+impl Agreed {
+    fn decoder(self) -> Decoder {
+        if self.deflate {
+            Decoder::with_deflate(self.max_message_bytes)
+        } else {
+            Decoder::new(self.max_message_bytes)
         }
     }
 }
@@ -40,8 +74,10 @@ struct Pace<'a> {
     pauses: bool,
 }
 
-fn decode(max_message_bytes: usize, stream: &[u8], pace: &Pace<'_>) -> Vec<Outcome> {
-    let mut decoder = Decoder::new(max_message_bytes);
+fn decode(agreed: Agreed, stream: &[u8], pace: &Pace<'_>) -> Vec<Outcome> {
+    let max_message_bytes = agreed.max_message_bytes;
+    let mut decoder = agreed.decoder();
+    let mut inflater = Inflater::default();
     let mut outcomes = Vec::new();
     let mut rest = stream.to_vec();
     let mut at = 0;
@@ -52,21 +88,21 @@ fn decode(max_message_bytes: usize, stream: &[u8], pace: &Pace<'_>) -> Vec<Outco
             None | Some(0) => left,
             Some(length) => usize::from(*length).min(left),
         };
-        let read = &mut rest[at..at + length];
+        let mut input = Input::new(&mut rest[at..at + length]);
         at += length;
-        let mut input = Input::new(read);
         loop {
             let next = match decoder.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(incoming)) => Outcome::from(incoming),
-                Err(error) => Outcome::Error(error),
+                Ok(Some(incoming)) => Outcome::of(incoming, &mut inflater, max_message_bytes),
+                Err(error) => {
+                    assert_eq!(decoder.next(&mut input), Ok(None), "more after an error");
+                    Outcome::Error(error)
+                }
             };
+            next.check_length(max_message_bytes);
             let is_last = matches!(next, Outcome::Close(_) | Outcome::Error(_));
-            check_length(&next, max_message_bytes);
             outcomes.push(next);
             if is_last {
-                let after = decoder.next(&mut input);
-                assert_eq!(after, Ok(None), "something after the end");
                 return outcomes;
             }
             if pace.pauses {
@@ -74,29 +110,23 @@ fn decode(max_message_bytes: usize, stream: &[u8], pace: &Pace<'_>) -> Vec<Outco
                 input = Input::empty();
             }
         }
-        let most = 2 * (max_message_bytes + length) + FIXED_BYTES;
+        let most = 2 * (deflated_max_bytes(max_message_bytes) + length) + FIXED_BYTES;
         let held = decoder.held_bytes();
         assert!(held <= most, "{held} bytes held, {most} expected at most");
     }
     outcomes
 }
 
-fn check_length(outcome: &Outcome, max_message_bytes: usize) {
-    let (length, most) = match outcome {
-        Outcome::Text(text) => (text.len(), max_message_bytes),
-        Outcome::Binary(bytes) => (bytes.len(), max_message_bytes),
-        Outcome::Ping(bytes) | Outcome::Pong(bytes) => (bytes.len(), 125),
-        Outcome::Close(_) | Outcome::Error(_) => return,
-    };
-    assert!(length <= most, "{length} bytes where {most} are allowed");
-}
-
-/// The first byte: limit and pauses; the second: how many lengths of reads follow, up to 15.
+/// The first byte: limit, pauses and compression; the second: how many lengths of reads follow, up
+/// to 15.
 pub(super) fn run(data: &[u8]) {
     let [how, cuts, rest @ ..] = data else { return };
     let cuts = usize::from(cuts & 0x0f).min(rest.len());
     let (reads, stream) = rest.split_at(cuts);
-    let max_message_bytes = MAX_MESSAGE_BYTES[usize::from(how & 3)];
+    let agreed = Agreed {
+        max_message_bytes: MAX_MESSAGE_BYTES[usize::from(how & 3)],
+        deflate: how & 8 != 0,
+    };
     let whole = Pace {
         reads: &[],
         pauses: false,
@@ -105,11 +135,11 @@ pub(super) fn run(data: &[u8]) {
         reads,
         pauses: how & 4 != 0,
     };
-    let expected = decode(max_message_bytes, stream, &whole);
-    assert_eq!(decode(max_message_bytes, stream, &cut), expected);
     let bytewise = Pace {
         reads: &[1],
         pauses: false,
     };
-    assert_eq!(decode(max_message_bytes, stream, &bytewise), expected);
+    let expected = decode(agreed, stream, &whole);
+    assert_eq!(decode(agreed, stream, &cut), expected);
+    assert_eq!(decode(agreed, stream, &bytewise), expected);
 }

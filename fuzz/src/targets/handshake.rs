@@ -1,8 +1,8 @@
-//! The headers of a handshake.
+//! The headers of a handshake, with its offers of extensions.
 
-use crate::protocol::websocket::handshake::{accept, accept_of};
-
-const SPOKEN: [&str; 2] = ["hubbub.json.v1", "hubbub.msgpack.v1"];
+use crate::protocol::native::Codec;
+use crate::protocol::websocket::extensions::negotiate;
+use crate::protocol::websocket::handshake::{Spoken, accept, accept_of};
 
 /// Lines of `name: value`.
 pub(super) fn run(data: &[u8]) {
@@ -14,12 +14,29 @@ pub(super) fn run(data: &[u8]) {
             Some((name, &line[colon + 1..]))
         })
         .collect();
-    let Ok(accepted) = accept("GET", true, headers.iter().copied(), &SPOKEN) else {
+    let named = |wanted: &'static str| {
+        let found = headers.iter();
+        found.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    let judge = |method, deflate| {
+        let spoken = Spoken {
+            subprotocols: Codec::SUBPROTOCOLS,
+            deflate,
+        };
+        accept(method, true, headers.iter().copied(), spoken)
+    };
+    let Ok(accepted) = judge("GET", true) else {
         return;
     };
-    let is_key = |name: &str| name.eq_ignore_ascii_case("sec-websocket-key");
-    let key = headers.iter().find(|(name, _)| is_key(name));
+    let key = named("sec-websocket-key").next();
     let (_, key) = key.expect("no handshake is accepted without a key");
     assert_eq!(accepted.accept, accept_of(key.trim_ascii()));
-    assert!(accept("POST", true, headers.iter().copied(), &SPOKEN).is_err());
+    if let Some(deflate) = accepted.deflate {
+        // Only what was offered is answered, and what we answer could be offered.
+        assert!(named("sec-websocket-extensions").next().is_some());
+        assert_eq!(negotiate(deflate.answer().as_bytes()), Ok(Some(deflate)));
+    }
+    let without = judge("GET", false).expect("extensions are no condition");
+    assert_eq!(without.deflate, None);
+    assert!(judge("POST", true).is_err());
 }

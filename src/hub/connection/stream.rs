@@ -274,7 +274,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.detach(&self.attachment);
-        self.attachment.outbox.finish();
+        self.attachment.outbox.finish(Duration::ZERO);
         STREAMS.dec();
     }
 }

@@ -15,6 +15,7 @@ use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Target};
 use crate::fault;
 use crate::hub::HubHandle;
+use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::Class;
 use crate::hub::connection::stream;
@@ -23,6 +24,8 @@ use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
+use crate::protocol::websocket::deflate::Inflater;
+use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -42,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) fanout: FanoutHandle,
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Inflates what comes compressed, for all of them: each message by itself.
+    pub(crate) inflater: RefCell<Inflater>,
     wheel: RefCell<Wheel<ConnectionKey>>,
     /// Those whose sockets take no more for the moment.
     pub(super) blocked: RefCell<Vec<ConnectionKey>>,
@@ -73,6 +78,7 @@ impl Worker {
         let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
         // After it is known: a generation that begins from now on asks.
         let announced = hub.presence_shards().generations();
+        compression::configure(&hub.settings().websocket);
         let worker = Rc::new(Self {
             fanout,
             announced: RefCell::new(announced),
@@ -80,16 +86,18 @@ impl Worker {
             hub,
             table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            inflater: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
             blocked: RefCell::default(),
             started: Instant::now(),
         });
-        Fanout {
+        let fanout = Fanout {
             worker: Rc::clone(&worker),
             inbox: Some(inbox),
             is_flushing: false,
-        }
-        .start();
+        };
+        let fanout = Context::new().into_future(fanout);
+        actix_rt::spawn(marked(Activity::Fanout, fanout));
         worker
     }
 
@@ -231,6 +239,7 @@ impl Fanout {
 
     /// Writes what is marked, a chunk at a time, so that a huge room does not keep the thread.
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        let _doing = doing(Activity::Flush);
         let connections = self.worker.table.borrow_mut().take_dirty(FLUSH_CHUNK);
         for attachment in &connections {
             attachment.outbox.flush();
@@ -320,6 +329,7 @@ impl Drop for Fanout {
 
 impl StreamHandler<Vec<FanoutMessage>> for Fanout {
     fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
+        let delivering = doing(Activity::Deliver);
         let mut received = Vec::new();
         for message in batch {
             if let FanoutMessage::Deliver(event) = &message {
@@ -352,6 +362,7 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
                     .disconnect(Target::Connection(connection), Disconnect::Resync);
             }
         }
+        drop(delivering);
         if !self.is_flushing {
             self.flush(ctx);
         }
