@@ -8,12 +8,14 @@ SEEDS ?= $(if $(SEED),1,200)
 FAIL_FAST ?=
 # Anything: `make bench` takes under 3 minutes.
 QUICK ?=
+# How long `make fuzz` takes.
+MINUTES ?= 10
 # The load of `make k6`.
 SCRIPT ?= ramp
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long chaos bench k6 lint setup
+.PHONY: help run build test test-long chaos bench k6 fuzz lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +52,9 @@ k6: ## people in a browser's manner: SCRIPT=ramp|ramp-long|spike|stress|soak, BA
 	@scripts/setup run
 	@[ -n "$(BASE_URL)" ] || cargo build --release
 	@scripts/k6 run $(SCRIPT)
+
+fuzz: ## feed all decoders with made-up bytes: MINUTES=30 for all targets together
+	@scripts/fuzz minutes $(MINUTES)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint
