@@ -19,6 +19,7 @@ mod session;
 pub mod stream;
 mod submit;
 
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
@@ -70,6 +71,8 @@ pub struct Opening {
     pub deflate: bool,
     /// What is spoken.
     pub contract: Contract,
+    /// Kept until the connection has ended, and dropped then.
+    pub keep: Box<dyn Debug>,
 }
 
 /// What a connection is for.
@@ -137,6 +140,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         joins: 0,
         worker,
         attachment,
+        _keep: opening.keep,
     };
     let (mut connection, mut ctx) = (connection, Context::new());
     let mut read_ahead = opening.read_ahead;
@@ -169,6 +173,7 @@ struct Connection {
     tap: Rc<Tap>,
     /// Numbers the joins.
     joins: u32,
+    _keep: Box<dyn Debug>,
 }
 
 /// Whether decoding may go on.
