@@ -22,7 +22,6 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::net::TcpStream;
@@ -32,7 +31,7 @@ pub(crate) use self::commands::timed_out;
 use self::held::{Held, Tap};
 use self::identity::Identity;
 use self::liveness::Liveness;
-use self::outbox::{Class, Outbox, OutboxLimits};
+use self::outbox::{Class, Outbox};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
 use crate::hub::HubHandle;
@@ -66,14 +65,7 @@ pub struct Opening {
 pub fn open(hub: &HubHandle, opening: Opening) {
     let worker = Worker::current(hub);
     let config = &hub.settings().websocket;
-    let outbox = Outbox::new(
-        opening.socket,
-        OutboxLimits {
-            max_bytes: config.outbox_max_bytes,
-            ephemeral_max_bytes: config.ephemeral_max_bytes,
-            max_age: Duration::from_millis(config.outbox_max_age_ms),
-        },
-    );
+    let outbox = Outbox::new(opening.socket, Rc::clone(&worker.outbox_limits));
     let life = Liveness::new(worker.now(), opening.identity.is_some());
     let attachment = worker.table.borrow_mut().attach(
         outbox,
