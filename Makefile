@@ -6,13 +6,15 @@ ARGS ?=
 SEED ?=
 SEEDS ?= $(if $(SEED),1,200)
 FAIL_FAST ?=
+# The load of `make k6`.
+SCRIPT ?= ramp
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long chaos bench lint setup
+.PHONY: help run build test test-long chaos bench k6 lint setup
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: ## install what is missing, build, start a node at http://127.0.0.1:8080
 	@scripts/setup run
@@ -38,9 +40,15 @@ chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=
 
 bench: ## measure publishing and resuming beside plain statements of the same Postgres
 	@scripts/setup run
+	@scripts/peers build
 	cargo build --release --workspace
 	$(TARGET_DIR)/release/hubbub-loadtests publish $(ARGS)
 	$(TARGET_DIR)/release/hubbub-loadtests recovery $(ARGS)
+
+k6: ## people in a browser's manner: SCRIPT=ramp|ramp-long|spike|stress|soak, BASE_URL, USERS=20, DURATION=15s
+	@scripts/setup run
+	@[ -n "$(BASE_URL)" ] || cargo build --release
+	@scripts/k6 run $(SCRIPT)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint

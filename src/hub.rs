@@ -8,6 +8,7 @@
 mod anti_entropy;
 mod arbiters;
 mod bridge;
+mod compression;
 pub mod connection;
 mod control;
 mod delivery;

@@ -2,7 +2,8 @@
 //!
 //! The vocabulary is the same for every transport: a [`command::Command`] goes up, a
 //! [`reply::Reply`] answers it, a [`push::Push`] comes down. Codecs translate it:
-//! [`native`] to JSON over the frames of [`websocket`], [`sse`] to the same JSON in an event stream.
+//! [`native`] to JSON or MessagePack over the frames of [`websocket`], [`sse`] to the same JSON in
+//! an event stream.
 
 pub mod close;
 pub mod command;
@@ -11,6 +12,7 @@ pub mod data;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod msgpack;
 pub mod native;
 pub mod problem;
 pub mod push;

@@ -42,11 +42,7 @@ async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");
-    let embedded = NodeOptions {
-        binary: &binary,
-        data: data.clone(),
-        database_url: None,
-    };
+    let embedded = NodeOptions::embedded(&binary, data.clone());
     let progress = |what: &str| eprintln!("… {what}");
     progress("start times");
     let first = Node::start(&embedded).await?;

@@ -56,12 +56,7 @@ async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");
-    let node = Node::start(&NodeOptions {
-        binary: &binary,
-        data: data.clone(),
-        database_url: None,
-    })
-    .await?;
+    let node = Node::start(&NodeOptions::embedded(&binary, data.clone())).await?;
     let progress = |what: &str| eprintln!("… {what}");
     progress("people sign up");
     let people = People::gather(&node.address, HERD, 1).await?;

@@ -1,4 +1,4 @@
-//! Logging.
+//! Logging, and what is noticed of blocked threads.
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -13,6 +13,8 @@ pub struct Telemetry {
     pub log: String,
     /// How it is written.
     pub format: LogFormat,
+    /// A thread that is blocked for this long is counted and logged; 0: none is watched.
+    pub stall_ms: u64,
 }
 
 /// How log lines are written.
@@ -27,6 +29,11 @@ pub enum LogFormat {
 
 impl Telemetry {
     pub(super) fn check(&self, checks: &mut Checks) {
+        // Below it is the kernel's scheduler that would be measured.
+        let is_allowed = matches!(self.stall_ms, 0 | 10..=60_000);
+        checks.require(is_allowed, "telemetry.stall_ms", || {
+            format!("{} is neither 0 nor from 10 to 60000", self.stall_ms)
+        });
         if let Err(error) = EnvFilter::builder().parse(&self.log) {
             checks.require(false, "telemetry.log", || {
                 format!("{:?} is not a filter: {error}", self.log)

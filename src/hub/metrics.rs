@@ -85,6 +85,56 @@ pub(crate) static SOCKET_WRITES: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Frames that were compressed, by outcome; each counts once, however many get it.
+pub(crate) static DEFLATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "websocket_deflated_frames_total",
+        "Frames that were compressed, by whether they became shorter; each once, whoever gets it",
+        &["outcome"],
+    )
+});
+
+/// Bytes before compression.
+pub(crate) static DEFLATE_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_deflate_bytes_total",
+        "Bytes of frames before they were compressed",
+    )
+});
+
+/// Bytes after compression.
+pub(crate) static DEFLATED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_deflated_bytes_total",
+        "Bytes of frames after they were compressed",
+    )
+});
+
+/// Compressed messages of clients, by outcome.
+pub(crate) static INFLATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "websocket_inflated_messages_total",
+        "Compressed messages of clients, by outcome",
+        &["outcome"],
+    )
+});
+
+/// Bytes of inflated messages.
+pub(crate) static INFLATED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_inflated_bytes_total",
+        "Bytes of clients' messages after they were inflated",
+    )
+});
+
+/// Pings that were answered with a later one.
+pub(crate) static PONGS_SAVED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_pongs_saved_total",
+        "Pings whose answer was replaced by the answer to a later one, as the client read neither",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

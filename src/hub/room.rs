@@ -35,6 +35,7 @@ use crate::hub::supervision::{Guard, Life};
 use crate::hub::supervisor::SupervisorHandle;
 use crate::protocol::event::Seq;
 use crate::protocol::id::RoomId;
+use crate::stall::{Activity, marked};
 use crate::store::{Store, room_events};
 
 /// What a room needs to know.
@@ -98,7 +99,8 @@ impl Unstarted {
     /// Runs it on an arbiter.
     pub(crate) fn run_on(self, arbiter: &ArbiterHandle) {
         arbiter.spawn_fn(move || {
-            Context::with_receiver(self.inbox).run(self.room);
+            let room = Context::with_receiver(self.inbox).into_future(self.room);
+            actix_rt::spawn(marked(Activity::Room, room));
         });
     }
 }

@@ -371,7 +371,7 @@ impl Event {
                     name,
                     data,
                     client_id,
-                } => name.len() + data.json().len() + client_id.as_ref().map_or(0, |id| id.len()),
+                } => name.len() + data.size_bytes() + client_id.as_ref().map_or(0, |id| id.len()),
                 EventBody::Edit { body, .. } => body.len(),
                 EventBody::Reaction { emoji, .. } => emoji.len(),
                 EventBody::Room(settings) => settings.name.len() + settings.topic.len(),

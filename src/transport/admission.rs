@@ -27,18 +27,7 @@ impl Caller<'_> {
         &self,
         transport: &Transport,
     ) -> Result<Option<Identity>, TransportError> {
-        if transport.hub.is_draining() {
-            return Err(unavailable("this node is shutting down; connect to another").into());
-        }
-        if transport.hub.connections() >= transport.http.max_connections {
-            let message = "this node has as many connections as it takes";
-            return Err(Refusal::new(ErrorCode::Overloaded, message).into());
-        }
-        transport.limits.take(
-            Bucket::Connects,
-            Subject::Address(self.address),
-            self.address,
-        )?;
+        self.admit_anybody(transport)?;
         let headers = self.headers;
         let ticket = ticket(self.query);
         let presented = Presented {
@@ -58,6 +47,23 @@ impl Caller<'_> {
             .await?
             .map_err(|error| error.refusal())?;
         Ok(identity)
+    }
+
+    /// Whether this node takes one more connection, whoever opens it.
+    pub(super) fn admit_anybody(&self, transport: &Transport) -> Result<(), TransportError> {
+        if transport.hub.is_draining() {
+            return Err(unavailable("this node is shutting down; connect to another").into());
+        }
+        if transport.hub.connections() >= transport.http.max_connections {
+            let message = "this node has as many connections as it takes";
+            return Err(Refusal::new(ErrorCode::Overloaded, message).into());
+        }
+        transport.limits.take(
+            Bucket::Connects,
+            Subject::Address(self.address),
+            self.address,
+        )?;
+        Ok(())
     }
 }
 

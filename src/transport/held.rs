@@ -4,17 +4,18 @@
 //! would say can end the connection. Whoever holds the socket can: a socket that is shut down
 //! wakes the dispatcher, which finds that it can neither read nor write, and is gone.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::WebSocket;
+use crate::hub::connection::Socket;
 use crate::hub::connection::stream::Hold;
 
 /// The socket. It is the dispatcher's; it belongs to one thread, as that does.
@@ -23,7 +24,7 @@ pub(super) struct HeldStream(Rc<Held>);
 
 #[derive(Debug)]
 struct Held {
-    socket: RefCell<TcpStream>,
+    socket: Socket,
     written_bytes: Cell<u64>,
     has_ended: Cell<bool>,
     /// What may still be read, if that is bounded, bytes.
@@ -35,9 +36,9 @@ struct Held {
 pub(super) struct SocketHold(Weak<Held>);
 
 impl HeldStream {
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self(Rc::new(Held {
-            socket: RefCell::new(socket),
+            socket,
             written_bytes: Cell::new(0),
             has_ended: Cell::new(false),
             readable_bytes: Cell::new(None),
@@ -49,16 +50,43 @@ impl HeldStream {
     }
 
     /// The socket itself, which nobody holds any more.
-    pub(super) fn into_inner(self) -> Option<TcpStream> {
-        Some(Rc::into_inner(self.0)?.socket.into_inner())
+    pub(super) fn into_inner(self) -> Option<Socket> {
+        Some(Rc::into_inner(self.0)?.socket)
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = &written {
-            let before = self.0.written_bytes.get();
-            self.0.written_bytes.set(before + *bytes as u64);
+    /// Writes by `write`, when the socket takes something.
+    fn poll_by(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match write(&self.0.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.0.socket.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(bytes) => {
+                    let before = self.0.written_bytes.get();
+                    self.0.written_bytes.set(before + bytes as u64);
+                    return Poll::Ready(Ok(bytes));
+                }
+            }
         }
-        written
+    }
+
+    fn poll_read_some(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.socket.poll_read_ready(cx))?;
+            match self.0.socket.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(drop)),
+            }
+        }
     }
 }
 
@@ -68,9 +96,9 @@ impl SocketHold {
     /// is the only one who knows.
     pub(super) fn prepare(&self, config: &WebSocket, patience: Duration) -> io::Result<()> {
         let held = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-        let socket = held.socket.borrow();
-        prepare(&socket, config)?;
-        socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(patience))
+        let socket = held.socket.tcp();
+        prepare(socket, config)?;
+        socket2::SockRef::from(socket).set_tcp_user_timeout(Some(patience))
     }
 
     /// Bounds what is read from now on, or lifts that. An HTTP/1 dispatcher whose read buffer is
@@ -90,12 +118,8 @@ impl SocketHold {
 impl Hold for SocketHold {
     fn cut(&self) {
         if let Some(held) = self.0.upgrade() {
-            let socket = held.socket.borrow();
-            let socket = socket2::SockRef::from(&*socket);
-            // What the kernel holds for a peer that does not read goes, too. Errors mean that the
-            // socket has ended already.
-            socket.set_linger(Some(Duration::ZERO)).ok();
-            socket.shutdown(std::net::Shutdown::Both).ok();
+            // An error means that the socket has ended already.
+            held.socket.reset().ok();
         }
     }
 
@@ -111,7 +135,7 @@ impl AsyncRead for HeldStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buffer);
+        let read = self.poll_read_some(cx, buffer);
         if let Poll::Ready(Ok(())) = &read {
             let bytes = buffer.filled().len() - before;
             if bytes == 0 {
@@ -134,16 +158,15 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.0.socket.borrow_mut()).poll_write(cx, bytes);
-        self.note(written)
+        self.poll_by(cx, |socket| socket.try_write(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_flush(cx)
+        self.0.socket.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
+        self.0.socket.poll_finish(cx)
     }
 
     fn poll_write_vectored(
@@ -151,22 +174,27 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.0.socket.borrow_mut()).poll_write_vectored(cx, slices);
-        self.note(written)
+        self.poll_by(cx, |socket| socket.try_write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.socket.borrow().is_write_vectored()
+        true
     }
 }
 
 impl ActixStream for HeldStream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_read_ready(&*self.0.socket.borrow(), cx)
+        self.0
+            .socket
+            .poll_read_ready(cx)
+            .map_ok(|()| Ready::READABLE)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_write_ready(&*self.0.socket.borrow(), cx)
+        self.0
+            .socket
+            .poll_write_ready(cx)
+            .map_ok(|()| Ready::WRITABLE)
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::Transport;
 use super::held::HeldStream;
 use super::upgrade::upgrade;
+use crate::hub::connection::Socket;
+use crate::stall::{self, Activity, ThreadKind, marked};
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol, Request};
 use actix_rt::net::TcpStream;
@@ -71,6 +73,7 @@ where
         .shutdown_timeout(1)
         .disable_signals()
         .listen("http", listener, move || {
+            stall::watch_thread(ThreadKind::Worker);
             let transport = transport.clone();
             let config = AppConfig::default();
             let (opening, told) = (ending.clone(), ending.clone());
@@ -106,7 +109,10 @@ where
                     }
                 }))
                 .finish(app);
-            fn_service(move |io| begin(io, opening.clone(), head_timeout)).and_then(http_service)
+            let serving = fn_service(move |io| begin(io, opening.clone(), head_timeout));
+            apply_fn_factory(serving.and_then(http_service), |io, serving| {
+                marked(Activity::Http, Box::pin(serving.call(io)))
+            })
         })?
         .run();
     Ok((server, ended_by))
@@ -134,5 +140,5 @@ async fn begin(
         Protocol::Http1
     };
     let peer = io.peer_addr().ok();
-    Ok((HeldStream::new(io), protocol, peer))
+    Ok((HeldStream::new(Socket::Plain(io)), protocol, peer))
 }

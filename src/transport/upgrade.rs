@@ -19,15 +19,16 @@ use super::gate::known;
 use super::held::{HeldStream, prepare};
 use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
-use crate::hub::connection::{self, Opening};
+use crate::hub::connection::{self, Contract, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::websocket::handshake::{self, Accepted};
+use crate::protocol::native::Codec;
+use crate::protocol::websocket::handshake::{self, Accepted, Spoken};
 
 /// Where a WebSocket is opened.
 const PATH: &str = "/ws";
 
-/// Subprotocols that are spoken. A client that offers none speaks JSON.
-const SUBPROTOCOLS: &[&str] = &["hubbub.json.v1"];
+/// Where one is opened that gives everything back, if `websocket.echo_contract` is set.
+const ECHO_PATH: &str = "/ws/echo";
 
 /// Writing the refusal of a handshake may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,22 +41,30 @@ pub(super) async fn upgrade(
 ) {
     let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
-    let parts = framed.into_parts();
-    // The dispatcher, its only other owner, is gone.
-    let Some(mut socket) = parts.io.into_inner() else {
-        return;
-    };
-    let (accepted, identity) = match judged {
+    let mut parts = framed.into_parts();
+    let Judged {
+        accepted,
+        identity,
+        contract,
+    } = match judged {
         Ok(judged) => judged,
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
             // Whether the refusal arrives is the peer's matter.
             let answer = error.answer();
-            let _ = tokio::time::timeout(ANSWER_TIMEOUT, socket.write_all(&answer)).await;
+            let telling = async {
+                parts.io.write_all(&answer).await?;
+                parts.io.shutdown().await
+            };
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, telling).await;
             return;
         }
     };
-    if let Err(error) = prepare(&socket, &transport.websocket) {
+    // The dispatcher, its only other owner, is gone.
+    let Some(socket) = parts.io.into_inner() else {
+        return;
+    };
+    if let Err(error) = prepare(socket.tcp(), &transport.websocket) {
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
         return;
     }
@@ -66,8 +75,18 @@ pub(super) async fn upgrade(
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
+        codec: Codec::of(accepted.subprotocol),
+        deflate: accepted.deflate.is_some(),
+        contract,
     };
     connection::open(&transport.hub, opening);
+}
+
+/// An upgrade that is given.
+struct Judged {
+    accepted: Accepted,
+    identity: Option<Identity>,
+    contract: Contract,
 }
 
 /// Whether the upgrade is given, and to whom.
@@ -75,14 +94,19 @@ async fn judge(
     transport: &Transport,
     request: &Request,
     address: IpAddr,
-) -> Result<(Accepted, Option<Identity>), TransportError> {
-    if request.path() != PATH {
+) -> Result<Judged, TransportError> {
+    let contract = match request.path() {
+        PATH => Some(Contract::Native),
+        ECHO_PATH if transport.websocket.echo_contract => Some(Contract::Echo),
+        _ => None,
+    };
+    let Some(contract) = contract else {
         let refusal = Refusal::new(
             ErrorCode::NotFound,
             "nothing at this address speaks another protocol; WebSockets are opened at /ws",
         );
         return Err(refusal.into());
-    }
+    };
     let headers = request.headers();
     let accepted = handshake::accept(
         request.method().as_str(),
@@ -90,7 +114,10 @@ async fn judge(
         headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        SUBPROTOCOLS,
+        Spoken {
+            subprotocols: Codec::SUBPROTOCOLS,
+            deflate: transport.websocket.deflate,
+        },
     )?;
     let caller = Caller {
         headers,
@@ -98,8 +125,19 @@ async fn judge(
         host: texts(headers, &header::HOST).next(),
         address,
     };
-    let identity = caller.admit(transport).await?;
-    Ok((accepted, identity.as_ref().map(known)))
+    let identity = match contract {
+        Contract::Native => caller.admit(transport).await?,
+        // Whoever reaches it may use it, and is nobody.
+        Contract::Echo => {
+            caller.admit_anybody(transport)?;
+            None
+        }
+    };
+    Ok(Judged {
+        accepted,
+        identity: identity.as_ref().map(known),
+        contract,
+    })
 }
 
 fn switching_protocols(accepted: &Accepted) -> Bytes {
@@ -111,6 +149,11 @@ fn switching_protocols(accepted: &Accepted) -> Bytes {
     if let Some(subprotocol) = accepted.subprotocol {
         answer.push_str("Sec-WebSocket-Protocol: ");
         answer.push_str(subprotocol);
+        answer.push_str("\r\n");
+    }
+    if let Some(deflate) = accepted.deflate {
+        answer.push_str("Sec-WebSocket-Extensions: ");
+        answer.push_str(deflate.answer());
         answer.push_str("\r\n");
     }
     answer.push_str("\r\n");

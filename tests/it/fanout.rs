@@ -83,7 +83,10 @@ async fn many_frames_go_in_one_write() {
     let delivered = scene.node.metric("hub_deliveries_total").await - delivered;
     let writes = scene.node.metric("hub_socket_writes_total").await - writes;
     assert!(delivered >= MEMBERS * EVENTS, "{delivered}");
-    assert!(writes < delivered / 4, "{writes} writes, {delivered} frames");
+    assert!(
+        writes < delivered / 4,
+        "{writes} writes, {delivered} frames"
+    );
 }
 
 /// A huge room whose members take nothing, with more for each than it can hold, is no hindrance to
@@ -116,12 +119,9 @@ async fn a_huge_room_that_is_stuck_does_not_hold_up_a_small_one() {
         }
     }
     // What is durable ends those who do not take it, and nobody else.
-    let mut slow = 0;
     for n in 0..40 {
         flood.publish(&scene.huge.id, &data, &n.to_string()).await;
-        slow = n;
     }
-    assert_eq!(slow, 39);
     eventually("they are slow", async || {
         let name = "websocket_disconnects_total{reason=\"slow\"}";
         (scene.node.metric(name).await == PEERS).then_some(())
@@ -157,9 +157,10 @@ async fn whoever_comes_and_goes_in_the_middle_gets_every_event_in_between() {
             members[0].reply().await.expect("it is open");
         }
         guest.ok("leave", json!({ "room": scene.huge.id })).await;
-        while let Some(push) = guest.take_push("message") {
+        let pushes = guest.take_pushes();
+        for push in pushes.iter().filter(|push| push["push"] == "message") {
             position += 1;
-            assert_eq!(seq(&push), position);
+            assert_eq!(seq(push), position);
         }
     }
     for member in &mut members {

@@ -30,6 +30,7 @@ mod journal;
 mod layers;
 mod licences;
 mod migrations;
+mod msgpack;
 mod node_start;
 mod openapi;
 mod origin;

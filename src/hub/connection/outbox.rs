@@ -8,8 +8,10 @@
 
 mod age;
 mod batch;
+mod end;
 mod queue;
 mod sink;
+mod socket;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -17,7 +19,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -26,8 +27,9 @@ pub(crate) use self::batch::Batch;
 use self::queue::Queue;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
+pub use self::socket::{Socket, TlsSocket};
 use crate::config;
-use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, SOCKET_WRITES};
+use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, PONGS_SAVED, SOCKET_WRITES};
 use crate::protocol::close::Disconnect;
 use crate::protocol::{sse, websocket};
 
@@ -118,6 +120,8 @@ pub(crate) struct Outbox {
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
+    /// The peer sends nothing more.
+    has_peer_ended: Cell<bool>,
     /// There only while something waits, or somebody waits for that.
     waiting: RefCell<Option<Box<Waiting>>>,
 }
@@ -132,7 +136,7 @@ struct Waiting {
 
 impl Outbox {
     /// For a socket that has been handed over after its handshake.
-    pub(crate) fn new(socket: TcpStream, limits: Rc<OutboxLimits>) -> Rc<Self> {
+    pub(crate) fn new(socket: Socket, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Self::with(Sink::Socket(socket), limits)
     }
 
@@ -149,6 +153,7 @@ impl Outbox {
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
+            has_peer_ended: Cell::new(false),
             waiting: RefCell::default(),
         })
     }
@@ -224,7 +229,7 @@ impl Outbox {
     }
 
     /// The socket, if a frame can be written to it now.
-    fn ready(&self) -> Option<&TcpStream> {
+    fn ready(&self) -> Option<&Socket> {
         let is_open = !self.is_blocked.get() && self.closing.get().is_none() && !self.is_shut.get();
         match &self.sink {
             Sink::Socket(socket) if is_open && self.queue.borrow().is_empty() => Some(socket),
@@ -246,6 +251,17 @@ impl Outbox {
     /// What waits, bytes.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queue.borrow().bytes()
+    }
+
+    /// Adds the answer to a ping. A client that takes nothing has only its last ping answered
+    /// (RFC 6455 §5.5.3), so that however many it sends, no more than one answer waits.
+    pub(crate) fn push_pong(&self, frame: Bytes) {
+        if self.is_blocked.get() && self.queue.borrow_mut().drop_last_pong() {
+            PONGS_SAVED.inc();
+        }
+        if self.push(frame, Class::Durable) == Pushed::Queued {
+            self.queue.borrow_mut().mark_pong();
+        }
     }
 
     /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
@@ -303,15 +319,12 @@ impl Outbox {
         self.waiting.take();
         match &self.sink {
             Sink::Socket(socket) => {
-                let socket = socket2::SockRef::from(socket);
-                if self.is_blocked.get() {
-                    // The kernel would keep what it has for a peer that reads nothing, without a
-                    // file that anybody counts: it is told to forget it and to reset the
-                    // connection.
-                    socket.set_linger(Some(Duration::ZERO)).ok();
-                }
                 // An error means that it has ended already.
-                socket.shutdown(std::net::Shutdown::Both).ok();
+                if self.is_blocked.get() {
+                    socket.reset().ok();
+                } else {
+                    socket.shutdown().ok();
+                }
             }
             Sink::Stream(taker) => {
                 taker.hold.cut();
@@ -375,7 +388,7 @@ impl Outbox {
     }
 
     /// Writes until nothing waits or the socket takes no more (`WouldBlock`).
-    fn write(&self, socket: &TcpStream) -> io::Result<()> {
+    fn write(&self, socket: &Socket) -> io::Result<()> {
         let mut queue = self.queue.borrow_mut();
         while let Some(front) = queue.front() {
             let written = if queue.parts() == 1 {
@@ -394,7 +407,7 @@ impl Outbox {
         }
         // An idle connection holds no buffer.
         queue.clear();
-        Ok(())
+        socket.try_flush()
     }
 
     fn note_age(&self) {
@@ -490,29 +503,6 @@ impl Outbox {
         wait.await.ok();
     }
 
-    /// The connection's actor has gone: what waits may still be written, then the peer reads the
-    /// end of the stream. What a stream's transport has not taken it never will.
-    pub(crate) fn finish(self: &Rc<Self>) {
-        let socket = match &self.sink {
-            Sink::Socket(socket) => socket,
-            Sink::Stream(_) => {
-                self.is_shut.set(true);
-                self.queue.borrow_mut().clear();
-                self.waiting.take();
-                return;
-            }
-        };
-        self.flush();
-        if self.is_blocked.get() {
-            // Nobody watches over it any more.
-            self.shut();
-        } else {
-            let socket = socket2::SockRef::from(socket);
-            // An error means that it has ended already.
-            socket.shutdown(std::net::Shutdown::Write).ok();
-        }
-    }
-
     /// Ready when the socket has something to read, or has ended.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.sink {
@@ -525,7 +515,13 @@ impl Outbox {
     /// Reads what is there.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.sink {
-            Sink::Socket(socket) => socket.try_read(buffer),
+            Sink::Socket(socket) => {
+                let read = socket.try_read(buffer);
+                if matches!(read, Ok(0)) {
+                    self.has_peer_ended.set(true);
+                }
+                read
+            }
             Sink::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

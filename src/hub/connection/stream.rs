@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -266,7 +266,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.detach(&self.attachment);
-        self.attachment.outbox.finish();
+        self.attachment.outbox.finish(Duration::ZERO);
         STREAMS.dec();
     }
 }

@@ -15,6 +15,7 @@ use super::wheel::Wheel;
 use super::{FanoutHandle, FanoutMessage, Target};
 use crate::fault;
 use crate::hub::HubHandle;
+use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::{Class, OutboxLimits};
 use crate::hub::connection::stream;
@@ -23,6 +24,8 @@ use crate::hub::metrics::DISCONNECTS;
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
+use crate::protocol::websocket::deflate::Inflater;
+use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
@@ -39,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) fanout: FanoutHandle,
     pub(crate) table: RefCell<Table>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Inflates what comes compressed, for all of them: each message by itself.
+    pub(crate) inflater: RefCell<Inflater>,
     wheel: RefCell<Wheel<ConnectionKey>>,
     /// Those whose sockets take no more for the moment.
     pub(super) blocked: RefCell<Vec<ConnectionKey>>,
@@ -72,6 +77,7 @@ impl Worker {
         // After it is known: a generation that begins from now on asks.
         let announced = hub.presence_shards().generations();
         let config = &hub.settings().websocket;
+        compression::configure(config);
         let outbox_limits = Rc::new(OutboxLimits::from(config));
         let coalesce = Duration::from_millis(config.coalesce_ms);
         let worker = Rc::new(Self {
@@ -82,17 +88,19 @@ impl Worker {
             outbox_limits,
             hub,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            inflater: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
             blocked: RefCell::default(),
             started: Instant::now(),
         });
-        Fanout {
+        let fanout = Fanout {
             worker: Rc::clone(&worker),
             inbox: Some(inbox),
             is_passing: false,
             gathering: None,
-        }
-        .start();
+        };
+        let fanout = Context::new().into_future(fanout);
+        actix_rt::spawn(marked(Activity::Fanout, fanout));
         worker
     }
 
@@ -237,6 +245,7 @@ impl Fanout {
 
     /// Writes for a while, and goes on after everything else on this thread had its turn.
     fn pass(&mut self, ctx: &mut Context<Self>) {
+        let _doing = doing(Activity::Flush);
         let pass = self.worker.table.borrow_mut().pass();
         for attachment in &pass.to_look_after {
             self.worker.note_closing(attachment);
@@ -328,6 +337,7 @@ impl Drop for Fanout {
 
 impl StreamHandler<Vec<FanoutMessage>> for Fanout {
     fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
+        let delivering = doing(Activity::Deliver);
         for message in batch {
             self.apply(message);
         }
@@ -356,6 +366,7 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
                     .disconnect(Target::Connection(connection), Disconnect::Resync);
             }
         }
+        drop(delivering);
         self.write(ctx);
     }
 }

@@ -199,7 +199,7 @@ impl Entry {
                 MessageChange::React { emoji, .. } => emoji.len(),
                 MessageChange::Delete | MessageChange::Pin { .. } => 0,
             },
-            Content::Custom { name, data, .. } => name.len() + data.json().len(),
+            Content::Custom { name, data, .. } => name.len() + data.message_pack().len(),
             Content::Membership(change) => change.reason.len(),
             Content::Room(change) => 2 * (change.settings.name.len() + change.settings.topic.len()),
         }

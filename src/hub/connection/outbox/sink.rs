@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
 use std::task::Waker;
 
-use actix_rt::net::TcpStream;
+use super::socket::Socket;
 
 /// The hold that a transport gives the hub on the socket below a stream. What writes the stream
 /// to it is not asked for anything while the peer does not read, so nothing can be told to it.
@@ -20,7 +20,7 @@ pub trait Hold: Debug + 'static {
 #[derive(Debug)]
 pub(super) enum Sink {
     /// A socket of our own: we write.
-    Socket(TcpStream),
+    Socket(Socket),
     /// A transport that takes what waits when it can send it.
     Stream(Taker),
 }
