@@ -3,12 +3,12 @@
 //! Both are real: the thread's table of connections with their outboxes, and the journal's queue
 //! and parameters. What is missing is the kernel: nothing is written to a socket or to Postgres.
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::connection::liveness::Liveness;
-use super::connection::outbox::{Class, Hold, Outbox, OutboxLimits};
+use super::connection::outbox::{Hold, Outbox, OutboxLimits};
 use super::encoded::{SharedEvent, WireFormat};
 use super::fanout::table::Table;
 pub use super::journal::bench::Batches;
@@ -45,15 +45,15 @@ impl Crowd {
     /// So many connections, in one room.
     #[must_use]
     pub fn new(connections: usize) -> Self {
-        let mut table = Table::default();
         let room_id = RoomId::generate();
-        let limits = OutboxLimits {
+        let limits = Rc::new(OutboxLimits {
             max_bytes: 1 << 20,
             ephemeral_max_bytes: 1 << 18,
             max_age: Duration::from_secs(30),
-        };
+        });
+        let mut table = Table::new(Rc::clone(&limits), Duration::ZERO);
         for _ in 0..connections {
-            let outbox = Outbox::taken_by(Box::new(Nowhere), limits);
+            let outbox = Outbox::taken_by(Box::new(Nowhere), Rc::clone(&limits));
             let life = Liveness::new(0, true);
             let attachment = table.attach(outbox, FORMAT, None, life, None);
             let room = RoomHandle::without_actor(room_id);
@@ -70,18 +70,15 @@ impl Crowd {
 
     /// Gives an event of the room to everybody: encoded once, then pushed to each outbox.
     pub fn broadcast(&mut self, event: Event) {
-        let event = SharedEvent::new(event, None);
-        let seq = Some(event.event.seq);
-        let frame = |format| Arc::clone(&event).frame(format);
-        self.table
-            .broadcast(self.room_id, seq, Class::Durable, None, frame);
+        self.table.deliver(&SharedEvent::new(event, None));
+        while self.table.pass().is_left {}
     }
 
     /// Empties the outboxes, as flushes do; answers how many frames were in them.
     pub fn take(&mut self) -> usize {
         let mut context = Context::from_waker(Waker::noop());
         let mut taken = 0;
-        for attachment in self.table.take_dirty(usize::MAX) {
+        for attachment in self.table.all() {
             while let Poll::Ready(Some(_)) = attachment.outbox.poll_take(&mut context) {
                 taken += 1;
             }

@@ -35,7 +35,7 @@ use self::context::{Context, Running};
 use self::held::Held;
 use self::identity::Identity;
 use self::liveness::Liveness;
-use self::outbox::{Class, Outbox, OutboxLimits};
+use self::outbox::{Class, Outbox};
 pub use self::outbox::{Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
@@ -91,14 +91,7 @@ pub enum Contract {
 pub fn open(hub: &HubHandle, opening: Opening) {
     let worker = Worker::current(hub);
     let config = &hub.settings().websocket;
-    let outbox = Outbox::new(
-        opening.socket,
-        OutboxLimits {
-            max_bytes: config.outbox_max_bytes,
-            ephemeral_max_bytes: config.ephemeral_max_bytes,
-            max_age: Duration::from_millis(config.outbox_max_age_ms),
-        },
-    );
+    let outbox = Outbox::new(opening.socket, Rc::clone(&worker.outbox_limits));
     let is_known = opening.identity.is_some() || opening.contract == Contract::Echo;
     let life = Liveness::new(worker.now(), is_known);
     let attachment = worker.table.borrow_mut().attach(

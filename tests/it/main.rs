@@ -22,6 +22,7 @@ mod drain;
 mod durability;
 mod embedded;
 mod enemy;
+mod fanout;
 mod foreign_client;
 mod harness;
 mod harness_itself;
