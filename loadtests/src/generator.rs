@@ -11,6 +11,7 @@ pub(crate) mod order;
 mod poll;
 mod receive;
 mod run;
+mod visitors;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
