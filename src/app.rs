@@ -18,6 +18,7 @@ pub use self::error::StartError;
 pub use self::node::Node;
 pub use self::operator::{DrainTarget, OrderError, activate_user, deactivate_user, drain};
 use crate::config::Config;
+use crate::stall::{self, ThreadKind, Watch};
 use crate::store;
 use crate::store::embedded::Cluster;
 
@@ -25,7 +26,9 @@ use crate::store::embedded::Cluster;
 /// everything acknowledged is stored before this returns. A second signal ends it at once. SIGHUP
 /// has it read its certificate again.
 pub fn serve(config: Config) -> Result<(), StartError> {
-    System::new().block_on(async move {
+    let watch = Watch::start(config.telemetry.stall_ms).map_err(StartError::Threads)?;
+    let runtime = stall::runtime(ThreadKind::Main).map_err(StartError::Threads)?;
+    let served = System::with_tokio_rt(|| runtime).block_on(async move {
         // Before anything is started: a signal during the start must not leave things behind.
         let mut stop = StopSignals::new()?;
         let mut reload = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
@@ -46,7 +49,9 @@ pub fn serve(config: Config) -> Result<(), StartError> {
                 Err(StartError::Interrupted)
             }
         }
-    })
+    });
+    drop(watch);
+    served
 }
 
 /// Brings the database's schema up to date.

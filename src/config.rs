@@ -151,6 +151,12 @@ impl Config {
             ("limits.message_bytes", self.limits.message_bytes),
             ("journal.batch_max_bytes", self.journal.batch_max_bytes),
         );
+        let bind = self.http.bind;
+        checks.require(
+            !self.websocket.echo_contract || bind.ip().is_loopback(),
+            "websocket.echo_contract",
+            || format!("it is for development: not where others get to, and http.bind is {bind}"),
+        );
         let stopping = self.http.drain_ms + self.websocket.close_timeout_ms;
         checks.require(self.http.shutdown_grace_ms >= stopping, "http.shutdown_grace_ms", || {
             format!(

@@ -7,7 +7,10 @@
 
 mod anti_entropy;
 mod arbiters;
+#[doc(hidden)]
+pub mod bench;
 mod bridge;
+mod compression;
 pub mod connection;
 mod control;
 mod delivery;

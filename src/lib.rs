@@ -22,5 +22,6 @@ pub mod hub;
 mod metric;
 pub mod ops;
 pub mod protocol;
+mod stall;
 pub mod store;
 pub mod transport;

@@ -2,8 +2,10 @@
 //!
 //! The vocabulary is the same for every transport: a [`command::Command`] goes up, a
 //! [`reply::Reply`] answers it, a [`push::Push`] comes down. Codecs translate it:
-//! [`native`] to JSON over the frames of [`websocket`], [`sse`] to the same JSON in an event stream.
+//! [`native`] to JSON or MessagePack over the frames of [`websocket`], [`sse`] to the same JSON in
+//! an event stream.
 
+pub mod body;
 pub mod close;
 pub mod command;
 pub mod cursor;
@@ -11,6 +13,7 @@ pub mod data;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod msgpack;
 pub mod native;
 pub mod problem;
 pub mod push;

@@ -23,6 +23,10 @@ pub(crate) enum LoadError {
     Socket(#[source] Box<tokio_tungstenite::tungstenite::Error>),
     #[error("Postgres failed")]
     Postgres(#[from] tokio_postgres::Error),
+    #[error("a generator {0}")]
+    Generator(String),
+    #[error("there is no {name}: {path} is missing, `scripts/peers build` makes it")]
+    NoPeer { name: &'static str, path: PathBuf },
     #[error("unexpected: {0}")]
     Unexpected(String),
     #[error("acknowledged but not stored: {acknowledged} acknowledged, {stored} stored")]

@@ -3,9 +3,25 @@
 //! Each subcommand starts what it needs, measures, prints one page (or JSON), and ends what it
 //! started.
 
+mod bars;
+mod bench;
+mod bench_page;
+mod churn;
+mod clock;
+mod connect;
+mod cores;
 mod cpu;
+mod crowd;
+mod dialect;
 mod error;
+mod fanout;
+mod frames;
+mod generator;
+mod idle;
+mod marker;
 mod node;
+mod outcome;
+mod page;
 mod people;
 mod plain_inserts;
 mod postgres;
@@ -15,8 +31,15 @@ mod recovery;
 mod recovery_report;
 mod report;
 mod samples;
+mod saturate;
+mod schedule;
+mod sequence;
+mod server;
 mod socket;
 mod start_time;
+mod table;
+mod target;
+mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,10 +64,32 @@ enum Command {
     /// Resuming after a lost connection beside a plain SELECT of the same events, and how soon a
     /// revocation closes a socket
     Recovery(recovery::Options),
+
+    /// Messages at fixed times into rooms: latency, losses, and the server's CPU for each delivery
+    Fanout(fanout::Options),
+
+    /// Connections that do nothing: the server's memory for each
+    Idle(idle::Options),
+
+    /// Connections one after the other: how many a second, and how long each takes
+    Connect(connect::Options),
+
+    /// Raises the rate of a fan-out until it is too much
+    Saturate(saturate::Options),
+
+    /// Connections that come and go beside a fan-out, and the server's memory before and after
+    Churn(churn::Options),
+
+    /// All figures, beside the floor and other servers, on one page
+    Bench(bench::Options),
+
+    /// A generator, as the other subcommands start them
+    #[command(hide = true)]
+    Generate,
 }
 
 /// What every measurement needs to know.
-#[derive(clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Common {
     /// The node's binary; `hubbub` beside this program if not given
     #[arg(long, value_name = "FILE")]
@@ -54,9 +99,13 @@ struct Common {
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 
-    /// Print JSON instead of the page
-    #[arg(long)]
-    json: bool,
+    /// Print JSON instead of the page; with a file, write JSON there besides the page
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(
+        clippy::option_option,
+        reason = "how clap tells an option from its value"
+    )]
+    json: Option<Option<PathBuf>>,
 
     /// The role that the node's own Postgres has
     #[arg(long, default_value = "postgres")]
@@ -83,31 +132,29 @@ impl Common {
         report: &R,
         page: impl FnOnce(&R) -> String,
     ) -> Result<(), LoadError> {
-        if !self.json {
-            println!("{}", page(report));
-            return Ok(());
+        let json = serde_json::to_string_pretty(report)
+            .map_err(|error| LoadError::Unexpected(error.to_string()))?;
+        match &self.json {
+            None => println!("{}", page(report)),
+            Some(None) => println!("{json}"),
+            Some(Some(file)) => {
+                println!("{}", page(report));
+                let what = || format!("writing {}", file.display());
+                std::fs::write(file, json).map_err(LoadError::io(what()))?;
+            }
         }
-        let json = serde_json::to_string_pretty(report);
-        println!(
-            "{}",
-            json.map_err(|error| LoadError::Unexpected(error.to_string()))?
-        );
         Ok(())
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let measuring = async {
-        match Arguments::parse().command {
-            Command::Publish(options) => publish::run(&options).await,
-            Command::Recovery(options) => recovery::run(&options).await,
-        }
-    };
-    // When interrupted, the measurement is dropped, and its processes and folders with it.
-    let outcome = tokio::select! {
-        outcome = measuring => outcome,
-        error = interrupted() => Err(error),
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let outcome = match command {
+        // Thousands of sockets on one thread, which has its own way of waiting.
+        Command::Generate => generator::run(),
+        command => tokio::runtime::Runtime::new()
+            .map_err(LoadError::io("starting the runtime"))
+            .and_then(|runtime| runtime.block_on(unless_interrupted(measure(command)))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,6 +162,30 @@ async fn main() -> ExitCode {
             eprintln!("{}", error.with_causes());
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn measure(command: Command) -> Result<(), LoadError> {
+    match command {
+        Command::Publish(options) => publish::run(&options).await,
+        Command::Recovery(options) => recovery::run(&options).await,
+        Command::Fanout(options) => fanout::run(&options).await,
+        Command::Idle(options) => idle::run(&options).await,
+        Command::Connect(options) => connect::run(&options).await,
+        Command::Saturate(options) => saturate::run(&options).await,
+        Command::Churn(options) => churn::run(&options).await,
+        Command::Bench(options) => bench::run(&options).await,
+        Command::Generate => Ok(()),
+    }
+}
+
+/// When interrupted, the measurement is dropped, and its processes and folders with it.
+async fn unless_interrupted(
+    measuring: impl Future<Output = Result<(), LoadError>>,
+) -> Result<(), LoadError> {
+    tokio::select! {
+        outcome = measuring => outcome,
+        error = interrupted() => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use crate::cores::Cores;
 use crate::error::LoadError;
 use crate::postgres;
 
@@ -50,6 +51,23 @@ pub(crate) struct NodeOptions<'a> {
     pub(crate) data: PathBuf,
     /// None: a Postgres of its own.
     pub(crate) database_url: Option<&'a str>,
+    /// Further variables.
+    pub(crate) settings: &'a [(&'a str, String)],
+    /// None: all processors.
+    pub(crate) cores: Option<&'a Cores>,
+}
+
+impl<'a> NodeOptions<'a> {
+    /// With a Postgres of its own, and otherwise as it is.
+    pub(crate) fn embedded(binary: &'a Path, data: PathBuf) -> Self {
+        Self {
+            binary,
+            data,
+            database_url: None,
+            settings: &[],
+            cores: None,
+        }
+    }
 }
 
 /// A node that listens. It is killed when dropped; [`Node::stop`] is the orderly end.
@@ -84,13 +102,16 @@ impl Node {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        command.envs(options.settings.iter().map(|(name, value)| (name, value)));
         if let Some(url) = options.database_url {
             command.env("DATABASE_URL", url);
         }
         let begun = Instant::now();
-        let mut child = command
-            .spawn()
-            .map_err(LoadError::io("starting the node"))?;
+        let spawned = match options.cores {
+            Some(cores) => cores.within(|| command.spawn())?,
+            None => command.spawn(),
+        };
+        let mut child = spawned.map_err(LoadError::io("starting the node"))?;
         let pid = child
             .id()
             .and_then(|id| i32::try_from(id).ok())

@@ -32,21 +32,23 @@ pub(crate) struct Options {
     seconds: u64,
 }
 
+impl Options {
+    pub(crate) fn new(common: Common, seconds: u64) -> Self {
+        Self { common, seconds }
+    }
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
     options.common.print(&report, Report::page)
 }
 
-async fn measure(options: &Options) -> Result<Report, LoadError> {
+pub(crate) async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");
-    let embedded = NodeOptions {
-        binary: &binary,
-        data: data.clone(),
-        database_url: None,
-    };
+    let embedded = NodeOptions::embedded(&binary, data.clone());
     let progress = |what: &str| eprintln!("… {what}");
     progress("start times");
     let first = Node::start(&embedded).await?;

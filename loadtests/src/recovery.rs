@@ -38,6 +38,16 @@ pub(crate) struct Options {
     events: u64,
 }
 
+impl Options {
+    pub(crate) fn new(common: Common, rounds: u32, events: u64) -> Self {
+        Self {
+            common,
+            rounds,
+            events,
+        }
+    }
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
@@ -52,16 +62,11 @@ struct Scene<'a> {
     head: u64,
 }
 
-async fn measure(options: &Options) -> Result<Report, LoadError> {
+pub(crate) async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");
-    let node = Node::start(&NodeOptions {
-        binary: &binary,
-        data: data.clone(),
-        database_url: None,
-    })
-    .await?;
+    let node = Node::start(&NodeOptions::embedded(&binary, data.clone())).await?;
     let progress = |what: &str| eprintln!("… {what}");
     progress("people sign up");
     let people = People::gather(&node.address, HERD, 1).await?;

@@ -27,6 +27,38 @@ impl Samples {
         let _ = self.0.add(&other.0);
     }
 
+    /// They as pairs of microseconds and how many there were, to be sent to another process.
+    pub(crate) fn counts(&self) -> Vec<(u64, u64)> {
+        let recorded = self.0.iter_recorded();
+        recorded
+            .map(|step| (step.value_iterated_to(), step.count_at_value().into()))
+            .collect()
+    }
+
+    /// Adds what another process has sent.
+    pub(crate) fn merge_counts(&mut self, counts: &[(u64, u64)]) {
+        for (micros, count) in counts {
+            let mut left = *count;
+            while left > 0 {
+                let some = u32::try_from(left).unwrap_or(u32::MAX);
+                self.0.saturating_record_n(*micros, some);
+                left -= u64::from(some);
+            }
+        }
+    }
+
+    /// What they amount to as latencies.
+    pub(crate) fn latency(&self) -> Latency {
+        let micros = |quantile| self.0.value_at_quantile(quantile);
+        Latency {
+            p50_us: micros(0.5),
+            p90_us: micros(0.9),
+            p99_us: micros(0.99),
+            p999_us: micros(0.999),
+            max_us: self.0.max(),
+        }
+    }
+
     /// What they amount to; an operation may be of many rows.
     pub(crate) fn rate(&self, elapsed: Duration, rows_each: u32) -> Rate {
         let micros = |quantile| self.0.value_at_quantile(quantile);
@@ -49,4 +81,46 @@ pub(crate) struct Rate {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) max_us: u64,
+}
+
+/// How long operations took, microseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit is part of the name in JSON"
+)]
+pub(crate) struct Latency {
+    pub(crate) p50_us: u64,
+    pub(crate) p90_us: u64,
+    pub(crate) p99_us: u64,
+    pub(crate) p999_us: u64,
+    pub(crate) max_us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_processes_have_measured_is_merged_without_loss() {
+        let [mut one, mut other, mut both, mut merged] =
+            std::array::from_fn(|_| Samples::new().unwrap());
+        for n in 0..5000_u64 {
+            let latency = Duration::from_micros(n * n % 999_983);
+            if n % 3 == 0 { &mut one } else { &mut other }.add(latency);
+            both.add(latency);
+        }
+        for part in [&one, &other] {
+            merged.merge_counts(&part.counts());
+        }
+        assert_eq!(merged.0, both.0);
+        assert_eq!(merged.latency().p99_us, both.latency().p99_us);
+    }
+
+    #[test]
+    fn a_latency_beyond_the_bounds_counts_as_the_longest() {
+        let mut samples = Samples::new().unwrap();
+        samples.add(Duration::from_secs(3600));
+        assert!(samples.latency().max_us >= 60_000_000);
+    }
 }

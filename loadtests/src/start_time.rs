@@ -33,9 +33,8 @@ pub(crate) async fn on_existing(
     let mut starts = Vec::new();
     for n in 0..times {
         let node = Node::start(&NodeOptions {
-            binary,
-            data: folder.join(format!("visitor-{n}")),
             database_url: Some(url),
+            ..NodeOptions::embedded(binary, folder.join(format!("visitor-{n}")))
         })
         .await?;
         starts.push(node.start_time);
@@ -52,12 +51,7 @@ pub(crate) async fn of_embedded(
 ) -> Result<Duration, LoadError> {
     let mut starts = Vec::new();
     for _ in 0..times {
-        let node = Node::start(&NodeOptions {
-            binary,
-            data: data.to_owned(),
-            database_url: None,
-        })
-        .await?;
+        let node = Node::start(&NodeOptions::embedded(binary, data.to_owned())).await?;
         starts.push(node.start_time);
         node.stop().await?;
     }

@@ -1,6 +1,8 @@
 //! The outermost layer of the HTTP side: measures every request, logs those that fail by our
 //! fault, answers `HEAD` by `GET`, and tells browsers which other origins may read the answers.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
@@ -13,6 +15,8 @@ use actix_web::{Error, HttpResponse};
 
 use super::ApiState;
 use super::metrics::{REQUEST_SECONDS, method_label};
+use crate::fault;
+use crate::stall::{Activity, doing_with};
 
 /// The label of requests that no route has taken.
 const UNROUTED: &str = "unmatched";
@@ -42,7 +46,16 @@ pub async fn edge(
             preflight(response.headers_mut(), page);
             response.map_into_right_body()
         }
-        _ => next.call(req).await?.map_into_left_body(),
+        _ => {
+            let what = shape(method_label(&method), req.path());
+            let mut answer = pin!(next.call(req));
+            let answer = poll_fn(|cx| {
+                let _doing = doing_with(Activity::Rest, &what);
+                fault::point!("api.edge.poll");
+                answer.as_mut().poll(cx)
+            });
+            answer.await?.map_into_left_body()
+        }
     };
     if method == Method::HEAD && response.response().body().size() == BodySize::Stream {
         // It would leave out a body without end for as long as that lasts.
@@ -57,6 +70,22 @@ pub async fn edge(
     );
     observe(&method, &response, started);
     Ok(response)
+}
+
+/// A request for the log: what may be an id, a name or a secret is left out of its path.
+fn shape(method: &str, path: &str) -> String {
+    let mut shape = String::with_capacity(64);
+    shape.push_str(method);
+    shape.push(' ');
+    for segment in path.split('/').skip(1).take(8) {
+        let is_word = segment.len() <= 16
+            && segment
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'-' | b'.'));
+        shape.push('/');
+        shape.push_str(if is_word { segment } else { "{}" });
+    }
+    shape
 }
 
 fn observe(method: &Method, response: &ServiceResponse<impl MessageBody>, started: Instant) {
@@ -129,4 +158,27 @@ fn allow(headers: &mut HeaderMap, page: HeaderValue) {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shape_of_a_request_tells_no_secret() {
+        let told = [
+            "/api/rooms",
+            "/api/rooms/0199c5a6-1111-7111-8111-111111111111/messages",
+            "/api/invitations/mVj0Wd3kQ9x",
+            "/health",
+        ]
+        .map(|path| shape("GET", path));
+        let expected = [
+            "GET /api/rooms",
+            "GET /api/rooms/{}/messages",
+            "GET /api/invitations/{}",
+            "GET /health",
+        ];
+        assert_eq!(told, expected);
+    }
 }

@@ -46,6 +46,9 @@ pub enum StartError {
     /// The parameters of password hashing.
     #[error("cannot hash passwords with these parameters (auth.argon2_*)")]
     Passwords(#[from] PasswordError),
+    /// The node's own threads.
+    #[error("cannot start the node's threads")]
+    Threads(#[source] io::Error),
     /// The server's threads.
     #[error("cannot serve")]
     Serve(#[source] io::Error),

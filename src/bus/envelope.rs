@@ -115,7 +115,7 @@ impl Payload {
                 user_id,
                 name,
                 data,
-            } => Wire::Custom(user_id.0, name.clone(), data.to_message_pack()?),
+            } => Wire::Custom(user_id.0, name.clone(), data.message_pack().into()),
         };
         Ok(rmp_serde::to_vec(&wire)?.into())
     }

@@ -1,4 +1,4 @@
-//! Logging.
+//! Logging, and what is noticed of blocked threads.
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -13,6 +13,8 @@ pub struct Telemetry {
     pub log: String,
     /// How it is written.
     pub format: LogFormat,
+    /// A thread that is blocked for this long is counted and logged; 0: none is watched.
+    pub stall_ms: u64,
 }
 
 /// How log lines are written.
@@ -27,6 +29,10 @@ pub enum LogFormat {
 
 impl Telemetry {
     pub(super) fn check(&self, checks: &mut Checks) {
+        // Below it is the kernel's scheduler that would be measured.
+        if self.stall_ms != 0 {
+            checks.range("telemetry.stall_ms", self.stall_ms, 10..=60_000);
+        }
         if let Err(error) = EnvFilter::builder().parse(&self.log) {
             checks.require(false, "telemetry.log", || {
                 format!("{:?} is not a filter: {error}", self.log)

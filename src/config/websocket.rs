@@ -10,6 +10,14 @@ use super::check::{Checks, DAY_S, GIB, TEN_MINUTES_MS};
 pub struct WebSocket {
     /// Largest message from a client.
     pub max_message_bytes: usize,
+    /// Whether messages may be compressed (permessage-deflate).
+    pub deflate: bool,
+    /// Messages that are shorter are sent as they are.
+    pub deflate_threshold_bytes: usize,
+    /// Messages that are longer are sent as they are.
+    pub deflate_max_bytes: usize,
+    /// How much trouble is taken to make messages short.
+    pub deflate_level: u32,
     /// Rooms that one connection may be in.
     pub max_rooms: usize,
     /// Commands of one connection that may wait for their reply.
@@ -20,6 +28,8 @@ pub struct WebSocket {
     pub ephemeral_max_bytes: usize,
     /// What has waited for longer makes its client a slow one.
     pub outbox_max_age_ms: u64,
+    /// A room sends to its clients at most once in this time.
+    pub coalesce_ms: u64,
     /// `TCP_NOTSENT_LOWAT` of a socket; 0 leaves it to the kernel.
     pub notsent_lowat_bytes: u32,
     /// `SO_SNDBUF` of a socket; 0 leaves it to the kernel.
@@ -36,6 +46,10 @@ pub struct WebSocket {
     pub close_timeout_ms: u64,
     /// Longest time for one command.
     pub command_timeout_ms: u64,
+    /// Opens `/ws/echo`.
+    pub echo_contract: bool,
+    /// Largest message that is given back there.
+    pub echo_max_message_bytes: usize,
 }
 
 impl WebSocket {
@@ -45,6 +59,17 @@ impl WebSocket {
             self.max_message_bytes,
             1024..=GIB,
         );
+        checks.range(
+            "websocket.deflate_threshold_bytes",
+            self.deflate_threshold_bytes,
+            0..=GIB,
+        );
+        checks.range(
+            "websocket.deflate_max_bytes",
+            self.deflate_max_bytes,
+            0..=GIB,
+        );
+        checks.range("websocket.deflate_level", self.deflate_level, 1..=9);
         checks.range("websocket.max_rooms", self.max_rooms, 1..=100_000);
         checks.range("websocket.max_inflight", self.max_inflight, 1..=100_000);
         checks.range(
@@ -70,6 +95,7 @@ impl WebSocket {
             self.outbox_max_age_ms,
             1..=TEN_MINUTES_MS,
         );
+        checks.range("websocket.coalesce_ms", self.coalesce_ms, 0..=1000);
         if self.notsent_lowat_bytes != 0 {
             checks.range(
                 "websocket.notsent_lowat_bytes",
@@ -101,6 +127,11 @@ impl WebSocket {
             "websocket.command_timeout_ms",
             self.command_timeout_ms,
             1..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "websocket.echo_max_message_bytes",
+            self.echo_max_message_bytes,
+            1024..=GIB,
         );
     }
 }

@@ -1,9 +1,11 @@
 //! The threads that rooms, presence and the journal run on, apart from those of the connections.
 
-use actix::{Arbiter, ArbiterHandle};
+use actix::dev::channel;
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
 use crate::hub::journal::index_of;
 use crate::protocol::id::RoomId;
+use crate::stall::{self, Activity, ThreadKind, marked};
 
 /// A fixed number of arbiters, and one of its own for the hub actor.
 #[derive(Debug)]
@@ -16,9 +18,11 @@ pub(crate) struct Arbiters {
 impl Arbiters {
     /// Starts `count` arbiters; within a running actix system.
     pub(crate) fn start(count: usize) -> Self {
-        let owned: Vec<_> = (0..count.max(1)).map(|_| Arbiter::new()).collect();
+        let owned: Vec<_> = (0..count.max(1))
+            .map(|_| watched(ThreadKind::Arbiter))
+            .collect();
         Self {
-            hub: Arbiter::new(),
+            hub: watched(ThreadKind::Hub),
             shared: owned.iter().map(Arbiter::handle).collect(),
             owned,
         }
@@ -46,4 +50,26 @@ impl Arbiters {
         }
         self.hub.stop();
     }
+}
+
+/// An arbiter whose stalls are noticed.
+fn watched(kind: ThreadKind) -> Arbiter {
+    // Where no thread can be made there is no node: actix panics.
+    Arbiter::try_with_tokio_rt(move || stall::runtime(kind)).unwrap_or_else(|_| Arbiter::new())
+}
+
+/// Starts an actor on an arbiter, with room for so many messages in its mailbox; its work is marked
+/// as that.
+pub(crate) fn start_on<A: Actor<Context = Context<A>>>(
+    arbiter: &ArbiterHandle,
+    activity: Activity,
+    mailbox: usize,
+    make: impl FnOnce() -> A + Send + 'static,
+) -> Addr<A> {
+    let (sender, inbox) = channel::channel(mailbox);
+    arbiter.spawn_fn(move || {
+        let actor = Context::with_receiver(inbox).into_future(make());
+        actix::spawn(marked(activity, actor));
+    });
+    Addr::new(sender)
 }

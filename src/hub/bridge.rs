@@ -8,11 +8,13 @@ use parking_lot::RwLock;
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
 use crate::bus::{Bus, Inbox};
 use crate::fault;
+use crate::hub::arbiters::start_on;
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
 use crate::hub::metrics::{BUS_ENVELOPES, OVERFLOWS};
 use crate::hub::registry::Registry;
 use crate::hub::supervision::Guard;
 use crate::protocol::id::RoomId;
+use crate::stall::Activity;
 
 /// What may wait to be published.
 const MAILBOX: usize = 4096;
@@ -44,15 +46,12 @@ impl BridgeHandle {
         guard: Guard,
     ) {
         let bus = Arc::clone(&self.bus);
-        let addr = Bridge::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(MAILBOX);
-            Bridge {
-                inbox: bus.take_inbox(),
-                bus,
-                origin,
-                registry,
-                _guard: guard,
-            }
+        let addr = start_on(arbiter, Activity::Bridge, MAILBOX, move || Bridge {
+            inbox: bus.take_inbox(),
+            bus,
+            origin,
+            registry,
+            _guard: guard,
         });
         *self.addr.write() = Some(addr);
     }

@@ -7,8 +7,10 @@
 //! Pure: [`session`] (what may be asked for), [`liveness`] (pings and time-outs).
 
 mod commands;
+mod context;
 mod held;
 pub mod identity;
+mod incoming;
 mod join;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
@@ -22,17 +24,18 @@ use std::fmt::Debug;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
-use self::held::{Held, Tap};
+use self::context::{Context, Running};
+use self::held::Held;
 use self::identity::Identity;
 use self::liveness::Liveness;
-use self::outbox::{Class, Outbox, OutboxLimits};
+use self::outbox::{Class, Outbox};
 pub use self::outbox::{Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
@@ -42,10 +45,14 @@ use crate::hub::fanout::{Attachment, Worker};
 use crate::hub::metrics::{ACTORS_DOWN, COMMANDS, CONNECTIONS};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::Refusal;
-use crate::protocol::native::request::{Request, RequestError, RequestId, decode_request};
+use crate::protocol::native::{
+    Codec, Request, RequestError, RequestId, decode_packed_request, decode_request,
+};
 use crate::protocol::reply::Reply;
 use crate::protocol::websocket::decode::{Decoder, Incoming, Input};
 use crate::protocol::websocket::encode;
+use crate::protocol::websocket::frame_error::FrameError;
+use crate::stall::{Activity, doing_with, marked};
 
 /// A socket whose handshake was accepted, and what is known of who is at its other end.
 #[derive(Debug)]
@@ -61,26 +68,38 @@ pub struct Opening {
     pub address: IpAddr,
     /// Who it is, if the handshake said so.
     pub identity: Option<Identity>,
+    /// How its messages are written, by the subprotocol that was agreed upon.
+    pub codec: Codec,
+    /// Whether permessage-deflate was agreed on.
+    pub deflate: bool,
+    /// What is spoken.
+    pub contract: Contract,
     /// Kept until the connection has ended, and dropped then.
     pub keep: Box<dyn Debug>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contract {
+    /// The native protocol.
+    Native,
+    /// Messages come back as they are; what conformance suites of RFC 6455 run against.
+    Echo,
 }
 
 /// Gives a socket its actor, on the present thread.
 pub fn open(hub: &HubHandle, opening: Opening) {
     let worker = Worker::current(hub);
     let config = &hub.settings().websocket;
-    let outbox = Outbox::new(
-        opening.socket,
-        OutboxLimits {
-            max_bytes: config.outbox_max_bytes,
-            ephemeral_max_bytes: config.ephemeral_max_bytes,
-            max_age: Duration::from_millis(config.outbox_max_age_ms),
-        },
-    );
-    let life = Liveness::new(worker.now(), opening.identity.is_some());
+    let outbox = Outbox::new(opening.socket, Rc::clone(&worker.outbox_limits));
+    let is_known = opening.identity.is_some() || opening.contract == Contract::Echo;
+    let life = Liveness::new(worker.now(), is_known);
     let attachment = worker.table.borrow_mut().attach(
         outbox,
-        WireFormat::NativeJson,
+        WireFormat::Native {
+            codec: opening.codec,
+            is_deflated: opening.deflate,
+        },
         opening.identity,
         life,
         None,
@@ -96,28 +115,36 @@ pub fn open(hub: &HubHandle, opening: Opening) {
     if let Some(reason) = too_late(hub, opening.identity) {
         worker.close(&attachment, reason);
     }
+    let max_message_bytes = match opening.contract {
+        Contract::Native => config.max_message_bytes,
+        Contract::Echo => config.echo_max_message_bytes,
+    };
     let connection = Connection {
-        decoder: Decoder::new(config.max_message_bytes),
+        decoder: if opening.deflate {
+            Decoder::with_deflate(max_message_bytes)
+        } else {
+            Decoder::new(max_message_bytes)
+        },
+        contract: opening.contract,
         session: Session::new(SessionLimits {
             max_rooms: config.max_rooms,
             max_inflight: config.max_inflight,
         }),
         address: opening.address,
         held: Held::default(),
-        tap: Rc::default(),
+        is_tap_shut: false,
         joins: 0,
         worker,
         attachment,
         _keep: opening.keep,
     };
-    Connection::create(|ctx| {
-        let mut connection = connection;
-        let mut read_ahead = opening.read_ahead;
-        if !read_ahead.is_empty() {
-            connection.decode(Input::new(&mut read_ahead), ctx);
-        }
-        connection
-    });
+    let (mut connection, mut ctx) = (connection, Context::new());
+    let mut read_ahead = opening.read_ahead;
+    if !read_ahead.is_empty() {
+        connection.decode(Input::new(&mut read_ahead), &mut ctx);
+    }
+    let running = Running { connection, ctx };
+    actix_rt::spawn(marked(Activity::Connection, running));
 }
 
 /// Whether a connection comes too late: its node is going, or its session has just been ended.
@@ -135,10 +162,12 @@ struct Connection {
     worker: Rc<Worker>,
     attachment: Rc<Attachment>,
     decoder: Decoder,
+    contract: Contract,
     session: Session,
     address: IpAddr,
     held: Held,
-    tap: Rc<Tap>,
+    /// More commands came than are held: it reads no further for now.
+    is_tap_shut: bool,
     /// Numbers the joins.
     joins: u32,
     _keep: Box<dyn Debug>,
@@ -159,97 +188,34 @@ enum Flow {
 enum Step {
     Run(Request),
     Refuse(RequestError),
-    Pong(bytes::Bytes),
+    Pong(Bytes),
+    /// The echo contract's answer.
+    Echo(Bytes),
     Nothing,
     Close(Disconnect),
+    /// What came breaks the RFC, or a limit.
+    Fail(FrameError),
     PeerClosed(Option<u16>),
 }
 
 impl Connection {
-    fn read(&mut self, ctx: &mut Context<Self>) {
-        let worker = Rc::clone(&self.worker);
-        let mut scratch = worker.scratch.borrow_mut();
-        match self.attachment.outbox.read(&mut scratch) {
-            Ok(0) => ctx.stop(),
-            Ok(length) => {
-                self.attachment.heard(worker.now());
-                self.decode(Input::new(&mut scratch[..length]), ctx);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                tracing::trace!(%error, "a connection was lost");
-                ctx.stop();
-            }
+    /// Ready when the socket has something to read that is wanted, or has ended.
+    fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_tap_shut {
+            // What is beside opens it again, within the actor's own task.
+            return Poll::Pending;
         }
-    }
-
-    /// Runs the commands in the input until one has to wait.
-    fn decode(&mut self, mut input: Input<'_>, ctx: &mut Context<Self>) {
-        if self.run_held(ctx) == Flow::Continue {
-            self.decode_input(&mut input, ctx);
-        }
-        if !input.rest().is_empty() {
-            self.decoder.stash(input);
-        }
-        self.attachment.outbox.flush();
-        // Its own replies may have been more than it reads.
-        self.worker.note_closing(&self.attachment);
-    }
-
-    /// Runs the commands that were held, until one has to wait.
-    fn run_held(&mut self, ctx: &mut Context<Self>) -> Flow {
-        while let Some(step) = self.held.pop() {
-            match self.take(step, ctx) {
-                Flow::Continue | Flow::Busy => {}
-                flow => return flow,
-            }
-        }
-        Flow::Continue
-    }
-
-    fn decode_input(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
-        loop {
-            if self.attachment.outbox.closing().is_some() {
-                return self.skip_to_close(input, ctx);
-            }
-            let max_bytes = self.worker.hub.settings().limits.message_bytes;
-            let (step, bytes) = match self.decoder.next(input) {
-                Ok(None) => break,
-                Ok(Some(incoming)) => (step(incoming, max_bytes), incoming.len()),
-                Err(error) => (Step::Close(error.disconnect()), 0),
-            };
-            if self.held.is_busy && step.is_command() {
-                if self.held.push(step, bytes) {
-                    continue;
-                }
-                self.tap.shut();
-                break;
-            }
-            match self.take(step, ctx) {
-                Flow::Continue | Flow::Busy => {}
-                Flow::Wait | Flow::Stop => break,
-            }
-        }
-    }
-
-    /// Of a connection that the hub is closing only the client's own close frame matters.
-    fn skip_to_close(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
-        loop {
-            match self.decoder.next(input) {
-                Ok(Some(Incoming::Close(_))) => return ctx.stop(),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return,
-            }
-        }
+        self.attachment.outbox.poll_readable(cx)
     }
 
     fn take(&mut self, step: Step, ctx: &mut Context<Self>) -> Flow {
         match step {
             Step::Nothing => Flow::Continue,
             Step::Pong(frame) => {
-                self.attachment.outbox.push(frame, Class::Durable);
+                self.attachment.outbox.push_pong(frame);
                 Flow::Continue
             }
+            Step::Echo(frame) => self.echo(frame, ctx),
             Step::Run(request) => self.run(request, ctx),
             Step::Refuse(error) => {
                 self.refuse(error.id.as_ref(), error.refusal);
@@ -265,6 +231,13 @@ impl Connection {
                 self.worker.close(&self.attachment, reason);
                 Flow::Continue
             }
+            Step::Fail(error) => {
+                tracing::debug!(%error, address = %self.address, "a connection has failed");
+                self.worker.close(&self.attachment, error.disconnect());
+                // Whatever else comes, a close frame too, is not looked at (RFC 6455 §7.1.7).
+                ctx.stop();
+                Flow::Stop
+            }
             Step::PeerClosed(code) => {
                 let frame = match code {
                     Some(code) => encode::close(code, ""),
@@ -279,6 +252,7 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        let _doing = doing_with(Activity::Command, request.command.name());
         fault::point!("hub.connection.command");
         let attachment = &self.attachment;
         let now = self.worker.now();
@@ -315,13 +289,6 @@ impl Connection {
         }
     }
 
-    /// Goes on with what was kept while a command waited.
-    fn resume(&mut self, ctx: &mut Context<Self>) {
-        // While the command waited, nothing was read: its silence was ours.
-        self.attachment.heard(self.worker.now());
-        self.decode(Input::empty(), ctx);
-    }
-
     /// Runs what takes its time, and reads on beside it. `after` is for the answer.
     fn beside<T: 'static>(
         &mut self,
@@ -333,7 +300,7 @@ impl Connection {
         ctx.spawn(work.into_actor(self).map(move |done, this, ctx| {
             this.held.is_busy = false;
             after(this, done);
-            this.tap.open();
+            this.is_tap_shut = false;
             this.resume(ctx);
         }));
         Flow::Busy
@@ -355,41 +322,31 @@ impl Step {
     }
 }
 
-fn step(incoming: Incoming<'_>, max_bytes: usize) -> Step {
+fn step(incoming: Incoming<'_>, codec: Codec, max_bytes: usize) -> Step {
+    let request = match (codec, incoming) {
+        (Codec::Json, Incoming::Text(text)) => decode_request(text, max_bytes),
+        (Codec::MessagePack, Incoming::Binary(bytes)) => decode_packed_request(bytes, max_bytes),
+        (_, incoming) => return step_besides(incoming),
+    };
+    match request {
+        Ok(request) => Step::Run(request),
+        Err(error) => Step::Refuse(error),
+    }
+}
+
+/// What is no request.
+fn step_besides(incoming: Incoming<'_>) -> Step {
     match incoming {
-        Incoming::Text(text) => match decode_request(text, max_bytes) {
-            Ok(request) => Step::Run(request),
-            Err(error) => Step::Refuse(error),
-        },
-        Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
+        Incoming::Text(_) | Incoming::Binary(_) => Step::Close(Disconnect::UnsupportedData),
         Incoming::Ping(payload) => Step::Pong(encode::pong(payload)),
-        Incoming::Pong(_) => Step::Nothing,
+        // Compressed messages have been inflated.
+        Incoming::Pong(_) | Incoming::Deflated(_) => Step::Nothing,
         Incoming::Close(frame) => Step::PeerClosed(frame.map(|frame| frame.code)),
     }
 }
 
 impl Actor for Connection {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let (tap, outbox) = (Rc::clone(&self.tap), Rc::clone(&self.attachment.outbox));
-        ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
-            match tap.poll(&outbox, cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(Some(Readable)),
-                Poll::Ready(Err(_)) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        }));
-    }
-}
-
-/// The socket has something to read.
-struct Readable;
-
-impl StreamHandler<Readable> for Connection {
-    fn handle(&mut self, Readable: Readable, ctx: &mut Self::Context) {
-        self.read(ctx);
-    }
 }
 
 impl Drop for Connection {
@@ -400,7 +357,9 @@ impl Drop for Connection {
             ACTORS_DOWN.with_label_values(&["connection"]).inc();
             self.attachment.outbox.shut();
         }
-        self.attachment.outbox.finish();
+        let close_timeout_ms = self.worker.hub.settings().websocket.close_timeout_ms;
+        let outbox = &self.attachment.outbox;
+        outbox.finish(Duration::from_millis(close_timeout_ms));
         CONNECTIONS.dec();
     }
 }

@@ -6,21 +6,28 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::hub::compression;
 use crate::protocol::data::Data;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::Event;
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::native;
 use crate::protocol::native::request::RequestId;
+use crate::protocol::native::{self, Codec};
 use crate::protocol::push::Push;
 use crate::protocol::reply::Reply;
 use crate::protocol::{sse, websocket};
+use crate::stall::{Activity, doing};
 
 /// A form in which frames leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WireFormat {
-    /// The native protocol in JSON, in WebSocket text frames.
-    NativeJson,
+    /// The native protocol in WebSocket frames.
+    Native {
+        /// How values are written.
+        codec: Codec,
+        /// Whether frames are compressed where that is worth it.
+        is_deflated: bool,
+    },
     /// Blocks of an event stream of one room: the id of an event is a part of its frame.
     SseRoom,
     /// Blocks of an event stream of several rooms: an event's frame lacks its end, which is
@@ -29,18 +36,51 @@ pub(crate) enum WireFormat {
 }
 
 impl WireFormat {
-    /// The frame of a push that is no event of a room's log.
-    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+    /// How values are written in it.
+    pub(crate) fn codec(self) -> Codec {
         match self {
-            Self::NativeJson => native::encode::encode_push(push),
+            Self::Native { codec, .. } => codec,
+            Self::SseRoom | Self::SseAll => Codec::Json,
+        }
+    }
+
+    /// The format that it is a compressed form of; itself if of none.
+    fn plain(self) -> Self {
+        match self {
+            Self::Native { codec, .. } => Self::Native {
+                codec,
+                is_deflated: false,
+            },
+            stream @ (Self::SseRoom | Self::SseAll) => stream,
+        }
+    }
+
+    /// The frame as it is sent, of one in the plain format.
+    pub(crate) fn finish(self, frame: Bytes) -> Bytes {
+        match self {
+            Self::Native {
+                is_deflated: true, ..
+            } => compression::deflated(&frame),
+            _ => frame,
+        }
+    }
+
+    /// The frame of a push that is for one connection alone.
+    pub(crate) fn push(self, push: &Push<'_>) -> Bytes {
+        self.finish(self.plain_push(push))
+    }
+
+    fn plain_push(self, push: &Push<'_>) -> Bytes {
+        match self {
+            Self::Native { codec, .. } => native::encode_push(codec, push),
             Self::SseRoom | Self::SseAll => sse::push(push),
         }
     }
 
     /// The frame of an event, or the part of it that is the same for everyone.
-    fn event(self, event: &Event) -> Bytes {
+    fn plain_event(self, event: &Event) -> Bytes {
         match self {
-            Self::NativeJson => native::encode::encode_push(&Push::from(event)),
+            Self::Native { codec, .. } => native::encode_push(codec, &Push::from(event)),
             Self::SseRoom => sse::room_event(event),
             Self::SseAll => sse::open(&Push::from(event)),
         }
@@ -49,7 +89,7 @@ impl WireFormat {
     /// What is sent to a connection that has been silent, or to which nothing was sent.
     pub(crate) fn ping(self) -> Bytes {
         match self {
-            Self::NativeJson => websocket::encode::ping(&[]),
+            Self::Native { .. } => websocket::encode::ping(&[]),
             Self::SseRoom | Self::SseAll => Bytes::from_static(sse::HEARTBEAT),
         }
     }
@@ -65,33 +105,62 @@ impl WireFormat {
         request: Option<&RequestId>,
         result: &Result<Reply, Refusal>,
     ) -> Option<Bytes> {
-        match (self, request, result) {
-            (Self::NativeJson, Some(id), Ok(reply)) => {
-                Some(native::encode::encode_reply(id, reply))
-            }
-            (Self::NativeJson, id, Err(refusal)) => Some(native::encode::encode_error(id, refusal)),
+        let Self::Native { codec, .. } = self else {
             // Nothing is asked by a stream.
-            (Self::NativeJson, None, Ok(_)) | (Self::SseRoom | Self::SseAll, _, _) => None,
-        }
+            return None;
+        };
+        let frame = match (request, result) {
+            (Some(id), Ok(reply)) => native::encode_reply(codec, id, reply),
+            (id, Err(refusal)) => native::encode_error(codec, id, refusal),
+            (None, Ok(_)) => return None,
+        };
+        Some(self.finish(frame))
     }
 }
 
 /// One frame for each format that was asked for.
 #[derive(Debug, Default)]
 struct Frames {
-    native_json: OnceLock<Bytes>,
+    json: OnceLock<Bytes>,
+    json_deflated: OnceLock<Bytes>,
+    message_pack: OnceLock<Bytes>,
+    message_pack_deflated: OnceLock<Bytes>,
     sse_room: OnceLock<Bytes>,
     sse_all: OnceLock<Bytes>,
 }
 
 impl Frames {
-    fn get(&self, format: WireFormat, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let frame = match format {
-            WireFormat::NativeJson => &self.native_json,
+    /// The frame in a format; `encode` makes those that are not compressed. What is not worth
+    /// compressing has the same bytes in both forms.
+    fn get(&self, format: WireFormat, encode: impl Fn(WireFormat) -> Bytes) -> Bytes {
+        let plain = format.plain();
+        let encode = || {
+            let _doing = doing(Activity::Encode);
+            encode(plain)
+        };
+        let frame = || self.cell(plain).get_or_init(encode).clone();
+        if plain == format {
+            return frame();
+        }
+        let compress = || {
+            let frame = frame();
+            let _doing = doing(Activity::Deflate);
+            format.finish(frame)
+        };
+        self.cell(format).get_or_init(compress).clone()
+    }
+
+    fn cell(&self, format: WireFormat) -> &OnceLock<Bytes> {
+        match format {
+            WireFormat::Native { codec, is_deflated } => match (codec, is_deflated) {
+                (Codec::Json, false) => &self.json,
+                (Codec::Json, true) => &self.json_deflated,
+                (Codec::MessagePack, false) => &self.message_pack,
+                (Codec::MessagePack, true) => &self.message_pack_deflated,
+            },
             WireFormat::SseRoom => &self.sse_room,
             WireFormat::SseAll => &self.sse_all,
-        };
-        frame.get_or_init(encode).clone()
+        }
     }
 }
 
@@ -117,7 +186,8 @@ impl SharedEvent {
 
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
-        self.frames.get(format, || format.event(&self.event))
+        self.frames
+            .get(format, |plain| plain.plain_event(&self.event))
     }
 
     /// About how much memory it holds, bytes: the event and one frame of it.
@@ -166,6 +236,17 @@ impl Ephemeral {
             | Self::Custom { room_id, .. }
             | Self::Read { room_id, .. }
             | Self::Presence { room_id, .. } => *room_id,
+        }
+    }
+
+    /// About how long its frame is, bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        // A frame names its room and a user.
+        let fixed = 128;
+        match self {
+            Self::Typing { .. } | Self::Read { .. } => fixed,
+            Self::Custom { name, data, .. } => fixed + name.len() + data.json().len(),
+            Self::Presence { joins, leaves, .. } => fixed + 40 * (joins.len() + leaves.len()),
         }
     }
 
@@ -241,6 +322,6 @@ impl SharedPush {
     /// Its frame.
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
         self.frames
-            .get(format, || format.push(&self.content.push()))
+            .get(format, |plain| plain.plain_push(&self.content.push()))
     }
 }

@@ -77,6 +77,64 @@ pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Writes to sockets.
+pub(crate) static SOCKET_WRITES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_socket_writes_total",
+        "Writes to WebSocket connections, each of all frames that waited",
+    )
+});
+
+/// Frames that were compressed, by outcome; each counts once, however many get it.
+pub(crate) static DEFLATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "websocket_deflated_frames_total",
+        "Frames that were compressed, by whether they became shorter; each once, whoever gets it",
+        &["outcome"],
+    )
+});
+
+/// Bytes before compression.
+pub(crate) static DEFLATE_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_deflate_bytes_total",
+        "Bytes of frames before they were compressed",
+    )
+});
+
+/// Bytes after compression.
+pub(crate) static DEFLATED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_deflated_bytes_total",
+        "Bytes of frames after they were compressed",
+    )
+});
+
+/// Compressed messages of clients, by outcome.
+pub(crate) static INFLATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "websocket_inflated_messages_total",
+        "Compressed messages of clients, by outcome",
+        &["outcome"],
+    )
+});
+
+/// Bytes of inflated messages.
+pub(crate) static INFLATED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_inflated_bytes_total",
+        "Bytes of clients' messages after they were inflated",
+    )
+});
+
+/// Pings that were answered with a later one.
+pub(crate) static PONGS_SAVED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_pongs_saved_total",
+        "Pings whose answer was replaced by the answer to a later one, as the client read neither",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
@@ -145,7 +203,7 @@ pub(crate) static HISTORY_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
 pub(crate) static OUT_OF_TURN: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "hub_fanout_out_of_turn_total",
-        "Events that did not follow the last one that a thread had of their room, by kind: known (again), hole (others are missing), epoch (of another log), late (a join was put off), behind (the last ones never came)",
+        "Events that did not follow the last one that a thread had of their room, by kind: known (again), hole (others are missing), epoch (of another log), full (too much of the room had yet to be written: it is asked for later), late (a join was put off), behind (the last ones never came)",
         &["kind"],
     )
 });

@@ -20,6 +20,7 @@ use parking_lot::RwLock;
 pub(crate) use self::shard::Present;
 use self::shard::{Announce, Move, Shard, TellAgain, Who};
 use crate::config;
+use crate::hub::arbiters::start_on;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::index_of;
 use crate::hub::registry::Registry;
@@ -28,6 +29,7 @@ use crate::hub::workers::Workers;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::reply::RoomPresence;
+use crate::stall::Activity;
 
 /// What a shard needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +91,7 @@ impl Presence {
         guard: Guard,
     ) {
         let awaited = workers.ids();
-        let addr = Shard::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(settings.mailbox);
+        let addr = start_on(arbiter, Activity::Presence, settings.mailbox, move || {
             Shard::new(settings, registry, awaited, guard)
         });
         let generation = {

@@ -19,7 +19,7 @@ use self::ledger::Ledger;
 use crate::bus::envelope::Origin;
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
-use crate::hub::arbiters::Arbiters;
+use crate::hub::arbiters::{Arbiters, start_on};
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
@@ -31,6 +31,7 @@ use crate::hub::room::{Room, RoomHandle, RoomSettings, Stop};
 use crate::hub::supervision::{ActorId, Down, Guard, Life, Restart, RestartLimits};
 use crate::hub::workers::Workers;
 use crate::protocol::id::RoomId;
+use crate::stall::Activity;
 use crate::store::Store;
 
 /// Requests that may wait for the hub.
@@ -138,7 +139,9 @@ impl Hub {
             parts.bridge.clone(),
             parts.anti_entropy.clone(),
         );
-        Writer::start_in_arbiter(parts.arbiters.by_number(number), |_| {
+        // Nobody has its address: what it is given comes by its place.
+        let arbiter = parts.arbiters.by_number(number);
+        start_on(arbiter, Activity::Journal, 1, || {
             Writer::new(slot, settings, delivery, guard)
         });
     }

@@ -11,7 +11,7 @@ pub enum Disconnect {
     Normal,
     /// A frame or handshake breaks RFC 6455 (1002).
     ProtocolError,
-    /// A binary frame on a text protocol (1003).
+    /// A message of bytes on a connection in JSON, or of text on one in MessagePack (1003).
     UnsupportedData,
     /// Text that is not UTF-8 (1007).
     InvalidUtf8,

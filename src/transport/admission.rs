@@ -31,15 +31,7 @@ impl Caller<'_> {
         &self,
         transport: &Transport,
     ) -> Result<(Option<Identity>, Seat), TransportError> {
-        if transport.hub.is_draining() {
-            return Err(unavailable("this node is shutting down; connect to another").into());
-        }
-        let seat = transport.places.sit(self.address, self.peer)?;
-        transport.limits.take(
-            Bucket::Connects,
-            Subject::Address(self.address),
-            self.address,
-        )?;
+        let seat = self.admit_anybody(transport)?;
         let headers = self.headers;
         let ticket = ticket(self.query);
         let presented = Presented {
@@ -59,6 +51,20 @@ impl Caller<'_> {
             .await?
             .map_err(|error| error.refusal())?;
         Ok((identity, seat))
+    }
+
+    /// Whether this node takes one more connection, whoever opens it.
+    pub(super) fn admit_anybody(&self, transport: &Transport) -> Result<Seat, TransportError> {
+        if transport.hub.is_draining() {
+            return Err(unavailable("this node is shutting down; connect to another").into());
+        }
+        let seat = transport.places.sit(self.address, self.peer)?;
+        transport.limits.take(
+            Bucket::Connects,
+            Subject::Address(self.address),
+            self.address,
+        )?;
+        Ok(seat)
     }
 }
 

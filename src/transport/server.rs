@@ -10,6 +10,7 @@ use super::Transport;
 use super::accept::accept;
 use super::held::HeldStream;
 use super::upgrade::upgrade;
+use crate::stall::{self, Activity, ThreadKind, marked};
 use actix_http::{HttpService, Request};
 use actix_server::Server;
 use actix_service::{
@@ -70,6 +71,7 @@ where
         .shutdown_timeout(1)
         .disable_signals()
         .listen("http", listener, move || {
+            stall::watch_thread(ThreadKind::Worker);
             let (transport, arriving) = (transport.clone(), transport.clone());
             let config = AppConfig::default();
             let (opening, told) = (ending.clone(), ending.clone());
@@ -105,8 +107,10 @@ where
                     }
                 }))
                 .finish(app);
-            fn_service(move |io| accept(io, opening.clone(), arriving.clone()))
-                .and_then(http_service)
+            let serving = fn_service(move |io| accept(io, opening.clone(), arriving.clone()));
+            apply_fn_factory(serving.and_then(http_service), |io, serving| {
+                marked(Activity::Http, Box::pin(serving.call(io)))
+            })
         })?
         .run();
     Ok((server, ended_by))

@@ -20,15 +20,16 @@ use super::held::{HeldStream, prepare};
 use super::places::Seat;
 use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
-use crate::hub::connection::{self, Opening};
+use crate::hub::connection::{self, Contract, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::websocket::handshake::{self, Accepted};
+use crate::protocol::native::Codec;
+use crate::protocol::websocket::handshake::{self, Accepted, Spoken};
 
 /// Where a WebSocket is opened.
 const PATH: &str = "/ws";
 
-/// Subprotocols that are spoken. A client that offers none speaks JSON.
-const SUBPROTOCOLS: &[&str] = &["hubbub.json.v1"];
+/// Where one is opened that gives everything back, if `websocket.echo_contract` is set.
+const ECHO_PATH: &str = "/ws/echo";
 
 /// Writing the refusal of a handshake may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +43,12 @@ pub(super) async fn upgrade(
     let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
     let mut parts = framed.into_parts();
-    let (accepted, identity, seat) = match judged {
+    let Judged {
+        accepted,
+        identity,
+        seat,
+        contract,
+    } = match judged {
         Ok(judged) => judged,
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
@@ -71,9 +77,20 @@ pub(super) async fn upgrade(
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
+        codec: Codec::of(accepted.subprotocol),
+        deflate: accepted.deflate.is_some(),
+        contract,
         keep: Box::new((place, seat)),
     };
     connection::open(&transport.hub, opening);
+}
+
+/// An upgrade that is given.
+struct Judged {
+    accepted: Accepted,
+    identity: Option<Identity>,
+    seat: Seat,
+    contract: Contract,
 }
 
 /// Whether the upgrade is given, and to whom.
@@ -81,14 +98,19 @@ async fn judge(
     transport: &Transport,
     request: &Request,
     address: IpAddr,
-) -> Result<(Accepted, Option<Identity>, Seat), TransportError> {
-    if request.path() != PATH {
+) -> Result<Judged, TransportError> {
+    let contract = match request.path() {
+        PATH => Some(Contract::Native),
+        ECHO_PATH if transport.websocket.echo_contract => Some(Contract::Echo),
+        _ => None,
+    };
+    let Some(contract) = contract else {
         let refusal = Refusal::new(
             ErrorCode::NotFound,
             "nothing at this address speaks another protocol; WebSockets are opened at /ws",
         );
         return Err(refusal.into());
-    }
+    };
     let headers = request.headers();
     let accepted = handshake::accept(
         request.method().as_str(),
@@ -96,7 +118,10 @@ async fn judge(
         headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        SUBPROTOCOLS,
+        Spoken {
+            subprotocols: Codec::SUBPROTOCOLS,
+            deflate: transport.websocket.deflate,
+        },
     )?;
     let caller = Caller {
         headers,
@@ -105,8 +130,17 @@ async fn judge(
         address,
         peer: peer(request.peer_addr()),
     };
-    let (identity, seat) = caller.admit(transport).await?;
-    Ok((accepted, identity.as_ref().map(known), seat))
+    let (identity, seat) = match contract {
+        Contract::Native => caller.admit(transport).await?,
+        // Whoever reaches it may use it, and is nobody.
+        Contract::Echo => (None, caller.admit_anybody(transport)?),
+    };
+    Ok(Judged {
+        accepted,
+        identity: identity.as_ref().map(known),
+        seat,
+        contract,
+    })
 }
 
 fn switching_protocols(accepted: &Accepted) -> Bytes {
@@ -118,6 +152,11 @@ fn switching_protocols(accepted: &Accepted) -> Bytes {
     if let Some(subprotocol) = accepted.subprotocol {
         answer.push_str("Sec-WebSocket-Protocol: ");
         answer.push_str(subprotocol);
+        answer.push_str("\r\n");
+    }
+    if let Some(deflate) = accepted.deflate {
+        answer.push_str("Sec-WebSocket-Extensions: ");
+        answer.push_str(deflate.answer());
         answer.push_str("\r\n");
     }
     answer.push_str("\r\n");

@@ -4,6 +4,7 @@
 //! [`watchdog`].
 
 pub(crate) mod log;
+pub(crate) mod msgpack;
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -10,30 +10,34 @@ use std::path::{Path, PathBuf};
 use paths::{Reference, Source};
 
 /// Each layer and the others that it may know.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("protocol", &[]),
     ("config", &[]),
     // How metrics are made; each layer defines its own with it.
     ("metric", &[]),
     // Where tests can break the node; bears on nothing else.
     ("fault", &[]),
+    // Whether a thread is blocked.
+    ("stall", &["metric"]),
     ("store", &["protocol", "config", "metric", "fault"]),
     ("bus", &["protocol", "config", "metric", "fault"]),
     (
         "hub",
-        &["protocol", "bus", "store", "config", "metric", "fault"],
+        &[
+            "protocol", "bus", "store", "config", "metric", "fault", "stall",
+        ],
     ),
     ("auth", &["protocol", "store", "config", "metric", "fault"]),
     (
         "transport",
         &[
-            "hub", "auth", "protocol", "config", "metric", "fault", "ops",
+            "hub", "auth", "protocol", "config", "metric", "fault", "ops", "stall",
         ],
     ),
     (
         "api",
         &[
-            "store", "auth", "hub", "protocol", "config", "metric", "fault", "ops",
+            "store", "auth", "hub", "protocol", "config", "metric", "fault", "ops", "stall",
         ],
     ),
     // Telemetry is set up from the settings, health asks the layers below.
@@ -60,6 +64,7 @@ const EVERYTHING: &[&str] = &[
     "app",
     "metric",
     "fault",
+    "stall",
 ];
 
 /// Crates that a layer must not use: the hub never sees HTTP, and the wire contracts and the

@@ -8,12 +8,17 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hubbub::protocol::close::Disconnect;
 use hubbub::protocol::cursor;
+use hubbub::protocol::data::Data;
 use hubbub::protocol::error::{ErrorCode, Refusal};
-use hubbub::protocol::native::{RequestId, decode_request, encode_push, encode_reply};
+use hubbub::protocol::native::{
+    Codec, Request, RequestError, RequestId, decode_packed_request, decode_request, encode_push,
+    encode_reply,
+};
 use hubbub::protocol::reply::GapReason;
 use serde_json::Value;
 
-use samples::{commands, data, message_views, pushes, replies};
+use crate::harness::msgpack;
+use samples::{bodies, commands, data, message_views, pushes, replies};
 
 mod samples;
 
@@ -75,14 +80,40 @@ fn fields(section: &str) -> (Names, Names) {
     )
 }
 
-/// The payload of a frame of text.
+/// The payload of a frame: of text in JSON, of bytes in MessagePack.
 fn payload(frame: &Bytes) -> Value {
     let start = match frame[1] {
         126 => 4,
         127 => 10,
         _ => 2,
     };
-    serde_json::from_slice(&frame[start..]).unwrap()
+    match frame[0] {
+        0x81 => serde_json::from_slice(&frame[start..]).unwrap(),
+        0x82 => msgpack::unpack(&frame[start..]),
+        other => panic!("a frame of kind {other:x}"),
+    }
+}
+
+/// What both codecs say, in JSON's words.
+fn in_both(encode: impl Fn(Codec) -> Bytes) -> Value {
+    let [json, packed] = [Codec::Json, Codec::MessagePack].map(|codec| payload(&encode(codec)));
+    let mut with_bytes = json.clone();
+    let messages = with_bytes.pointer_mut("/ok/messages");
+    match messages.and_then(Value::as_array_mut) {
+        Some(messages) => messages.iter_mut().for_each(msgpack::with_bytes),
+        None => msgpack::with_bytes(&mut with_bytes),
+    }
+    assert_eq!(with_bytes, packed);
+    json
+}
+
+/// What both codecs read.
+fn read_in_both(request: &str) -> Result<Request, RequestError> {
+    let value: Value = serde_json::from_str(request).unwrap();
+    let json = decode_request(request, MESSAGE_BYTES);
+    let packed = decode_packed_request(&msgpack::pack(&value), MESSAGE_BYTES);
+    assert_eq!(json, packed, "{request}");
+    json
 }
 
 fn keys(value: &Value) -> Names {
@@ -102,7 +133,7 @@ fn every_command_is_described_and_every_description_is_of_a_command() {
         let section = section(DOC, &format!("### `{name}`"));
         let (_, example) = section.split_once("```json\n").unwrap();
         let example = example.lines().next().unwrap();
-        let request = decode_request(example, MESSAGE_BYTES).unwrap();
+        let request = read_in_both(example).unwrap();
         assert_eq!(request.command.name(), name);
 
         // The fields of the example are in the table; a field that must be there is in the
@@ -117,14 +148,14 @@ fn every_command_is_described_and_every_description_is_of_a_command() {
         assert!(given.is_subset(&all), "{name}: {given:?} {all:?}");
         for field in &needed {
             let value = example.as_object_mut().unwrap().remove(field);
-            let error = decode_request(&example.to_string(), MESSAGE_BYTES).unwrap_err();
+            let error = read_in_both(&example.to_string()).unwrap_err();
             assert_eq!(error.refusal.message, format!("`{field}` is missing"));
             example[field] = value.unwrap();
         }
         for field in &all {
             let value = std::mem::replace(&mut example[field], serde_json::json!([[]]));
             if field != "data" {
-                let error = decode_request(&example.to_string(), MESSAGE_BYTES).unwrap_err();
+                let error = read_in_both(&example.to_string()).unwrap_err();
                 let message = error.refusal.message;
                 assert!(message.starts_with(&format!("`{field}` ")), "{message}");
             }
@@ -143,7 +174,10 @@ fn every_reply_has_the_fields_that_are_described() {
         let section = section(DOC, &format!("### `{name}`"));
         let (_, reply) = section.split_once("\nReply").unwrap();
         let (always, all) = fields(reply);
-        let given = |reply| keys(&payload(&encode_reply(&RequestId::Number(1), reply))["ok"]);
+        let given = |reply| {
+            let reply = in_both(|codec| encode_reply(codec, &RequestId::Number(1), reply));
+            keys(&reply["ok"])
+        };
         assert_eq!(given(&replies[0]), always, "{name}");
         assert_eq!(given(replies.last().unwrap()), all, "{name}");
     }
@@ -155,12 +189,12 @@ fn every_reply_has_the_fields_that_are_described() {
 
 #[test]
 fn every_push_has_the_fields_that_are_described() {
-    let data = data();
+    let (data, [text, bytes]) = (data(), bodies());
     let section_of_pushes = section(DOC, "## Pushes");
     let mut known: Vec<(String, Vec<Names>)> = Vec::new();
     let refusal = Refusal::new(ErrorCode::NotAMember, "no member");
-    for push in pushes(&data, &refusal) {
-        let mut value = payload(&encode_push(&push));
+    for push in pushes([&text, &bytes], &data, &refusal) {
+        let mut value = in_both(|codec| encode_push(codec, &push));
         let name = value["push"].as_str().unwrap().to_owned();
         value.as_object_mut().unwrap().remove("push");
         match known.last_mut() {
@@ -181,6 +215,41 @@ fn every_push_has_the_fields_that_are_described() {
         let common: Names = union.iter().filter(in_each).cloned().collect();
         assert_eq!(common, always, "{name}");
         assert_eq!(union, all, "{name}");
+    }
+}
+
+/// A cell of bytes in hexadecimal.
+fn bytes(cell: &str) -> Vec<u8> {
+    let cell = cell.trim_matches('`').split(' ');
+    cell.map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_examples_in_messagepack_are_those_in_json() {
+    let section_of_codec = section(DOC, "## MessagePack");
+    let examples = section_of_codec.split("\n### ").next().unwrap();
+    let examples = rows(examples);
+    assert!(examples.len() > 1);
+    for row in examples {
+        let (json, packed) = (row[0].trim_matches('`'), bytes(row[1]));
+        assert_eq!(
+            msgpack::unpack(&packed),
+            serde_json::from_str::<Value>(json).unwrap()
+        );
+        assert_eq!(
+            decode_packed_request(&packed, MESSAGE_BYTES),
+            decode_request(json, MESSAGE_BYTES)
+        );
+        assert!(decode_request(json, MESSAGE_BYTES).is_ok());
+    }
+    let values = rows(section(section_of_codec, "### Bytes"));
+    assert!(values.len() > 3);
+    for row in values {
+        let (json, packed) = (row[0].trim_matches('`'), bytes(row[1]));
+        let data: Data = serde_json::from_str(json).unwrap();
+        assert_eq!(data.message_pack(), packed);
+        assert_eq!(Data::from_message_pack(&packed).unwrap().json(), json);
     }
 }
 
@@ -275,7 +344,7 @@ fn the_transcript_is_one() {
     for request in sent {
         let id = serde_json::from_str::<Value>(request).unwrap()["id"].clone();
         let answer = got.iter().find(|it| !id.is_null() && it["id"] == id);
-        match decode_request(request, MESSAGE_BYTES) {
+        match read_in_both(request) {
             Ok(request) => {
                 let Some(answer) = answer else {
                     assert!(request.id.is_none(), "no answer to {request:?}");

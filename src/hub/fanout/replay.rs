@@ -29,7 +29,7 @@ impl Attachment {
             seq: joined.last_seq - joined.replayed,
         };
         match self.format {
-            WireFormat::NativeJson => self.push(&push),
+            WireFormat::Native { .. } => self.push(&push),
             WireFormat::SseRoom => {
                 let id = RoomPosition {
                     epoch: position.epoch,

@@ -327,10 +327,12 @@ mod tests {
         assert_eq!(seqs(&events), [1, 2, 3, 4]);
         for it in &events[..2] {
             assert_eq!(it.event.body.redacted(), Some(it.event.body.clone()));
-            let frame = it.frame(crate::hub::encoded::WireFormat::NativeJson);
+            let frame = it.frame(crate::hub::encoded::WireFormat::SseRoom);
             assert!(String::from_utf8_lossy(&frame).contains(r#""body":"","#));
         }
-        assert!(matches!(&events[2].event.body, EventBody::Message { body, .. } if &**body == "x"));
+        assert!(
+            matches!(&events[2].event.body, EventBody::Message { body, .. } if body.text() == Some("x"))
+        );
         let bytes: usize = events.iter().map(|it| it.size_bytes()).sum();
         assert_eq!(log.memory_bytes, bytes);
     }

@@ -17,6 +17,7 @@ use crate::hub::metrics::{ACTORS_DOWN, RESTARTS_DELAYED};
 use crate::hub::room::{Room, RoomHandle};
 use crate::hub::supervision::{ActorId, Down, Guard, Intensity, Life, Restart};
 use crate::protocol::id::RoomId;
+use crate::stall::{Activity, marked};
 
 /// How soon the hub actor is asked again when it was away.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -84,14 +85,14 @@ fn start(lasting: &Arc<Lasting>) -> Life {
     let guard = Guard::new(ActorId::Hub, life, lasting.reports.clone());
     let lasting = Arc::clone(lasting);
     let place = Arc::clone(&lasting.supervisor.place);
-    let hub = Hub::create(|ctx| {
-        ctx.set_mailbox_capacity(MAILBOX);
-        Hub {
-            lasting,
-            _guard: guard,
-        }
-    });
-    *place.write() = Some(hub);
+    let mut ctx = Context::new();
+    ctx.set_mailbox_capacity(MAILBOX);
+    *place.write() = Some(ctx.address());
+    let hub = Hub {
+        lasting,
+        _guard: guard,
+    };
+    actix_rt::spawn(marked(Activity::Hub, ctx.into_future(hub)));
     life
 }
 

@@ -9,8 +9,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventKind, MembershipChange, Role};
-use crate::protocol::data::DataError;
+use crate::protocol::body::Body;
+use crate::protocol::data::{Data, DataError};
 use crate::protocol::id::{EventId, UserId};
+use crate::protocol::msgpack;
+use crate::protocol::msgpack::read::{Head, Malformed, Reader, text};
 
 /// A log entry that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum LogError {
     /// A message without its number.
     #[error("a message without msg_no")]
     NoMsgNo,
+    /// A custom event without its name or value.
+    #[error("a custom event without name or data")]
+    NoCustom,
     /// A change of a message that does not say of which.
     #[error("a change of a message without message_id")]
     NoMessageId,
@@ -34,19 +40,19 @@ pub enum LogError {
 
 #[derive(Serialize, Deserialize)]
 struct LoggedMessage<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
+    body: Cow<'a, Body>,
     #[serde(borrow)]
     client_id: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     mentions: Cow<'a, [UserId]>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct LoggedCustom {
-    name: Box<str>,
-    data: serde_json::Value,
-    client_id: Option<Box<str>>,
+/// Written and read by our own MessagePack, because its `data` is what an application sent.
+#[derive(Serialize)]
+struct LoggedCustom<'a> {
+    name: &'a str,
+    data: &'a Data,
+    client_id: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,8 +66,7 @@ struct LoggedMembership {
 
 #[derive(Serialize, Deserialize)]
 struct LoggedEdit<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
+    body: Cow<'a, Body>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,12 +85,12 @@ impl EventBody {
     /// A message's data as the log keeps them. They include neither `msg_no`, which is known only
     /// when the log has them, nor the thread, which is the row's `message_id`.
     pub fn message_to_log(
-        body: &str,
+        body: &Body,
         client_id: &str,
         mentions: &[UserId],
     ) -> Result<Vec<u8>, DataError> {
         Ok(rmp_serde::to_vec_named(&LoggedMessage {
-            body: body.into(),
+            body: Cow::Borrowed(body),
             client_id: client_id.into(),
             mentions: mentions.into(),
         })?)
@@ -107,11 +112,16 @@ impl EventBody {
                 name,
                 data,
                 client_id,
-            } => rmp_serde::to_vec_named(&LoggedCustom {
-                name: name.clone(),
-                data: serde_json::from_str(data.json())?,
-                client_id: client_id.clone(),
-            })?,
+            } => {
+                let mut logged = Vec::with_capacity(64 + name.len() + data.message_pack().len());
+                let custom = LoggedCustom {
+                    name,
+                    data,
+                    client_id: client_id.as_deref(),
+                };
+                msgpack::write::append(&mut logged, &custom).map_err(DataError::from)?;
+                logged
+            }
             Self::Membership {
                 user_id,
                 change,
@@ -124,7 +134,7 @@ impl EventBody {
                 until: *until,
             })?,
             Self::Edit { body, .. } => rmp_serde::to_vec_named(&LoggedEdit {
-                body: (&**body).into(),
+                body: Cow::Borrowed(body),
             })?,
             Self::Reaction { emoji, removed, .. } => rmp_serde::to_vec_named(&LoggedReaction {
                 emoji: (&**emoji).into(),
@@ -153,15 +163,7 @@ impl EventBody {
         let about = message_id.ok_or(LogError::NoMessageId);
         Ok(match kind {
             MESSAGE => message(msg_no.ok_or(LogError::NoMsgNo)?, message_id, data)?,
-            CUSTOM => {
-                let logged: LoggedCustom = rmp_serde::from_slice(data)?;
-                let raw = serde_json::value::to_raw_value(&logged.data).map_err(DataError::Json)?;
-                Self::Custom {
-                    name: logged.name,
-                    data: raw.into(),
-                    client_id: logged.client_id,
-                }
-            }
+            CUSTOM => custom(data)?,
             MEMBERSHIP => {
                 let logged: LoggedMembership = rmp_serde::from_slice(data)?;
                 Self::Membership {
@@ -173,14 +175,14 @@ impl EventBody {
             }
             EDIT if data.is_empty() => Self::Edit {
                 message_id: about?,
-                body: Box::default(),
+                body: Body::default(),
                 deleted: true,
             },
             EDIT => {
                 let logged: LoggedEdit<'_> = rmp_serde::from_slice(data)?;
                 Self::Edit {
                     message_id: about?,
-                    body: logged.body.into(),
+                    body: logged.body.into_owned(),
                     deleted: false,
                 }
             }
@@ -210,7 +212,7 @@ fn message(msg_no: u64, thread: Option<EventId>, data: &[u8]) -> Result<EventBod
     if data.is_empty() {
         return Ok(EventBody::Message {
             msg_no,
-            body: Box::default(),
+            body: Body::default(),
             client_id: Box::default(),
             thread,
             mentions: Box::default(),
@@ -220,12 +222,39 @@ fn message(msg_no: u64, thread: Option<EventId>, data: &[u8]) -> Result<EventBod
     let logged: LoggedMessage<'_> = rmp_serde::from_slice(data)?;
     Ok(EventBody::Message {
         msg_no,
-        body: logged.body.into(),
+        body: logged.body.into_owned(),
         client_id: logged.client_id.into(),
         thread,
         mentions: logged.mentions.into(),
         deleted: false,
     })
+}
+
+fn custom(logged: &[u8]) -> Result<EventBody, LogError> {
+    let malformed = |error: Malformed| LogError::Data(error.into());
+    let mut reader = Reader::new(logged);
+    let Head::Map(fields) = reader.head().map_err(malformed)? else {
+        return Err(LogError::NoCustom);
+    };
+    let (mut name, mut data, mut client_id) = (None, None, None);
+    for _ in 0..fields {
+        let key = reader.key().map_err(malformed)?;
+        let value = reader.value().map_err(malformed)?;
+        match (key, Reader::new(value).head().map_err(malformed)?) {
+            ("data", _) => data = Some(Data::from_message_pack(value)?),
+            ("name", Head::Text(bytes)) => name = Some(text(bytes).map_err(malformed)?),
+            ("client_id", Head::Text(bytes)) => client_id = Some(text(bytes).map_err(malformed)?),
+            _ => {}
+        }
+    }
+    match (name, data) {
+        (Some(name), Some(data)) => Ok(EventBody::Custom {
+            name: name.into(),
+            data,
+            client_id: client_id.map(Into::into),
+        }),
+        _ => Err(LogError::NoCustom),
+    }
 }
 
 #[cfg(test)]

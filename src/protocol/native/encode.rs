@@ -1,20 +1,19 @@
-//! Replies, errors and pushes as complete WebSocket frames of text.
+//! Replies, errors and pushes as complete WebSocket frames.
 
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::codec::Codec;
 use super::request::RequestId;
-use crate::protocol::error::Refusal;
+use crate::protocol::body::Body;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::msgpack;
 use crate::protocol::push::Push;
 use crate::protocol::reply::{MessageView, Reply};
 use crate::protocol::websocket::encode;
 
 /// Room that most answers fit into at once, bytes.
 const USUAL_BYTES: usize = 256;
-
-/// What is sent in place of a value that has no form in JSON. None of ours is such a value.
-const NOT_JSON: &[u8] =
-    br#"{"err":{"code":"internal","message":"the answer cannot be written","retry":true}}"#;
 
 #[derive(Serialize)]
 struct Good<'a> {
@@ -31,33 +30,43 @@ struct Bad<'a> {
 
 /// `{"id":…,"ok":{…}}`. A request without an id gets none.
 #[must_use]
-pub fn encode_reply(id: &RequestId, reply: &Reply) -> Bytes {
+pub fn encode_reply(codec: Codec, id: &RequestId, reply: &Reply) -> Bytes {
     let expected_bytes = match reply {
-        Reply::History(page) => page.messages.iter().map(message_bytes).sum(),
+        Reply::History(page) => page
+            .messages
+            .iter()
+            .map(|it| message_bytes(codec, it))
+            .sum(),
         Reply::Presence(presence) => presence.users.len() * 39,
         _ => 0,
     };
-    frame(expected_bytes, &Good { id, ok: reply })
+    frame(codec, expected_bytes, &Good { id, ok: reply })
 }
 
 /// `{"id":…,"err":{…}}`, or without `id` if the request had none that could be read.
 #[must_use]
-pub fn encode_error(id: Option<&RequestId>, refusal: &Refusal) -> Bytes {
-    frame(refusal.message.len(), &Bad { id, err: refusal })
+pub fn encode_error(codec: Codec, id: Option<&RequestId>, refusal: &Refusal) -> Bytes {
+    frame(codec, refusal.message.len(), &Bad { id, err: refusal })
 }
 
 /// `{"push":…,…}`: the same bytes for everyone who gets it.
 #[must_use]
-pub fn encode_push(push: &Push<'_>) -> Bytes {
+pub fn encode_push(codec: Codec, push: &Push<'_>) -> Bytes {
     let expected_bytes = match push {
         Push::Message {
             body,
             client_id,
             mentions,
             ..
-        } => body.len() + client_id.len() + mentions.len() * 39,
-        Push::Edit { body, .. } => body.len(),
-        Push::Event { name, data, .. } => name.len() + data.json().len(),
+        } => body_bytes(codec, body) + client_id.len() + mentions.len() * 39,
+        Push::Edit { body, .. } => body_bytes(codec, body),
+        Push::Event { name, data, .. } => {
+            name.len()
+                + match codec {
+                    Codec::Json => data.json().len(),
+                    Codec::MessagePack => data.message_pack().len(),
+                }
+        }
         Push::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * 39,
         Push::Drain { cursor, .. } => cursor.len(),
         Push::Room { name, topic, .. } => name.len() + topic.len(),
@@ -71,23 +80,52 @@ pub fn encode_push(push: &Push<'_>) -> Bytes {
         | Push::Removed { .. }
         | Push::Resumed { .. } => 0,
     };
-    frame(expected_bytes, push)
+    frame(codec, expected_bytes, push)
 }
 
 /// About how long a message of a page is, bytes.
-fn message_bytes(message: &MessageView) -> usize {
+fn message_bytes(codec: Codec, message: &MessageView) -> usize {
     let reactions = message.reactions.iter();
-    message.body.len()
+    body_bytes(codec, &message.body)
         + message.mentions.len() * 39
         + reactions.map(|it| it.users.len() * 39 + 100).sum::<usize>()
         + 300
 }
 
-fn frame<T: Serialize>(expected_bytes: usize, value: &T) -> Bytes {
-    encode::text_with(USUAL_BYTES + expected_bytes, |bytes| {
-        serde_json::to_writer(bytes, value)
-    })
-    .unwrap_or_else(|_| encode::text(NOT_JSON))
+/// About how long a body is.
+fn body_bytes(codec: Codec, body: &Body) -> usize {
+    match (codec, body) {
+        (Codec::Json, Body::Bytes(bytes)) => bytes.len().div_ceil(3) * 4,
+        _ => body.len(),
+    }
+}
+
+fn frame<T: Serialize>(codec: Codec, expected_bytes: usize, value: &T) -> Bytes {
+    let room = USUAL_BYTES + expected_bytes;
+    match codec {
+        Codec::Json => encode::text_with(room, |bytes| serde_json::to_writer(bytes, value)).ok(),
+        Codec::MessagePack => {
+            encode::binary_with(room, |bytes| msgpack::write::append(bytes, value)).ok()
+        }
+    }
+    .unwrap_or_else(|| substitute(codec))
+}
+
+/// What is sent in place of a value that cannot be written. None of ours is such a value.
+fn substitute(codec: Codec) -> Bytes {
+    let refusal = Refusal::new(ErrorCode::Internal, "the answer cannot be written");
+    let bad = Bad {
+        id: None,
+        err: &refusal,
+    };
+    let mut bytes = Vec::new();
+    match codec {
+        Codec::Json => encode::text(&serde_json::to_vec(&bad).unwrap_or_default()),
+        Codec::MessagePack => match msgpack::write::append(&mut bytes, &bad) {
+            Ok(()) => encode::binary(&bytes),
+            Err(_) => encode::binary(&[]),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +171,11 @@ mod tests {
             created_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
         });
         assert_eq!(
-            json(&encode_reply(&RequestId::Number(2), &published)),
+            json(&encode_reply(
+                Codec::Json,
+                &RequestId::Number(2),
+                &published
+            )),
             json!({"id": 2, "ok": {
                 "seq": 41, "msg_no": 30, "id": EVENT, "created_at": "2026-01-02T03:04:05.678901Z"
             }})
@@ -151,14 +193,18 @@ mod tests {
             cursor: Some("AQ".into()),
         });
         assert_eq!(
-            json(&encode_reply(&RequestId::Text("a".into()), &joined)),
+            json(&encode_reply(
+                Codec::Json,
+                &RequestId::Text("a".into()),
+                &joined
+            )),
             json!({"id": "a", "ok": {
                 "room": ROOM, "epoch": 7, "last_seq": 40, "replayed": 28, "cursor": "AQ",
                 "gap": {"from": 1, "to": 12, "reason": "epoch"}
             }})
         );
         assert_eq!(
-            encode_reply(&RequestId::Number(0), &Reply::Done {}),
+            encode_reply(Codec::Json, &RequestId::Number(0), &Reply::Done {}),
             encode::text(br#"{"id":0,"ok":{}}"#)
         );
     }
@@ -167,20 +213,20 @@ mod tests {
     fn errors() {
         let refusal = Refusal::new(ErrorCode::Unavailable, "no database");
         assert_eq!(
-            encode_error(Some(&RequestId::Number(9)), &refusal),
+            encode_error(Codec::Json, Some(&RequestId::Number(9)), &refusal),
             encode::text(
                 br#"{"id":9,"err":{"code":"unavailable","message":"no database","retry":true}}"#
             )
         );
         assert_eq!(
-            encode_error(None, &refusal),
+            encode_error(Codec::Json, None, &refusal),
             encode::text(br#"{"err":{"code":"unavailable","message":"no database","retry":true}}"#)
         );
     }
 
     #[test]
     fn the_substitute_is_an_error_as_any_other() {
-        let substitute: Value = serde_json::from_slice(NOT_JSON).unwrap();
+        let substitute = json(&substitute(Codec::Json));
         assert_eq!(substitute["err"]["code"], ErrorCode::Internal.as_str());
         assert_eq!(substitute["err"]["retry"], ErrorCode::Internal.retry());
     }
@@ -196,7 +242,7 @@ mod tests {
             deleted: false,
         });
         assert_eq!(
-            json(&encode_push(&Push::from(&message))),
+            json(&encode_push(Codec::Json, &Push::from(&message))),
             json!({
                 "push": "message", "room": ROOM, "seq": 41, "msg_no": 30, "id": EVENT,
                 "user_id": USER, "body": "hi \"you\"\n\u{2028}", "client_id": "c1",
@@ -205,7 +251,7 @@ mod tests {
         );
         let redacted = event(message.body.redacted().unwrap());
         assert_eq!(
-            json(&encode_push(&Push::from(&redacted))),
+            json(&encode_push(Codec::Json, &Push::from(&redacted))),
             json!({
                 "push": "message", "room": ROOM, "seq": 41, "msg_no": 30, "id": EVENT,
                 "user_id": USER, "body": "", "client_id": "", "deleted": true,
@@ -219,7 +265,7 @@ mod tests {
             until: None,
         });
         assert_eq!(
-            json(&encode_push(&Push::from(&member))),
+            json(&encode_push(Codec::Json, &Push::from(&member))),
             json!({
                 "push": "member", "room": ROOM, "seq": 41, "id": EVENT,
                 "user_id": Uuid::from_u128(4), "change": "added", "role": "member", "by": USER,
@@ -279,7 +325,10 @@ mod tests {
             ),
             (pin, about("message.pin", json!({"pinned": true}))),
         ] {
-            assert_eq!(json(&encode_push(&Push::from(&event(body)))), expected);
+            assert_eq!(
+                json(&encode_push(Codec::Json, &Push::from(&event(body)))),
+                expected
+            );
         }
     }
 
@@ -296,7 +345,7 @@ mod tests {
             client_id: None,
             created_at: None,
         };
-        let frame = encode_push(&cursor);
+        let frame = encode_push(Codec::Json, &cursor);
         assert_eq!(
             json(&frame),
             json!({
@@ -311,7 +360,7 @@ mod tests {
             cursor: "AQ",
         };
         assert_eq!(
-            json(&encode_push(&drain)),
+            json(&encode_push(Codec::Json, &drain)),
             json!({"push": "drain", "after_ms": 250, "cursor": "AQ"})
         );
     }

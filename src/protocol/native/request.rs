@@ -1,11 +1,14 @@
-//! What a client asks for, read from JSON.
+//! What a client asks for, read from JSON or MessagePack.
 //!
 //! The message is scanned once for its fields, then the fields that the command has are read:
 //! that way each can be refused by its name, and an error carries the request's id.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::fields::{Field, Fields, NUMBER_MAX, invalid};
+use super::raw::Raw;
+use crate::protocol::body::Body;
 use crate::protocol::command::{
     Command, HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, MessageChange, PageAnchor, PageRequest,
 };
@@ -49,15 +52,29 @@ pub struct RequestError {
     pub refusal: Refusal,
 }
 
-/// Reads a request. A `body`, and the `data` of a custom event, has at most `message_bytes` bytes.
+/// Reads a request in JSON. A `body`, and the `data` of a custom event, has at most
+/// `message_bytes` bytes.
 pub fn decode_request(text: &str, message_bytes: usize) -> Result<Request, RequestError> {
-    let anonymous = |refusal| RequestError { id: None, refusal };
     // A list would be taken for the fields in their order.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(anonymous(invalid("a request must be a JSON object")));
-    }
-    let fields: Fields<'_> = serde_json::from_str(text)
-        .map_err(|error| anonymous(invalid(format!("not a request: {error}"))))?;
+    let fields = if text.trim_ascii_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| invalid(format!("not a request: {error}")))
+    } else {
+        Err(invalid("a request must be a JSON object"))
+    };
+    request::<&RawValue>(fields, message_bytes)
+}
+
+/// Reads a request in MessagePack, as [`decode_request`].
+pub fn decode_packed_request(bytes: &[u8], message_bytes: usize) -> Result<Request, RequestError> {
+    request(Fields::unpack(bytes), message_bytes)
+}
+
+fn request<'a, V: Raw<'a>>(
+    fields: Result<Fields<'a, V>, Refusal>,
+    message_bytes: usize,
+) -> Result<Request, RequestError> {
+    let anonymous = |refusal| RequestError { id: None, refusal };
+    let fields = fields.map_err(anonymous)?;
     let id = request_id(Field::new("id", fields.id)).map_err(anonymous)?;
     match command(&fields, message_bytes) {
         Ok(command) => Ok(Request { id, command }),
@@ -65,7 +82,7 @@ pub fn decode_request(text: &str, message_bytes: usize) -> Result<Request, Reque
     }
 }
 
-fn request_id(field: Field<'_>) -> Result<Option<RequestId>, Refusal> {
+fn request_id<'a, V: Raw<'a>>(field: Field<'a, V>) -> Result<Option<RequestId>, Refusal> {
     if !field.is_given() {
         return Ok(None);
     }
@@ -83,14 +100,17 @@ fn request_id(field: Field<'_>) -> Result<Option<RequestId>, Refusal> {
     }
 }
 
-fn command(fields: &Fields<'_>, message_bytes: usize) -> Result<Command, Refusal> {
+fn command<'a, V: Raw<'a>>(
+    fields: &Fields<'a, V>,
+    message_bytes: usize,
+) -> Result<Command, Refusal> {
     let room = Field::new("room", fields.room);
     let client_id = Field::new("client_id", fields.client_id);
     let thread = Field::new("thread", fields.thread);
     Ok(match &*Field::new("cmd", fields.cmd).text()? {
         "publish" => Command::Publish {
             room: room.room()?,
-            body: Field::new("body", fields.body).body(message_bytes)?.into(),
+            body: body(fields, message_bytes)?,
             client_id: client_id.line(CLIENT_ID_MAX_BYTES)?.into(),
             thread: thread.optional(Field::message_id)?,
             mentions: Field::new("mentions", fields.mentions)
@@ -155,10 +175,18 @@ fn command(fields: &Fields<'_>, message_bytes: usize) -> Result<Command, Refusal
     })
 }
 
-fn change(name: &str, fields: &Fields<'_>, message_bytes: usize) -> Result<MessageChange, Refusal> {
+fn body<'a, V: Raw<'a>>(fields: &Fields<'a, V>, message_bytes: usize) -> Result<Body, Refusal> {
+    Field::new("body", fields.body).body(Field::new("encoding", fields.encoding), message_bytes)
+}
+
+fn change<'a, V: Raw<'a>>(
+    name: &str,
+    fields: &Fields<'a, V>,
+    message_bytes: usize,
+) -> Result<MessageChange, Refusal> {
     Ok(match name {
         "message.edit" => MessageChange::Edit {
-            body: Field::new("body", fields.body).body(message_bytes)?.into(),
+            body: body(fields, message_bytes)?,
         },
         "message.react" => MessageChange::React {
             emoji: Field::new("emoji", fields.emoji)
@@ -173,7 +201,7 @@ fn change(name: &str, fields: &Fields<'_>, message_bytes: usize) -> Result<Messa
     })
 }
 
-fn page(fields: &Fields<'_>) -> Result<PageRequest, Refusal> {
+fn page<'a, V: Raw<'a>>(fields: &Fields<'a, V>) -> Result<PageRequest, Refusal> {
     let before = Field::new("before", fields.before).optional(Field::seq)?;
     let after = Field::new("after", fields.after).optional(Field::seq)?;
     let anchor = match (before, after) {

@@ -7,7 +7,7 @@
 
 use super::close_frame::CloseFrame;
 use super::frame_error::FrameError;
-use super::header::{CLIENT_HEADER_MAX_BYTES, Header, Opcode};
+use super::header::{Allowed, Begun, CLIENT_HEADER_MAX_BYTES, Header, Opcode};
 use super::mask;
 use super::utf8;
 use pending::{Payload, Pending};
@@ -21,6 +21,9 @@ pub enum Incoming<'a> {
     Text(&'a str),
     /// A message of bytes, complete.
     Binary(&'a [u8]),
+    /// A message that is compressed: an [`Inflater`](super::deflate::Inflater) gives the one that
+    /// it is.
+    Deflated(Deflated<'a>),
     /// To be answered by a pong with the same bytes.
     Ping(&'a [u8]),
     /// The answer to a ping.
@@ -36,6 +39,7 @@ impl Incoming<'_> {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) => bytes.len(),
+            Self::Deflated(deflated) => deflated.bytes.len(),
             Self::Close(_) => 0,
         }
     }
@@ -45,6 +49,14 @@ impl Incoming<'_> {
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// A compressed message, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflated<'a> {
+    /// Text or binary.
+    pub(super) opcode: Opcode,
+    pub(super) bytes: &'a [u8],
 }
 
 /// What was read from a socket, and how much of it has been decoded.
@@ -94,6 +106,7 @@ impl<'a> Input<'a> {
 #[derive(Debug)]
 pub struct Decoder {
     max_message_bytes: usize,
+    deflate: bool,
     closed: bool,
     pending: Option<Box<Pending>>,
 }
@@ -104,11 +117,12 @@ enum Found {
     /// In the bytes just looked at.
     InPlace {
         opcode: Opcode,
+        is_deflated: bool,
         start: usize,
         end: usize,
     },
     /// In [`Pending::message`].
-    Message(Opcode),
+    Message { opcode: Opcode, is_deflated: bool },
     /// In [`Pending::control`].
     Control(Opcode),
 }
@@ -125,8 +139,19 @@ impl Decoder {
     pub fn new(max_message_bytes: usize) -> Self {
         Self {
             max_message_bytes,
+            deflate: false,
             closed: false,
             pending: None,
+        }
+    }
+
+    /// As [`new`](Self::new), where permessage-deflate was agreed on. The limit is that of a
+    /// message before it was compressed; whoever inflates it has to keep it, too.
+    #[must_use]
+    pub fn with_deflate(max_message_bytes: usize) -> Self {
+        Self {
+            deflate: true,
+            ..Self::new(max_message_bytes)
         }
     }
 
@@ -150,7 +175,11 @@ impl Decoder {
         let result = Self::incoming(self.pending.as_deref(), input.bytes, found);
         if !matches!(
             result,
-            Ok(Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_))
+            Ok(Incoming::Text(_)
+                | Incoming::Binary(_)
+                | Incoming::Deflated(_)
+                | Incoming::Ping(_)
+                | Incoming::Pong(_))
         ) {
             self.closed = true;
         }
@@ -167,6 +196,12 @@ impl Decoder {
             return;
         }
         self.pending.get_or_insert_default().stash(rest);
+    }
+
+    /// The limit of a message, bytes.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
     }
 
     /// Whether something is stashed: if so, decode it before waiting for the socket.
@@ -187,25 +222,35 @@ impl Decoder {
         input: &'a [u8],
         (source, found): (Source, Found),
     ) -> Result<Incoming<'a>, FrameError> {
-        let (opcode, bytes) = match found {
-            Found::InPlace { opcode, start, end } => {
+        let (opcode, is_deflated, bytes) = match found {
+            Found::InPlace {
+                opcode,
+                is_deflated,
+                start,
+                end,
+            } => {
                 let bytes = match source {
                     Source::Stash => pending.map(|it| it.stash.as_slice()).unwrap_or_default(),
                     Source::Input => input,
                 };
-                (opcode, bytes.get(start..end).unwrap_or_default())
+                let bytes = bytes.get(start..end).unwrap_or_default();
+                (opcode, is_deflated, bytes)
             }
-            Found::Message(opcode) => {
+            Found::Message {
+                opcode,
+                is_deflated,
+            } => {
                 let message = pending.and_then(|it| it.message.as_ref());
                 let bytes = message.map(|it| it.bytes.as_slice());
-                (opcode, bytes.unwrap_or_default())
+                (opcode, is_deflated, bytes.unwrap_or_default())
             }
             Found::Control(opcode) => {
                 let bytes = pending.map(|it| it.control.as_slice());
-                (opcode, bytes.unwrap_or_default())
+                (opcode, false, bytes.unwrap_or_default())
             }
         };
         Ok(match opcode {
+            _ if is_deflated => Incoming::Deflated(Deflated { opcode, bytes }),
             Opcode::Text => Incoming::Text(utf8::text(bytes)?),
             Opcode::Binary | Opcode::Continuation => Incoming::Binary(bytes),
             Opcode::Ping => Incoming::Ping(bytes),
@@ -244,17 +289,17 @@ impl Decoder {
     /// Decodes `source` from `at` until something is complete or all has been taken.
     fn scan(&mut self, source: &mut [u8], at: &mut usize) -> Result<Option<Found>, FrameError> {
         loop {
+            let allowed = self.allowed();
             if let Some(pending) = &mut self.pending {
-                match pending.take(source, at, self.max_message_bytes)? {
+                match pending.take(source, at, &allowed)? {
                     Payload::Complete(found) => return Ok(Some(found)),
                     Payload::Incomplete => return Ok(None),
                     Payload::NoFrame => {}
                 }
             }
-            let Some(header) = self.header(source, at)? else {
+            let Some((header, len)) = self.header(source, at)? else {
                 return Ok(None);
             };
-            let len = self.admit(&header)?;
             let in_one_frame = header.fin && header.opcode != Opcode::Continuation;
             if in_one_frame && len <= source.len() - *at {
                 let start = *at;
@@ -263,6 +308,7 @@ impl Decoder {
                 *at = end;
                 return Ok(Some(Found::InPlace {
                     opcode: header.opcode,
+                    is_deflated: header.is_deflated,
                     start,
                     end,
                 }));
@@ -271,18 +317,21 @@ impl Decoder {
         }
     }
 
-    /// Reads a header, keeping the beginning of one that is not all there.
-    fn header(&mut self, source: &[u8], at: &mut usize) -> Result<Option<Header>, FrameError> {
-        let message = self.pending.as_ref().and_then(|it| it.message.as_ref());
-        let max_bytes = self.max_message_bytes;
-        let room = max_bytes.saturating_sub(message.map_or(0, |message| message.bytes.len()));
+    /// Reads a header, keeping the beginning of one that is not all there. With it, the length of
+    /// its payload.
+    fn header(
+        &mut self,
+        source: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<(Header, usize)>, FrameError> {
+        let allowed = self.allowed();
         let open = source.get(*at..).unwrap_or_default();
         let begun = self.pending.as_ref().map_or(0, |it| it.head_len);
         if begun == 0
-            && let Some((header, len)) = Header::parse(open, room, max_bytes)?
+            && let Some((header, len)) = Header::parse(open, &allowed)?
         {
             *at += len;
-            return Ok(Some(header));
+            return self.sized(header).map(Some);
         }
         if open.is_empty() {
             return Ok(None);
@@ -290,34 +339,34 @@ impl Decoder {
         let pending = self.pending.get_or_insert_default();
         let there = (begun + open.len()).min(CLIENT_HEADER_MAX_BYTES);
         pending.head[begun..there].copy_from_slice(&open[..there - begun]);
-        if let Some((header, len)) = Header::parse(&pending.head[..there], room, max_bytes)? {
+        if let Some((header, len)) = Header::parse(&pending.head[..there], &allowed)? {
             // Not less than `begun`: those bytes alone were no header.
             *at += len - begun;
             pending.head_len = 0;
-            return Ok(Some(header));
+            return self.sized(header).map(Some);
         }
         pending.head_len = there;
         *at = source.len();
         Ok(None)
     }
 
-    /// Checks a frame against the message under way and the limit; gives its payload's length.
-    fn admit(&self, header: &Header) -> Result<usize, FrameError> {
+    fn sized(&self, header: Header) -> Result<(Header, usize), FrameError> {
+        // The limit, which was kept, is a `usize`.
+        let len = usize::try_from(header.len).map_err(|_| FrameError::TooBig {
+            max_bytes: self.max_message_bytes,
+        })?;
+        Ok((header, len))
+    }
+
+    fn allowed(&self) -> Allowed {
         let message = self.pending.as_ref().and_then(|it| it.message.as_ref());
-        let before = match (header.opcode, message) {
-            (Opcode::Continuation, None) => return Err(FrameError::UnexpectedContinuation),
-            (Opcode::Text | Opcode::Binary, Some(_)) => {
-                return Err(FrameError::ExpectedContinuation);
-            }
-            (Opcode::Continuation, Some(message)) => message.bytes.len(),
-            _ => 0,
-        };
-        let max_bytes = self.max_message_bytes;
-        match usize::try_from(header.len) {
-            Ok(len) if header.opcode.is_control() || len <= max_bytes.saturating_sub(before) => {
-                Ok(len)
-            }
-            _ => Err(FrameError::TooBig { max_bytes }),
+        Allowed {
+            max_message_bytes: self.max_message_bytes,
+            deflate: self.deflate,
+            begun: message.map(|it| Begun {
+                bytes: it.bytes.len(),
+                is_deflated: it.is_deflated,
+            }),
         }
     }
 

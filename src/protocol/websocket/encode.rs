@@ -76,7 +76,7 @@ fn control(payload: &[u8]) -> &[u8] {
 
 fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut space = [0; SERVER_HEADER_MAX_BYTES];
-    let start = header::write_before(&mut space, opcode, payload.len());
+    let start = header::write_before(&mut space, opcode as u8, payload.len());
     [&space[start..], payload].concat().into()
 }
 
@@ -93,7 +93,7 @@ fn frame_with<E>(
     let start = bytes
         .first_chunk_mut::<SERVER_HEADER_MAX_BYTES>()
         .map_or(0, |space| {
-            header::write_before(space, opcode, payload_bytes)
+            header::write_before(space, opcode as u8, payload_bytes)
         });
     Ok(Bytes::from(bytes).slice(start..))
 }

@@ -8,7 +8,7 @@ pub enum FrameError {
     /// A client's frame without a mask (§5.1).
     #[error("a frame without a mask")]
     Unmasked,
-    /// A reserved bit is set, and no extension was agreed (§5.2).
+    /// A reserved bit is set that no extension which was agreed on gives a meaning (§5.2).
     #[error("a reserved bit is set")]
     ReservedBits,
     /// An opcode that has no meaning (§5.2).
@@ -35,6 +35,9 @@ pub enum FrameError {
     /// Text or a close reason that is not UTF-8 (§8.1).
     #[error("text that is not UTF-8")]
     InvalidUtf8,
+    /// A compressed message that cannot be inflated (RFC 7692 §7.2.2).
+    #[error("a message that cannot be inflated")]
+    Deflate,
     /// A message over the limit.
     #[error("a message over {max_bytes} bytes")]
     TooBig {
@@ -48,7 +51,7 @@ impl FrameError {
     #[must_use]
     pub const fn disconnect(self) -> Disconnect {
         match self {
-            Self::InvalidUtf8 => Disconnect::InvalidUtf8,
+            Self::InvalidUtf8 | Self::Deflate => Disconnect::InvalidUtf8,
             Self::TooBig { .. } => Disconnect::TooBig,
             _ => Disconnect::ProtocolError,
         }

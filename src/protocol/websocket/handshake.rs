@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
+use super::extensions::{self, Deflate, Malformed};
+
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The yes: what to answer with status 101, beside `Upgrade: websocket` and
@@ -14,6 +16,17 @@ pub struct Accepted {
     pub accept: String,
     /// `Sec-WebSocket-Protocol`, if one that was offered is spoken here.
     pub subprotocol: Option<&'static str>,
+    /// Messages may be compressed; [`Deflate::answer`] is `Sec-WebSocket-Extensions`.
+    pub deflate: Option<Deflate>,
+}
+
+/// What is spoken beside plain WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken<'a> {
+    /// Subprotocols.
+    pub subprotocols: &'a [&'static str],
+    /// permessage-deflate.
+    pub deflate: bool,
 }
 
 /// Why a handshake is refused.
@@ -39,6 +52,9 @@ pub enum HandshakeError {
     /// No or several `Host`s.
     #[error("one `Host` is needed")]
     Host,
+    /// Extensions that cannot be read.
+    #[error(transparent)]
+    Extensions(#[from] Malformed),
 }
 
 impl HandshakeError {
@@ -49,7 +65,7 @@ impl HandshakeError {
             Self::Method => 405,
             Self::HttpVersion => 505,
             Self::NotAnUpgrade | Self::Version => 426,
-            Self::Key | Self::Host => 400,
+            Self::Key | Self::Host | Self::Extensions(_) => 400,
         }
     }
 
@@ -64,7 +80,7 @@ impl HandshakeError {
                 ("upgrade", "websocket"),
                 ("connection", "upgrade"),
             ],
-            Self::HttpVersion | Self::Key | Self::Host => &[],
+            Self::HttpVersion | Self::Key | Self::Host | Self::Extensions(_) => &[],
         }
     }
 }
@@ -95,14 +111,15 @@ impl<'a> Single<'a> {
 }
 
 /// Judges a request. Header names may be in any case and repeated. Of the subprotocols that the
-/// client offers, its first that is among `spoken` is chosen; that there is none is no error.
+/// client offers, its first that is spoken is chosen, and so of its offers of permessage-deflate
+/// the first that can be given; that there is none is no error.
 ///
 /// Whether the origin is allowed and who asks is judged elsewhere.
 pub fn accept<'a>(
     method: &str,
     is_http_1_1: bool,
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    spoken: &[&'static str],
+    spoken: Spoken<'_>,
 ) -> Result<Accepted, HandshakeError> {
     if method != "GET" {
         return Err(HandshakeError::Method);
@@ -115,6 +132,7 @@ pub fn accept<'a>(
     let (mut host, mut version, mut key) =
         (Single::default(), Single::default(), Single::default());
     let mut subprotocol = None;
+    let (mut deflate, mut extensions) = (None, Ok(()));
     for (name, value) in headers {
         if name.eq_ignore_ascii_case("upgrade") {
             upgrade |= tokens(value).any(|it| it.eq_ignore_ascii_case(b"websocket"));
@@ -127,8 +145,16 @@ pub fn accept<'a>(
         } else if name.eq_ignore_ascii_case("sec-websocket-key") {
             key.add(value);
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") && subprotocol.is_none() {
-            subprotocol = tokens(value)
-                .find_map(|offer| spoken.iter().copied().find(|it| it.as_bytes() == offer));
+            let known = |offer: &[u8]| {
+                let mut known = spoken.subprotocols.iter().copied();
+                known.find(|it| it.as_bytes() == offer)
+            };
+            subprotocol = tokens(value).find_map(known);
+        } else if name.eq_ignore_ascii_case("sec-websocket-extensions") {
+            match extensions::negotiate(value) {
+                Ok(agreed) => deflate = deflate.or(agreed),
+                Err(malformed) => extensions = Err(malformed),
+            }
         }
     }
 
@@ -143,9 +169,11 @@ pub fn accept<'a>(
     if STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
         return Err(HandshakeError::Key);
     }
+    extensions?;
     Ok(Accepted {
         accept: accept_of(key),
         subprotocol,
+        deflate: deflate.filter(|_| spoken.deflate),
     })
 }
 
@@ -172,16 +200,16 @@ mod tests {
         ("Sec-WebSocket-Version", "13"),
     ];
 
+    const SPOKEN: Spoken<'_> = Spoken {
+        subprotocols: &["hubbub.json.v1", "hubbub.msgpack.v1"],
+        deflate: true,
+    };
+
     fn judge(headers: &[(&str, &str)]) -> Result<Accepted, HandshakeError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (*name, value.as_bytes()));
-        accept(
-            "GET",
-            true,
-            headers,
-            &["hubbub.json.v1", "hubbub.msgpack.v1"],
-        )
+        accept("GET", true, headers, SPOKEN)
     }
 
     fn with(name: &str, value: Option<&'static str>) -> Result<Accepted, HandshakeError> {
@@ -252,11 +280,11 @@ mod tests {
     fn method_and_version() {
         let headers = || GOOD.iter().map(|(name, value)| (*name, value.as_bytes()));
         assert_eq!(
-            accept("POST", true, headers(), &[]),
+            accept("POST", true, headers(), SPOKEN),
             Err(HandshakeError::Method)
         );
         assert_eq!(
-            accept("GET", false, headers(), &[]),
+            accept("GET", false, headers(), SPOKEN),
             Err(HandshakeError::HttpVersion)
         );
         assert_eq!(HandshakeError::Version.status(), 426);
@@ -279,5 +307,37 @@ mod tests {
         headers.truncate(5);
         headers.push(("Sec-WebSocket-Protocol", "soap"));
         assert_eq!(judge(&headers).unwrap().subprotocol, None);
+    }
+
+    #[test]
+    fn extensions_are_agreed_on_or_not() {
+        let mut headers = GOOD.to_vec();
+        assert_eq!(judge(&headers).unwrap().deflate, None);
+        headers.push((
+            "Sec-WebSocket-Extensions",
+            "foo, permessage-deflate; server_max_window_bits=9",
+        ));
+        assert_eq!(judge(&headers).unwrap().deflate, None);
+        headers.push((
+            "sec-websocket-extensions",
+            "permessage-deflate; client_max_window_bits",
+        ));
+        let agreed = judge(&headers).unwrap().deflate.unwrap();
+        assert_eq!(
+            agreed.answer(),
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        );
+        let off = Spoken {
+            deflate: false,
+            ..SPOKEN
+        };
+        let bytes = |(name, value): (&'static str, &'static str)| (name, value.as_bytes());
+        let plain = accept("GET", true, headers.iter().copied().map(bytes), off);
+        assert_eq!(plain.unwrap().deflate, None);
+        // What is malformed is refused, whether it would be wanted or not.
+        headers.push(("Sec-WebSocket-Extensions", "permessage-deflate;"));
+        assert_eq!(judge(&headers).unwrap_err().status(), 400);
+        let refused = accept("GET", true, headers.iter().copied().map(bytes), off);
+        assert_eq!(refused, Err(HandshakeError::Extensions(Malformed)));
     }
 }

@@ -1,5 +1,6 @@
 //! The head of a frame, RFC 6455 §5.2.
 
+use super::deflate::deflated_max_bytes;
 use super::frame_error::FrameError;
 
 /// A client's header is at most this long: two bytes, eight of length, four of mask.
@@ -13,6 +14,8 @@ pub(super) const CONTROL_MAX_BYTES: usize = 125;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+/// RSV1: the message is compressed (RFC 7692 §6).
+pub(super) const DEFLATED: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
 /// What a frame is.
@@ -58,6 +61,8 @@ impl Opcode {
 pub struct Header {
     /// Whether it is the last frame of its message.
     pub fin: bool,
+    /// Whether it begins a message that is compressed.
+    pub is_deflated: bool,
     /// What it is.
     pub opcode: Opcode,
     /// The payload's length, bytes.
@@ -66,27 +71,74 @@ pub struct Header {
     pub mask: [u8; 4],
 }
 
+/// What a connection may be sent next, as far as a header tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The limit of a message, bytes.
+    pub max_message_bytes: usize,
+    /// Whether messages may be compressed.
+    pub deflate: bool,
+    /// What has come of the message under way, if there is one.
+    pub begun: Option<Begun>,
+}
+
+/// A message of which not everything has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Bytes of it that have come.
+    pub bytes: usize,
+    /// Whether it is compressed.
+    pub is_deflated: bool,
+}
+
+impl Allowed {
+    /// Whether a frame of this message may be so long.
+    fn admits(&self, is_deflated: bool, len: u64) -> bool {
+        let (before, is_deflated) = match self.begun {
+            Some(begun) => (begun.bytes, begun.is_deflated),
+            None => (0, is_deflated),
+        };
+        let most = self.most_bytes(is_deflated).saturating_sub(before);
+        usize::try_from(len).is_ok_and(|len| len <= most)
+    }
+
+    /// How long a message may be as it comes, bytes.
+    pub(super) fn most_bytes(&self, is_deflated: bool) -> usize {
+        if is_deflated {
+            deflated_max_bytes(self.max_message_bytes)
+        } else {
+            self.max_message_bytes
+        }
+    }
+}
+
 impl Header {
     /// Reads a header off the front, with its own length in bytes; none while it is incomplete.
-    /// What is wrong is told as soon as the byte that is wrong is there; so is that the payload
-    /// would be more than there is `room` for, of `max_bytes` for the whole message.
-    pub fn parse(
-        bytes: &[u8],
-        room: usize,
-        max_bytes: usize,
-    ) -> Result<Option<(Self, usize)>, FrameError> {
+    /// What is wrong is told as soon as the byte that is wrong is there; so is that the message
+    /// would be over its limit.
+    pub fn parse(bytes: &[u8], allowed: &Allowed) -> Result<Option<(Self, usize)>, FrameError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
-        // The only place that judges reserved bits: an extension that is agreed on, such as
-        // permessage-deflate with RSV1, is let through here.
-        if first & RESERVED != 0 {
+        let fin = first & FIN != 0;
+        let opcode = Opcode::parse(first & 0x0f);
+        let begins = matches!(opcode, Ok(Opcode::Text | Opcode::Binary));
+        // The only place that judges reserved bits: the one of permessage-deflate may be set on the
+        // first frame of a message, where it was agreed on.
+        let is_deflated = allowed.deflate && begins && first & DEFLATED != 0;
+        if first & RESERVED != if is_deflated { DEFLATED } else { 0 } {
             return Err(FrameError::ReservedBits);
         }
-        let fin = first & FIN != 0;
-        let opcode = Opcode::parse(first & 0x0f)?;
+        let opcode = opcode?;
         if opcode.is_control() && !fin {
             return Err(FrameError::FragmentedControl);
+        }
+        match (opcode, allowed.begun) {
+            (Opcode::Continuation, None) => return Err(FrameError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => {
+                return Err(FrameError::ExpectedContinuation);
+            }
+            _ => {}
         }
 
         let Some((&second, rest)) = rest.split_first() else {
@@ -122,8 +174,10 @@ impl Header {
             }
             short => (u64::from(short), rest),
         };
-        if !opcode.is_control() && usize::try_from(len).map_or(true, |len| len > room) {
-            return Err(FrameError::TooBig { max_bytes });
+        if !opcode.is_control() && !allowed.admits(is_deflated, len) {
+            return Err(FrameError::TooBig {
+                max_bytes: allowed.max_message_bytes,
+            });
         }
 
         let Some((&mask, rest)) = rest.split_first_chunk::<4>() else {
@@ -131,6 +185,7 @@ impl Header {
         };
         let header = Self {
             fin,
+            is_deflated,
             opcode,
             len,
             mask,
@@ -139,14 +194,29 @@ impl Header {
     }
 }
 
+/// Takes one of our own complete frames with an uncompressed message apart.
+pub(super) fn split(frame: &[u8]) -> Option<(Opcode, &[u8])> {
+    let (&first, rest) = frame.split_first()?;
+    let (&len, rest) = rest.split_first()?;
+    let extended = match len {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    match Opcode::parse(first ^ FIN) {
+        Ok(opcode @ (Opcode::Text | Opcode::Binary)) => Some((opcode, rest.get(extended..)?)),
+        _ => None,
+    }
+}
+
 /// Writes the header of a server's complete, unmasked frame into the tail of `space` and returns
-/// where it begins.
+/// where it begins. `kind` is its opcode and, if it is, [`DEFLATED`].
 pub(super) fn write_before(
     space: &mut [u8; SERVER_HEADER_MAX_BYTES],
-    opcode: Opcode,
+    kind: u8,
     payload_bytes: usize,
 ) -> usize {
-    let first = FIN | opcode as u8;
+    let first = FIN | kind;
     if let Ok(len) = u8::try_from(payload_bytes)
         && len < 126
     {
@@ -170,21 +240,26 @@ pub(super) fn write_before(
 mod tests {
     use super::*;
 
-    const MAX: usize = usize::MAX;
+    const ANY: Allowed = Allowed {
+        max_message_bytes: usize::MAX,
+        deflate: false,
+        begun: None,
+    };
 
     #[test]
     fn a_header_is_read_when_it_is_all_there() {
         let whole = [0x81, 0xfe, 0x01, 0x00, 1, 2, 3, 4, 99];
         for cut in 0..8 {
-            assert_eq!(Header::parse(&whole[..cut], MAX, MAX), Ok(None), "{cut}");
+            assert_eq!(Header::parse(&whole[..cut], &ANY), Ok(None), "{cut}");
         }
         let expected = Header {
             fin: true,
+            is_deflated: false,
             opcode: Opcode::Text,
             len: 256,
             mask: [1, 2, 3, 4],
         };
-        assert_eq!(Header::parse(&whole, MAX, MAX), Ok(Some((expected, 8))));
+        assert_eq!(Header::parse(&whole, &ANY), Ok(Some((expected, 8))));
     }
 
     #[test]
@@ -205,7 +280,7 @@ mod tests {
             ),
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 1, 0, 0], FrameError::Length),
         ] {
-            assert_eq!(Header::parse(bytes, MAX, MAX), Err(error), "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, &ANY), Err(error), "{bytes:x?}");
         }
     }
 
@@ -220,13 +295,79 @@ mod tests {
             (1_000_000, 0),
         ] {
             let mut space = [0; SERVER_HEADER_MAX_BYTES];
-            assert_eq!(write_before(&mut space, Opcode::Binary, len), start);
+            assert_eq!(write_before(&mut space, Opcode::Binary as u8, len), start);
             // As a client's frame, with a mask, it reads back.
             let mut frame = space[start..].to_vec();
             frame[1] |= MASKED;
             frame.extend_from_slice(&[0; 4]);
-            let (header, _) = Header::parse(&frame, MAX, MAX).unwrap().unwrap();
+            let (header, _) = Header::parse(&frame, &ANY).unwrap().unwrap();
             assert_eq!(header.len, len as u64);
         }
+    }
+
+    #[test]
+    fn rsv1_begins_a_message_where_it_was_agreed_on() {
+        let agreed = Allowed {
+            deflate: true,
+            ..ANY
+        };
+        let within = Allowed {
+            begun: Some(Begun {
+                bytes: 1,
+                is_deflated: true,
+            }),
+            ..agreed
+        };
+        let refused = Err(FrameError::ReservedBits);
+        for first in [0xc1u8, 0xc2, 0x41, 0x42] {
+            let frame = [first, 0x80, 0, 0, 0, 0];
+            let (header, _) = Header::parse(&frame, &agreed).unwrap().unwrap();
+            assert!(header.is_deflated, "{first:x}");
+            assert_eq!(Header::parse(&frame, &ANY), refused, "{first:x}");
+            // With RSV2 or RSV3 besides it means nothing.
+            assert_eq!(Header::parse(&[first | 0x20], &agreed), refused);
+            assert_eq!(Header::parse(&[first | 0x10], &agreed), refused);
+        }
+        // Not on control frames, later frames, and opcodes that mean nothing.
+        for first in [0xc0u8, 0x40, 0xc8, 0xc9, 0xca, 0xc3] {
+            assert_eq!(Header::parse(&[first], &within), refused, "{first:x}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_message_may_be_a_little_longer_than_it_is() {
+        let allowed = Allowed {
+            max_message_bytes: 100,
+            deflate: true,
+            begun: None,
+        };
+        let parse = |first: u8, len: u8, begun| {
+            let frame = match len {
+                126.. => vec![first, 0xfe, 0, len, 0, 0, 0, 0],
+                _ => vec![first, 0x80 | len, 0, 0, 0, 0],
+            };
+            Header::parse(&frame, &Allowed { begun, ..allowed }).is_ok()
+        };
+        assert!(parse(0x82, 100, None) && !parse(0x82, 101, None));
+        assert!(parse(0xc2, 176, None) && !parse(0xc2, 177, None));
+        for (is_deflated, fits) in [(false, 60), (true, 136)] {
+            let begun = Some(Begun {
+                bytes: 40,
+                is_deflated,
+            });
+            assert!(parse(0x80, fits, begun) && !parse(0x80, fits + 1, begun));
+        }
+    }
+
+    #[test]
+    fn our_own_frames_are_taken_apart() {
+        for len in [0, 125, 126, 65_535, 65_536] {
+            let payload = vec![7; len];
+            let frame = crate::protocol::websocket::encode::binary(&payload);
+            assert_eq!(split(&frame), Some((Opcode::Binary, payload.as_slice())));
+        }
+        let ping = crate::protocol::websocket::encode::ping(b"x");
+        assert_eq!(split(&ping), None);
+        assert_eq!(split(&[0x81]), None);
     }
 }

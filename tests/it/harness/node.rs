@@ -255,6 +255,16 @@ impl Node {
         self.process.signal(Signal::TERM);
     }
 
+    /// Stops all its threads where they are.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// Waits for its end.
     pub(crate) async fn wait_exit(&mut self) -> ExitStatus {
         let status = self.process.wait_within(DEADLINE).await;

@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::DEADLINE;
 use super::node::Node;
 use super::rest::User;
+use super::{DEADLINE, msgpack};
 
 /// One connection. It reads only while the test waits for something.
 pub(crate) struct Socket {
@@ -23,7 +23,13 @@ pub(crate) struct Socket {
     next_id: u64,
     pushes: VecDeque<Value>,
     end: Option<End>,
+    /// It speaks MessagePack. What the test gives and gets is JSON all the same: bytes are
+    /// [`bin`](super::msgpack::bin).
+    is_packed: bool,
 }
+
+/// The header that asks for MessagePack.
+pub(crate) const PACKED: (&str, &str) = ("sec-websocket-protocol", "hubbub.msgpack.v1");
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,14 @@ impl Socket {
     pub(crate) async fn connect(node: &Node, user: &User) -> Self {
         let authorization = format!("Bearer {}", user.token);
         let opened = Self::open(node, "/ws", &[("authorization", &authorization)]).await;
+        opened.expect("the handshake is accepted")
+    }
+
+    /// As [`Socket::connect`], in MessagePack.
+    pub(crate) async fn connect_packed(node: &Node, user: &User) -> Self {
+        let authorization = format!("Bearer {}", user.token);
+        let headers = [("authorization", authorization.as_str()), PACKED];
+        let opened = Self::open(node, "/ws", &headers).await;
         opened.expect("the handshake is accepted")
     }
 
@@ -118,6 +132,7 @@ impl Socket {
             next_id: 0,
             pushes: VecDeque::new(),
             end: None,
+            is_packed: headers.contains(&PACKED),
         })
     }
 
@@ -140,7 +155,11 @@ impl Socket {
         let mut request = json!({ "id": self.next_id, "cmd": cmd });
         let fields = fields.as_object().expect("fields are an object").clone();
         request.as_object_mut().expect("an object").extend(fields);
-        self.send_text(&request.to_string()).await;
+        if self.is_packed {
+            self.send_bytes(msgpack::pack(&request)).await;
+        } else {
+            self.send_text(&request.to_string()).await;
+        }
         self.next_id
     }
 
@@ -284,6 +303,11 @@ impl Socket {
         let _ = self.stream.send(Message::text(text)).await;
     }
 
+    /// Sends a message of bytes as it is.
+    pub(crate) async fn send_bytes(&mut self, bytes: impl Into<Vec<u8>>) {
+        let _ = self.stream.send(Message::binary(bytes.into())).await;
+    }
+
     /// Closes the connection and waits for the hub's close frame.
     pub(crate) async fn close(mut self) -> End {
         let frame = CloseFrame {
@@ -309,7 +333,7 @@ impl Socket {
         self.read().await
     }
 
-    /// The next JSON message.
+    /// The next message.
     async fn read(&mut self) -> Result<Value, End> {
         if let Some(end) = &self.end {
             return Err(end.clone());
@@ -317,6 +341,7 @@ impl Socket {
         loop {
             let end = match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
+                    assert!(!self.is_packed, "text in MessagePack: {text}");
                     let value = serde_json::from_str(&text);
                     return Ok(value.expect("every text message is JSON"));
                 }
@@ -324,7 +349,10 @@ impl Socket {
                     code: frame.code.into(),
                     reason: frame.reason.to_string(),
                 },
-                Some(Ok(Message::Binary(_))) => panic!("a binary message on a text protocol"),
+                Some(Ok(Message::Binary(bytes))) => {
+                    assert!(self.is_packed, "a binary message on a text protocol");
+                    return Ok(msgpack::unpack(&bytes));
+                }
                 Some(Ok(Message::Close(None))) => End::Closed {
                     code: 1005,
                     reason: String::new(),

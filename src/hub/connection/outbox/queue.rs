@@ -13,6 +13,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// The first part is the rest of a frame that has been sent in part: it cannot be taken back.
     front_is_cut: bool,
+    /// The last part is a pong.
+    back_is_pong: bool,
     /// What has been sent in all, bytes.
     taken: u64,
 }
@@ -28,6 +30,7 @@ struct Part {
 impl Queue {
     /// Adds a frame.
     pub(super) fn push(&mut self, body: Bytes, tail: Option<Bytes>) {
+        self.back_is_pong = false;
         self.bytes += body.len();
         self.parts.push_back(Part {
             bytes: body,
@@ -40,6 +43,33 @@ impl Queue {
                 goes_on: false,
             });
         }
+    }
+
+    /// Adds the rest of a frame that has been sent in part. Nothing waits.
+    pub(super) fn push_cut(&mut self, rest: Bytes) {
+        self.push(rest, None);
+        self.front_is_cut = true;
+    }
+
+    /// So many bytes have been sent that never waited.
+    pub(super) fn passed(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+    }
+
+    /// What was pushed last is a pong.
+    pub(super) fn mark_pong(&mut self) {
+        self.back_is_pong = true;
+    }
+
+    /// Drops the pong that was pushed last, if it is one and has not been sent in part.
+    pub(super) fn drop_last_pong(&mut self) -> bool {
+        if !self.back_is_pong || (self.parts.len() == 1 && self.front_is_cut) {
+            return false;
+        }
+        self.back_is_pong = false;
+        let pong = self.parts.pop_back();
+        self.bytes -= pong.as_ref().map_or(0, |part| part.bytes.len());
+        pong.is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -110,6 +140,7 @@ impl Queue {
         } else {
             0
         };
+        self.back_is_pong &= keep == self.parts.len();
         self.parts.truncate(keep);
         self.bytes = self.parts.iter().map(|part| part.bytes.len()).sum();
     }
@@ -176,5 +207,31 @@ mod tests {
         popped.push(Bytes::from_static(b"x"), None);
         popped.drop_whole_frames();
         assert!(popped.is_empty());
+    }
+
+    #[test]
+    fn a_pong_that_waits_last_can_be_replaced() {
+        let mut queue = queue(&[("abc", None)]);
+        assert!(!queue.drop_last_pong());
+        for _ in 0..2 {
+            queue.push(Bytes::from_static(b"pong"), None);
+            queue.mark_pong();
+            assert!(queue.drop_last_pong());
+            assert!(!queue.drop_last_pong());
+            assert_eq!((left(&queue), queue.bytes()), (vec![&b"abc"[..]], 3));
+        }
+        // Not one that has something behind it, nor one that has been begun.
+        queue.push(Bytes::from_static(b"pong"), None);
+        queue.mark_pong();
+        queue.push(Bytes::from_static(b"x"), None);
+        assert!(!queue.drop_last_pong());
+        queue.advance(8);
+        assert!(queue.is_empty());
+        queue.push(Bytes::from_static(b"pong"), None);
+        queue.mark_pong();
+        queue.advance(1);
+        assert!(!queue.drop_last_pong());
+        queue.drop_whole_frames();
+        assert_eq!(left(&queue), [b"ong"]);
     }
 }

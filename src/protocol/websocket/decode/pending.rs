@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::protocol::websocket::frame_error::FrameError;
-use crate::protocol::websocket::header::{CLIENT_HEADER_MAX_BYTES, Header, Opcode};
+use crate::protocol::websocket::header::{Allowed, CLIENT_HEADER_MAX_BYTES, Header, Opcode};
 use crate::protocol::websocket::mask;
 use crate::protocol::websocket::utf8::Utf8Progress;
 
@@ -96,6 +96,7 @@ impl Pending {
         if matches!(header.opcode, Opcode::Text | Opcode::Binary) {
             self.message = Some(OpenMessage {
                 opcode: header.opcode,
+                is_deflated: header.is_deflated,
                 bytes: Vec::new(),
                 utf8: Utf8Progress::default(),
             });
@@ -113,7 +114,7 @@ impl Pending {
         &mut self,
         source: &mut [u8],
         at: &mut usize,
-        max_bytes: usize,
+        allowed: &Allowed,
     ) -> Result<Payload, FrameError> {
         let Some(frame) = &mut self.frame else {
             return Ok(Payload::NoFrame);
@@ -131,7 +132,7 @@ impl Pending {
         } else {
             let message = self.message.as_mut();
             let message = message.ok_or(FrameError::UnexpectedContinuation)?;
-            message.append(chunk, *frame, max_bytes)?;
+            message.append(chunk, *frame, allowed)?;
         }
         if frame.left > 0 {
             return Ok(Payload::Incomplete);
@@ -145,7 +146,10 @@ impl Pending {
             }
             Some(message) if fin => {
                 self.handed_out = HandedOut::Message;
-                Payload::Complete(Found::Message(message.opcode))
+                Payload::Complete(Found::Message {
+                    opcode: message.opcode,
+                    is_deflated: message.is_deflated,
+                })
             }
             _ => Payload::NoFrame,
         })
@@ -156,6 +160,7 @@ impl Pending {
 #[derive(Debug)]
 pub(super) struct OpenMessage {
     opcode: Opcode,
+    pub(super) is_deflated: bool,
     pub(super) bytes: Vec<u8>,
     utf8: Utf8Progress,
 }
@@ -165,14 +170,18 @@ impl OpenMessage {
         &mut self,
         chunk: &[u8],
         frame: OpenFrame,
-        max_bytes: usize,
+        allowed: &Allowed,
     ) -> Result<(), FrameError> {
         let needed = self.bytes.len() + chunk.len();
         if needed > self.bytes.capacity() {
             // Doubling, but never past what the message can become: a header alone, which may
             // promise a lot, takes no memory.
             let expected = needed + frame.left;
-            let ceiling = if frame.fin { expected } else { max_bytes };
+            let ceiling = if frame.fin {
+                expected
+            } else {
+                allowed.most_bytes(self.is_deflated)
+            };
             let capacity = (self.bytes.capacity() * 2)
                 .max(expected.min(FIRST_ALLOCATION_BYTES))
                 .min(ceiling)
@@ -180,7 +189,7 @@ impl OpenMessage {
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(chunk);
-        if self.opcode == Opcode::Text {
+        if self.opcode == Opcode::Text && !self.is_deflated {
             self.utf8.advance(&self.bytes)?;
         }
         Ok(())

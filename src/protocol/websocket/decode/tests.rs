@@ -8,6 +8,7 @@ const MAX_BYTES: usize = 1000;
 enum Owned {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -20,6 +21,7 @@ impl From<Incoming<'_>> for Owned {
             Incoming::Binary(bytes) => Self::Binary(bytes.into()),
             Incoming::Ping(bytes) => Self::Ping(bytes.into()),
             Incoming::Pong(bytes) => Self::Pong(bytes.into()),
+            Incoming::Deflated(it) => Self::Deflated(it.bytes.into()),
             Incoming::Close(frame) => Self::Close(frame.map(|it| (it.code, it.reason.into()))),
         }
     }
@@ -274,7 +276,7 @@ fn conversation() -> impl Strategy<Value = (Vec<u8>, Vec<Owned>)> {
         for (message, cuts, mask, pings) in messages {
             let (opcode, payload) = match &message {
                 Owned::Text(text) => (1, text.as_bytes()),
-                Owned::Binary(payload) => (2, payload.as_slice()),
+                Owned::Binary(payload) | Owned::Deflated(payload) => (2, payload.as_slice()),
                 Owned::Ping(payload) => (9, payload.as_slice()),
                 Owned::Pong(payload) => (10, payload.as_slice()),
                 Owned::Close(_) => (8, &[][..]),

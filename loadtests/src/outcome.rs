@@ -1,0 +1,279 @@
+//! What a run came to: the server's cost, the receivers' latencies, and what went wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use serde::Serialize;
+
+use crate::clock::{self, NS_PER_S};
+use crate::cpu::{self, Usage};
+use crate::error::LoadError;
+use crate::generator::order::{Churn, Ran, Run};
+use crate::samples::{Latency, Samples};
+use crate::schedule::Schedule;
+use crate::target::Scene;
+use crate::verdict::Conduct;
+
+/// From the order to run until its start: every process must have read it by then.
+const LEAD_NS: u64 = NS_PER_S / 5;
+
+/// The load of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) run: u16,
+    pub(crate) rooms: u32,
+    /// Connections in each room.
+    pub(crate) members: u32,
+    /// Messages a second in each room.
+    pub(crate) rate: f64,
+    pub(crate) durable: bool,
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
+    /// How long late messages are waited for.
+    pub(crate) tail: Duration,
+    pub(crate) churn: Option<Churn>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) server: &'static str,
+    pub(crate) rooms: u32,
+    pub(crate) members: u32,
+    pub(crate) rate: f64,
+    pub(crate) durable: bool,
+    pub(crate) seconds: f64,
+    /// What the schedule says should be delivered in a second, and what was.
+    pub(crate) meant_per_second: f64,
+    pub(crate) per_second: f64,
+    /// From when a message was meant to be sent until it was received.
+    pub(crate) latency: Latency,
+    /// Microseconds of the server for each delivery in the measured time.
+    pub(crate) cpu_us_each: f64,
+    pub(crate) cpu_user_us_each: f64,
+    pub(crate) cpu_system_us_each: f64,
+    /// The same of its Postgres.
+    pub(crate) postgres_us_each: f64,
+    /// Cores that the server used, and the share of time for which its threads waited for one.
+    pub(crate) server_cores: f64,
+    pub(crate) server_waited: f64,
+    /// Cores that were used by whoever has nothing to do with this.
+    pub(crate) others_cores: f64,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) disordered: u64,
+    pub(crate) strayed: u64,
+    pub(crate) verified: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) refused: u64,
+    pub(crate) ended: u64,
+    pub(crate) reasons: BTreeMap<String, u64>,
+    /// Messages that waited because the server took no more from their sender.
+    pub(crate) held_back: u64,
+    /// Connections that came and went, those that failed to, and how long it took to come in.
+    pub(crate) came: u64,
+    pub(crate) failed: u64,
+    pub(crate) arrival: Latency,
+    pub(crate) generator: Conduct,
+    /// Why the run does not count; nothing if it does.
+    pub(crate) invalid: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether every message came to everybody, once, in order and whole, and nobody was thrown out.
+    pub(crate) fn is_faultless(&self) -> bool {
+        self.disordered == 0 && !self.is_faulty_but_for_order()
+    }
+
+    /// Whether anything but the order went wrong.
+    pub(crate) fn is_faulty_but_for_order(&self) -> bool {
+        let faults = [
+            self.lost,
+            self.doubled,
+            self.strayed,
+            self.corrupt,
+            self.refused,
+            self.ended,
+            self.failed,
+        ];
+        faults.iter().any(|count| *count > 0)
+    }
+}
+
+/// What everybody has used until some moment.
+pub(crate) struct Look {
+    at_ns: u64,
+    server: Usage,
+    waited: Duration,
+    postgres: Usage,
+    generators: Vec<(Usage, Duration)>,
+    machine: Duration,
+}
+
+impl Look {
+    pub(crate) fn now(
+        server: Pid,
+        postgres: Option<Pid>,
+        generators: impl Iterator<Item = Pid>,
+    ) -> Self {
+        Self {
+            server: cpu::usage(server),
+            waited: cpu::waited(server),
+            postgres: postgres.map(cpu::usage_of_family).unwrap_or_default(),
+            generators: generators
+                .map(|pid| (cpu::usage(pid), cpu::waited(pid)))
+                .collect(),
+            machine: cpu::machine(),
+            at_ns: clock::now(),
+        }
+    }
+
+    pub(crate) fn of(scene: &Scene) -> Self {
+        Self::now(scene.server.pid, scene.server.postgres, scene.crowd.pids())
+    }
+}
+
+/// What was used between two looks.
+pub(crate) struct Spent {
+    pub(crate) seconds: f64,
+    pub(crate) server: Usage,
+    pub(crate) server_waited: f64,
+    pub(crate) postgres: Usage,
+    pub(crate) others_cores: f64,
+    /// Without the slip.
+    pub(crate) conduct: Conduct,
+}
+
+impl Spent {
+    pub(crate) fn between(before: &Look, after: &Look) -> Self {
+        let seconds = Duration::from_nanos(after.at_ns - before.at_ns).as_secs_f64();
+        let mut conduct = Conduct {
+            processes: after.generators.len(),
+            ..Conduct::default()
+        };
+        for ((before, before_waited), (after, after_waited)) in
+            before.generators.iter().zip(&after.generators)
+        {
+            let used = after.since(*before).total().as_secs_f64() / seconds;
+            let waited = after_waited.saturating_sub(*before_waited).as_secs_f64() / seconds;
+            conduct.cores_used += used;
+            conduct.busiest = conduct.busiest.max(used);
+            conduct.waited = conduct.waited.max(waited);
+        }
+        let server = after.server.since(before.server);
+        let postgres = after.postgres.since(before.postgres);
+        let known =
+            (server.total() + postgres.total()).as_secs_f64() / seconds + conduct.cores_used;
+        let machine = after.machine.saturating_sub(before.machine).as_secs_f64() / seconds;
+        Self {
+            seconds,
+            server,
+            server_waited: after.waited.saturating_sub(before.waited).as_secs_f64() / seconds,
+            postgres,
+            others_cores: (machine - known).max(0.0),
+            conduct,
+        }
+    }
+}
+
+/// Puts a load on a server whose connections are in their rooms.
+pub(crate) async fn run(
+    scene: &mut Scene,
+    server: &'static str,
+    plan: &Plan,
+) -> Result<Outcome, LoadError> {
+    let (warm_up, time) = (clock::ns(plan.warm_up), clock::ns(plan.time));
+    let schedule =
+        Schedule::new(plan.rooms, plan.rate, warm_up, time).starting(clock::now() + LEAD_NS);
+    let order = Run {
+        number: plan.run,
+        schedule,
+        tail_ns: clock::ns(plan.tail),
+        durable: plan.durable,
+        churn: plan.churn,
+    };
+    scene.crowd.begin_run(&order).await?;
+    clock::sleep_until(schedule.measured_from()).await;
+    let before = Look::of(scene);
+    clock::sleep_until(schedule.end()).await;
+    let after = Look::of(scene);
+    let spent = Spent::between(&before, &after);
+    let all = scene.crowd.end_run(plan.tail).await?;
+    summarise(server, plan, &schedule, &spent, all)
+}
+
+fn summarise(
+    server: &'static str,
+    plan: &Plan,
+    schedule: &Schedule,
+    spent: &Spent,
+    all: Vec<Ran>,
+) -> Result<Outcome, LoadError> {
+    let [mut latency, mut slip, mut arrival] = [Samples::new()?, Samples::new()?, Samples::new()?];
+    let mut sum = Ran::default();
+    for ran in all {
+        latency.merge_counts(&ran.latency);
+        slip.merge_counts(&ran.slip);
+        arrival.merge_counts(&ran.arrival);
+        sum.held_back += ran.held_back;
+        sum.unsent += ran.unsent;
+        sum.measured += ran.measured;
+        sum.received += ran.received;
+        sum.lost += ran.lost;
+        sum.doubled += ran.doubled;
+        sum.disordered += ran.disordered;
+        sum.strayed += ran.strayed;
+        sum.verified += ran.verified;
+        sum.corrupt += ran.corrupt;
+        sum.refused += ran.refused;
+        sum.ended += ran.ended;
+        sum.came += ran.came;
+        sum.failed += ran.failed;
+        for (reason, count) in ran.reasons {
+            *sum.reasons.entry(reason).or_default() += count;
+        }
+    }
+    let measured = sum.measured.max(1) as f64;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / measured;
+    let generator = Conduct {
+        slip: slip.latency(),
+        unsent: sum.unsent,
+        ..spent.conduct.clone()
+    };
+    let seconds = Duration::from_nanos(schedule.end() - schedule.measured_from()).as_secs_f64();
+    Ok(Outcome {
+        server,
+        rooms: plan.rooms,
+        members: plan.members,
+        rate: plan.rate,
+        durable: plan.durable,
+        seconds,
+        meant_per_second: f64::from(plan.rooms) * f64::from(plan.members) * plan.rate,
+        per_second: sum.measured as f64 / seconds,
+        latency: latency.latency(),
+        cpu_us_each: each(spent.server.total()),
+        cpu_user_us_each: each(spent.server.user),
+        cpu_system_us_each: each(spent.server.system),
+        postgres_us_each: each(spent.postgres.total()),
+        server_cores: spent.server.total().as_secs_f64() / spent.seconds,
+        server_waited: spent.server_waited,
+        others_cores: spent.others_cores,
+        received: sum.received,
+        lost: sum.lost,
+        doubled: sum.doubled,
+        disordered: sum.disordered,
+        strayed: sum.strayed,
+        verified: sum.verified,
+        corrupt: sum.corrupt,
+        refused: sum.refused,
+        ended: sum.ended,
+        reasons: sum.reasons,
+        held_back: sum.held_back,
+        came: sum.came,
+        failed: sum.failed,
+        arrival: arrival.latency(),
+        invalid: generator.objections(),
+        generator,
+    })
+}

@@ -1,0 +1,237 @@
+//! What a load is put on, and by how many.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use crate::Common;
+use crate::cores::{self, Cores, Sharing};
+use crate::cpu;
+use crate::crowd::Crowd;
+use crate::error::LoadError;
+use crate::generator::order::{Place, Setup};
+use crate::server::{self, Kind, Server, ServerOptions};
+
+/// Connections of one generator process: an open file each.
+const CONNECTIONS_EACH: usize = 5_000;
+
+/// How long a server may take to come to rest.
+const REST: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Target {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Which server
+    #[arg(long, value_enum, default_value_t = Kind::Hubbub)]
+    pub(crate) server: Kind,
+
+    /// A server of this kind (not Hubbub) that runs already
+    #[arg(long, value_name = "HOST:PORT", requires = "pid")]
+    at: Option<String>,
+
+    /// Its process
+    #[arg(long)]
+    pid: Option<i32>,
+
+    /// The folder of the servers beside which Hubbub is measured
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/peers"))]
+    pub(crate) peers: PathBuf,
+
+    /// How server and generators share the processors
+    #[arg(long, value_enum, default_value_t = Sharing::Apart)]
+    cores: Sharing,
+
+    /// Generator processes; as many as they have processors, and more for many connections, if not
+    /// given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    generators: Option<u16>,
+
+    /// Users whose connections they are, at most
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    people: u32,
+
+    /// Speak MessagePack to Hubbub
+    #[arg(long)]
+    msgpack: bool,
+
+    /// Offer permessage-deflate. Deliveries must not be compressed all the same: keep the payload
+    /// below the server's threshold
+    #[arg(long)]
+    deflate: bool,
+
+    /// Bytes of a message
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(24..=60_000))]
+    pub(crate) payload_bytes: u32,
+}
+
+/// A server with generators that have not connected yet.
+pub(crate) struct Scene {
+    pub(crate) crowd: Crowd,
+    pub(crate) server: Server,
+    people: usize,
+}
+
+impl Target {
+    /// The same with another server.
+    pub(crate) fn of(&self, server: Kind) -> Self {
+        Self {
+            server,
+            ..self.clone()
+        }
+    }
+
+    /// Whether the server has been built.
+    pub(crate) fn is_there(&self) -> Result<(), LoadError> {
+        if self.server != Kind::Hubbub {
+            return server::is_there(self.server, &self.peers);
+        }
+        match self.common.binary()? {
+            binary if binary.is_file() => Ok(()),
+            binary => Err(LoadError::NoNode(binary)),
+        }
+    }
+
+    /// Starts server and generators for so many connections in so many rooms.
+    pub(crate) async fn set(&self, rooms: usize, connections: usize) -> Result<Scene, LoadError> {
+        let (servers, generators) = cores::share(self.cores)?;
+        let people = people(self.people as usize, rooms, connections);
+        let server = self.start_server(rooms, people, &servers).await?;
+        let crowd = self
+            .generators_of(&server, connections, &generators)
+            .await?;
+        Ok(Scene {
+            crowd,
+            people: server.tokens.len(),
+            server,
+        })
+    }
+
+    /// Generators for a server that has had others.
+    pub(crate) async fn crowd(
+        &self,
+        server: &Server,
+        connections: usize,
+    ) -> Result<Crowd, LoadError> {
+        let (_, generators) = cores::share(self.cores)?;
+        self.generators_of(server, connections, &generators).await
+    }
+
+    async fn generators_of(
+        &self,
+        server: &Server,
+        connections: usize,
+        cores: &Cores,
+    ) -> Result<Crowd, LoadError> {
+        let processes = match self.generators {
+            Some(processes) => processes.into(),
+            None => cores.count.max(connections.div_ceil(CONNECTIONS_EACH)),
+        };
+        let setup = Setup {
+            dialect: self.server.dialect(self.msgpack),
+            address: server.address.clone(),
+            source_net: 0,
+            tokens: server.tokens.clone(),
+            rooms: server.rooms.clone(),
+            payload_bytes: self.payload_bytes as usize,
+            deflate: self.deflate,
+        };
+        Crowd::start(&setup, processes, cores).await
+    }
+
+    async fn start_server(
+        &self,
+        rooms: usize,
+        people: usize,
+        cores: &Cores,
+    ) -> Result<Server, LoadError> {
+        if let (Some(address), Some(pid)) = (&self.at, self.pid.and_then(Pid::from_raw)) {
+            if self.server == Kind::Hubbub {
+                return Err(LoadError::Unexpected("--at with a node".to_owned()));
+            }
+            return Ok(Server::of_others(address.clone(), pid, rooms));
+        }
+        let folder = self.common.folder.as_deref();
+        let node = self.common.binary()?;
+        eprintln!("… {} starts", self.server.name());
+        Server::start(&ServerOptions {
+            kind: self.server,
+            node: &node,
+            folder,
+            peers: &self.peers,
+            cores,
+            people,
+            rooms,
+        })
+        .await
+    }
+}
+
+/// How many users there must be: as many in each room, and no more than connections.
+fn people(most: usize, rooms: usize, connections: usize) -> usize {
+    let each = most.min(connections) / rooms.max(1);
+    rooms * each.max(1)
+}
+
+impl Scene {
+    /// Ends generators and server in an orderly way.
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
+        self.crowd.end().await?;
+        self.server.end().await
+    }
+
+    /// So many connections, the rooms taking turns; the first of each room sends.
+    pub(crate) fn places(&self, connections: usize) -> Vec<Place> {
+        let rooms = self.server.rooms.len().max(1);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let place = |n: usize| Place {
+            room: number(n % rooms),
+            // Person n is a member of room n modulo the number of rooms, which divides the people.
+            person: number(n % self.people.max(1)),
+            sends: n < rooms,
+        };
+        (0..connections).map(place).collect()
+    }
+
+    /// Waits until the server does nothing and its memory stays what it is.
+    pub(crate) async fn rest(&self) -> Result<(), LoadError> {
+        const STEP: Duration = Duration::from_millis(250);
+        let rest = async {
+            let mut calm = 0;
+            let mut before = (
+                cpu::used(self.server.pid),
+                cpu::resident_bytes(self.server.pid),
+            );
+            while calm < 4 {
+                tokio::time::sleep(STEP).await;
+                let now = (
+                    cpu::used(self.server.pid),
+                    cpu::resident_bytes(self.server.pid),
+                );
+                let idle = now.0.saturating_sub(before.0) <= STEP / 20;
+                let steady = now.1.abs_diff(before.1) <= 256 * 1024;
+                calm = if idle && steady { calm + 1 } else { 0 };
+                before = now;
+            }
+        };
+        tokio::time::timeout(REST, rest)
+            .await
+            .map_err(|_| LoadError::Unexpected("the server does not come to rest".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_room_has_as_many_people() {
+        assert_eq!(people(1000, 1, 1000), 1000);
+        assert_eq!(people(1000, 100, 10_000), 1000);
+        assert_eq!(people(1000, 100, 200), 200);
+        assert_eq!(people(1000, 300, 10_000), 900);
+        assert_eq!(people(10, 100, 10_000), 100);
+    }
+}

@@ -1,0 +1,141 @@
+//! JSON → MessagePack, in one pass, and with every check that the value needs.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{BIN, first, is_escaped};
+use crate::protocol::msgpack::read::{Head, Malformed};
+use crate::protocol::msgpack::write::{Container, append, binary, text};
+
+/// The value as MessagePack.
+pub(super) fn pack(json: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let mut packer = Packer {
+        out: Vec::with_capacity(json.len()),
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    packer.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(packer.out)
+}
+
+struct Packer {
+    out: Vec<u8>,
+}
+
+impl Packer {
+    /// Puts the length of a list or map that is written into its head.
+    fn close<E: Error>(
+        &mut self,
+        container: Container,
+        start: usize,
+        count: usize,
+    ) -> Result<(), E> {
+        container
+            .set_head(&mut self.out, start, 0, count)
+            .map_err(E::custom)
+    }
+
+    /// What a map stands for that has this one key, and its value at `value`.
+    fn close_escaped<E: Error>(&mut self, start: usize, key: &str, value: usize) -> Result<(), E> {
+        let value = self.out.split_off(value);
+        self.out.truncate(start);
+        if key != BIN {
+            Container::Map.head(&mut self.out, 1).map_err(E::custom)?;
+            text(&mut self.out, &key[1..]).map_err(E::custom)?;
+            self.out.extend_from_slice(&value);
+            return Ok(());
+        }
+        let bytes = match first(&value) {
+            Ok(Head::Text(base64)) => STANDARD.decode(base64).ok(),
+            _ => None,
+        };
+        let bytes = bytes.ok_or_else(|| E::custom("a `$bin` that is no base64"))?;
+        binary(&mut self.out, &bytes).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Packer {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for &mut Packer {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        append(&mut self.out, &()).map_err(E::custom)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        append(&mut self.out, &value).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        append(&mut self.out, &value).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        append(&mut self.out, &value).map_err(E::custom)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        append(&mut self.out, &value).map_err(E::custom)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        text(&mut self.out, value).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let start = self.out.len();
+        Container::List
+            .head(&mut self.out, 0)
+            .map_err(A::Error::custom)?;
+        let mut count = 0;
+        while items.next_element_seed(&mut *self)?.is_some() {
+            count += 1;
+        }
+        self.close(Container::List, start, count)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let start = self.out.len();
+        Container::Map
+            .head(&mut self.out, 0)
+            .map_err(A::Error::custom)?;
+        let mut keys: Vec<Cow<'de, str>> = Vec::new();
+        let mut value = start;
+        while let Some(Key(key)) = entries.next_key()? {
+            text(&mut self.out, &key).map_err(A::Error::custom)?;
+            keys.push(key);
+            value = self.out.len();
+            entries.next_value_seed(&mut *self)?;
+        }
+        if let [key] = &*keys
+            && is_escaped(key)
+        {
+            return self.close_escaped(start, key, value);
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(A::Error::custom(Malformed::RepeatedKey));
+        }
+        self.close(Container::Map, start, count)
+    }
+}
