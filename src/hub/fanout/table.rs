@@ -161,10 +161,16 @@ impl Table {
         room.handle = handle;
         room.epoch = epoch;
         room.position = position;
-        attachment.rooms.borrow_mut().push(Joined {
+        let mut rooms = attachment.rooms.borrow_mut();
+        // Most are in one room, and a vector would begin with four places.
+        if rooms.is_empty() {
+            rooms.reserve_exact(1);
+        }
+        rooms.push(Joined {
             room_id,
             index: room.connections.len(),
         });
+        drop(rooms);
         room.connections.push(Rc::clone(attachment));
         attachment.resumed(room_id);
         true
