@@ -12,8 +12,8 @@ use std::fmt::{self, Write as _};
 use serde::ser::{self, Serialize};
 
 pub(crate) use heads::{Container, binary, text};
-use writing::Writing;
 use heads::{length, signed, unsigned};
+use writing::Writing;
 
 /// A newtype of this name holds bytes that are MessagePack already: they are written as they are.
 pub(crate) const RAW: &str = "$hubbub::Raw";
