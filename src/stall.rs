@@ -71,6 +71,8 @@ pub(crate) enum Activity {
     Flush,
     /// Making the frame of an event.
     Encode,
+    /// Compressing it.
+    Deflate,
     /// A room's actor.
     Room,
     /// A presence shard.
@@ -88,7 +90,7 @@ pub(crate) enum Activity {
 }
 
 impl Activity {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Other,
         Self::Connection,
         Self::Command,
@@ -96,6 +98,7 @@ impl Activity {
         Self::Deliver,
         Self::Flush,
         Self::Encode,
+        Self::Deflate,
         Self::Room,
         Self::Presence,
         Self::Journal,
@@ -114,6 +117,7 @@ impl Activity {
             Self::Deliver => "deliver",
             Self::Flush => "flush",
             Self::Encode => "encode",
+            Self::Deflate => "deflate",
             Self::Room => "room",
             Self::Presence => "presence",
             Self::Journal => "journal",

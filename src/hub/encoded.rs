@@ -144,7 +144,7 @@ impl Frames {
         }
         let compress = || {
             let frame = frame();
-            let _doing = doing(Activity::Encode);
+            let _doing = doing(Activity::Deflate);
             format.finish(frame)
         };
         self.cell(format).get_or_init(compress).clone()

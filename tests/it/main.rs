@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics; its constants stand where they are used"
 )]
 
+mod accept;
 mod api_auth;
 mod api_http;
 mod api_limits;
@@ -47,4 +48,5 @@ mod sse;
 mod statements;
 mod supervision;
 mod talk;
+mod tls;
 mod ws_limits;

@@ -202,7 +202,11 @@ impl Outbox {
                 self.queue.borrow_mut().passed(written);
                 tally.writes += 1;
                 tally.delivered += batch.len() as u64;
-                return false;
+                if socket.try_flush().is_ok() {
+                    return false;
+                }
+                // TLS holds the end of it: a task waits until the kernel takes that.
+                self.flush();
             }
             Ok(0) => self.shut(),
             Ok(written) => {

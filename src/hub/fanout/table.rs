@@ -187,11 +187,17 @@ impl Table {
             outbox: Rc::clone(&attachment.outbox),
             format: attachment.format,
         });
-        attachment.rooms.borrow_mut().push(Joined {
+        let mut rooms = attachment.rooms.borrow_mut();
+        // Most are in one room, and a vector would begin with four places.
+        if rooms.is_empty() {
+            rooms.reserve_exact(1);
+        }
+        rooms.push(Joined {
             room_id,
             room: key,
             at,
         });
+        drop(rooms);
         attachment.resumed(room_id);
         true
     }

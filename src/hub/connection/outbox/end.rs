@@ -14,19 +14,25 @@ impl Outbox {
     /// thrown away: closing before that would have the kernel reset the connection, and the close
     /// frame could be lost (RFC 6455 §7.1.1). What a stream's transport has not taken it never will.
     pub(crate) fn finish(self: &Rc<Self>, patience: Duration) {
-        if let Sink::Stream(_) = &self.sink {
+        let Sink::Socket(socket) = &self.sink else {
             self.is_shut.set(true);
             self.queue.borrow_mut().clear();
             self.waiting.take();
             return;
-        }
+        };
         self.flush();
         if self.is_shut.get() {
             return;
         }
         if self.has_peer_ended.get() {
-            // Nobody would take what waits.
-            return self.shut();
+            if self.is_blocked.get() {
+                // Nobody takes what waits.
+                self.shut();
+            } else {
+                // An error means that it has ended already.
+                socket.finish().ok();
+            }
+            return;
         }
         let outbox = Rc::clone(self);
         actix_rt::spawn(async move {
