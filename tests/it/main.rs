@@ -46,4 +46,5 @@ mod sse;
 mod statements;
 mod supervision;
 mod talk;
+mod websocket_rfc;
 mod ws_limits;
