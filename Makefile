@@ -8,12 +8,16 @@ SEEDS ?= $(if $(SEED),1,200)
 FAIL_FAST ?=
 # Cases of `make autobahn`; all if none are given.
 CASES ?=
+# Anything: `make bench` takes under 3 minutes.
+QUICK ?=
+# How long `make fuzz` takes.
+MINUTES ?= 10
 # The load of `make k6`.
 SCRIPT ?= ramp
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long chaos bench k6 lint setup autobahn
+.PHONY: help run build test test-long chaos bench k6 fuzz autobahn lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,17 +44,19 @@ chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=
 	HUBBUB_CHAOS_SEEDS=$(SEEDS) HUBBUB_CHAOS_SEED=$(SEED) FAIL_FAST=$(FAIL_FAST) \
 	cargo test --features hubbub/failpoints --test it -- chaos::it_never_loses --exact --nocapture
 
-bench: ## measure publishing and resuming beside plain statements of the same Postgres
+bench: ## measure Hubbub beside the floor and other servers, and beside plain statements of its Postgres; QUICK=1
 	@scripts/setup run
 	@scripts/peers build
 	cargo build --release --workspace
-	$(TARGET_DIR)/release/hubbub-loadtests publish $(ARGS)
-	$(TARGET_DIR)/release/hubbub-loadtests recovery $(ARGS)
+	$(TARGET_DIR)/release/hubbub-loadtests bench --out $(TARGET_DIR)/bench $(if $(QUICK),--quick) $(ARGS)
 
 k6: ## people in a browser's manner: SCRIPT=ramp|ramp-long|spike|stress|soak, BASE_URL, USERS=20, DURATION=15s
 	@scripts/setup run
 	@[ -n "$(BASE_URL)" ] || cargo build --release
 	@scripts/k6 run $(SCRIPT)
+
+fuzz: ## feed all decoders with made-up bytes: MINUTES=30 for all targets together
+	@scripts/fuzz minutes $(MINUTES)
 
 autobahn: ## run Autobahn's WebSocket suite against /ws/echo; CASES='1.* 12.1.*' for some of it
 	@scripts/setup run

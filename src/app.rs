@@ -4,6 +4,7 @@
 mod error;
 mod identity;
 mod node;
+mod open_files;
 mod operator;
 mod retention;
 mod sweeper;
@@ -22,18 +23,25 @@ use crate::store;
 use crate::store::embedded::Cluster;
 
 /// Runs a node until it is told to stop (SIGTERM, SIGINT): then its clients are told to move and
-/// everything acknowledged is stored before this returns. A second signal ends it at once.
+/// everything acknowledged is stored before this returns. A second signal ends it at once. SIGHUP
+/// has it read its certificate again.
 pub fn serve(config: Config) -> Result<(), StartError> {
     let watch = Watch::start(config.telemetry.stall_ms).map_err(StartError::Threads)?;
     let runtime = stall::runtime(ThreadKind::Main).map_err(StartError::Threads)?;
     let served = System::with_tokio_rt(|| runtime).block_on(async move {
         // Before anything is started: a signal during the start must not leave things behind.
         let mut stop = StopSignals::new()?;
+        let mut reload = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
         let node = tokio::select! {
             node = Node::start(config) => node?,
             () = stop.next() => return Ok(()),
         };
-        stop.next().await;
+        loop {
+            tokio::select! {
+                () = stop.next() => break,
+                _ = reload.recv() => node.reload(),
+            }
+        }
         tokio::select! {
             stopped = node.stop() => stopped,
             () = stop.next() => {

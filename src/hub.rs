@@ -7,6 +7,8 @@
 
 mod anti_entropy;
 mod arbiters;
+#[doc(hidden)]
+pub mod bench;
 mod bridge;
 mod compression;
 pub mod connection;

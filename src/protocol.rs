@@ -5,6 +5,7 @@
 //! [`native`] to JSON or MessagePack over the frames of [`websocket`], [`sse`] to the same JSON in
 //! an event stream.
 
+pub mod body;
 pub mod close;
 pub mod command;
 pub mod cursor;

@@ -1,15 +1,20 @@
 //! Transports: from a client's bytes to a connection of the hub.
 //!
-//! [`server`] listens: one port for REST and for upgrades. [`upgrade`] takes over the socket of
+//! [`server`] listens: one port for REST and for upgrades. [`accept`] bounds connections
+//! ([`places`]) and does the handshake of TLS ([`tls`]). [`upgrade`] takes over the socket of
 //! every request that asks for another protocol. [`sse`] answers requests by streams, which stay
 //! on the HTTP dispatcher, with a hold on the socket below it ([`held`]).
 
+mod accept;
 mod admission;
 mod gate;
 mod held;
+mod metrics;
+mod places;
 mod refusal;
 pub mod server;
 pub(crate) mod sse;
+mod tls;
 mod upgrade;
 
 use crate::auth::{Authenticator, Limits};
@@ -17,6 +22,8 @@ use crate::config;
 use crate::hub::HubHandle;
 
 pub use gate::AuthGate;
+pub use places::Places;
+pub use tls::{Tls, TlsError};
 
 /// What the transports need. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +34,10 @@ pub struct Transport {
     pub authenticator: Authenticator,
     /// How often.
     pub limits: std::sync::Arc<Limits>,
+    /// How many.
+    pub places: Places,
+    /// TLS, if the port speaks it.
+    pub tls: Option<Tls>,
     /// Listening and its bounds.
     pub http: std::sync::Arc<config::Http>,
     /// Sockets.

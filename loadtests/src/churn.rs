@@ -81,11 +81,13 @@ async fn measure(options: &Options) -> Result<Churned, LoadError> {
     };
     let outcome = outcome::run(&mut scene, target.server.name(), &plan).await?;
     scene.rest().await?;
+    let after_bytes = cpu::resident_bytes(scene.server.pid);
+    scene.end().await?;
     Ok(Churned {
         arrivals: *arrivals,
         stay_ms: *stay_ms,
         before_bytes,
-        after_bytes: cpu::resident_bytes(scene.server.pid),
+        after_bytes,
         outcome,
     })
 }

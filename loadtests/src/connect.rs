@@ -90,6 +90,7 @@ pub(crate) async fn measure(target: &Target, loads: &[Load]) -> Result<Vec<Conne
         scene.rest().await?;
         rows.push(storm(&mut scene, target.server.name(), load).await?);
     }
+    scene.end().await?;
     Ok(rows)
 }
 

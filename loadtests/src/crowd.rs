@@ -1,6 +1,8 @@
 //! The generators of a measurement, seen from the process that measures.
 
+use std::ops::Range;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -17,8 +19,12 @@ const OPENING: Duration = Duration::from_secs(120);
 /// How long after its time a run may be reported.
 const REPORTING: Duration = Duration::from_secs(20);
 
-/// The second number of the address that the first generator connects from.
-const FIRST_NET: u8 = 16;
+/// The second numbers of the addresses that generators connect from, each of which has its own. One
+/// that was used is left alone for as long as possible, as its ports are remembered for a minute.
+const NETS: Range<u32> = 16..250;
+
+/// Generators so far.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// Generator processes. They are killed when this is dropped, and end by themselves when this
 /// process is gone, as nobody orders anything any more.
@@ -30,7 +36,7 @@ struct Generator {
     pid: Pid,
     orders: ChildStdin,
     reports: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    child: Child,
 }
 
 impl Crowd {
@@ -42,7 +48,7 @@ impl Crowd {
     ) -> Result<Self, LoadError> {
         let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
         let mut generators = Vec::new();
-        for n in 0..processes {
+        for _ in 0..processes {
             let mut command = Command::new(&us);
             command
                 .arg("generate")
@@ -63,14 +69,30 @@ impl Crowd {
                 pid: pid.ok_or_else(missing)?,
                 orders,
                 reports: BufReader::new(reports).lines(),
-                _child: child,
+                child,
             };
             let mut setup = setup.clone();
-            setup.source_net = FIRST_NET.saturating_add(u8::try_from(n).unwrap_or(u8::MAX));
+            setup.source_net = next_net();
             generator.order(&Order::Setup(setup)).await?;
             generators.push(generator);
         }
         Ok(Self { generators })
+    }
+
+    /// Ends the processes, and with them their connections.
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
+        for generator in self.generators {
+            let Generator {
+                orders, mut child, ..
+            } = generator;
+            // No more orders come.
+            drop(orders);
+            child
+                .wait()
+                .await
+                .map_err(LoadError::io("ending a generator"))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
@@ -202,6 +224,15 @@ impl Generator {
             Err(error) => Err(LoadError::Unexpected(format!("a report: {error}"))),
         }
     }
+}
+
+/// Begins elsewhere in each process.
+fn next_net() -> u8 {
+    let turn = STARTED
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_add(std::process::id().wrapping_mul(7));
+    let net = NETS.start + turn % (NETS.end - NETS.start);
+    u8::try_from(net).unwrap_or(u8::MAX)
 }
 
 fn unexpected(report: &Report) -> LoadError {

@@ -11,6 +11,7 @@ pub(crate) mod order;
 mod poll;
 mod receive;
 mod run;
+mod visitors;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -115,7 +116,9 @@ pub(crate) fn run() -> Result<(), LoadError> {
 impl Generator {
     fn obey(&mut self, orders: &mut Orders) -> Result<(), LoadError> {
         let mut ready = Vec::new();
-        let mut deadline = u64::MAX;
+        // More may have come with the first order.
+        self.take_all(orders)?;
+        let mut deadline = self.act()?;
         loop {
             self.poll
                 .wake_at(deadline)
@@ -127,9 +130,7 @@ impl Generator {
                         if !orders.read()? {
                             return Ok(());
                         }
-                        while let Some(order) = orders.next()? {
-                            self.take(order)?;
-                        }
+                        self.take_all(orders)?;
                     }
                     Ready::Connection {
                         index,
@@ -147,6 +148,13 @@ impl Generator {
             }
             deadline = self.act()?;
         }
+    }
+
+    fn take_all(&mut self, orders: &mut Orders) -> Result<(), LoadError> {
+        while let Some(order) = orders.next()? {
+            self.take(order)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, order: Order) -> Result<(), LoadError> {

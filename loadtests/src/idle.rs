@@ -88,7 +88,8 @@ pub(crate) async fn measure(target: &Target, load: &Load) -> Result<Idle, LoadEr
     let (used, from) = (cpu::used(scene.server.pid), clock::now());
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let used = cpu::used(scene.server.pid).saturating_sub(used);
-    let seconds = |ns: u64| ns as f64 / clock::NS_PER_S as f64;
+    let cores_at_rest = used.as_secs_f64() / seconds_of(clock::now() - from);
+    scene.end().await?;
     Ok(Idle {
         server: target.server.name(),
         connections: load.connections,
@@ -96,10 +97,14 @@ pub(crate) async fn measure(target: &Target, load: &Load) -> Result<Idle, LoadEr
         before_bytes,
         bare_bytes_each,
         joined_bytes_each,
-        open_s: seconds(opened - begun),
-        join_s: seconds(joined - joining),
-        cores_at_rest: used.as_secs_f64() / seconds(clock::now() - from),
+        open_s: seconds_of(opened - begun),
+        join_s: seconds_of(joined - joining),
+        cores_at_rest,
     })
+}
+
+fn seconds_of(ns: u64) -> f64 {
+    ns as f64 / clock::NS_PER_S as f64
 }
 
 /// A line for each.

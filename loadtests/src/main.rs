@@ -3,6 +3,9 @@
 //! Each subcommand starts what it needs, measures, prints one page (or JSON), and ends what it
 //! started.
 
+mod bars;
+mod bench;
+mod bench_page;
 mod churn;
 mod clock;
 mod connect;
@@ -34,6 +37,7 @@ mod sequence;
 mod server;
 mod socket;
 mod start_time;
+mod table;
 mod target;
 mod verdict;
 
@@ -75,6 +79,9 @@ enum Command {
 
     /// Connections that come and go beside a fan-out, and the server's memory before and after
     Churn(churn::Options),
+
+    /// All figures, beside the floor and other servers, on one page
+    Bench(bench::Options),
 
     /// A generator, as the other subcommands start them
     #[command(hide = true)]
@@ -167,6 +174,7 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Connect(options) => connect::run(&options).await,
         Command::Saturate(options) => saturate::run(&options).await,
         Command::Churn(options) => churn::run(&options).await,
+        Command::Bench(options) => bench::run(&options).await,
         Command::Generate => Ok(()),
     }
 }

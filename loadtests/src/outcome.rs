@@ -83,17 +83,21 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Whether every message came to everybody, once, in order and whole, and nobody was thrown out.
     pub(crate) fn is_faultless(&self) -> bool {
+        self.disordered == 0 && !self.is_faulty_but_for_order()
+    }
+
+    /// Whether anything but the order went wrong.
+    pub(crate) fn is_faulty_but_for_order(&self) -> bool {
         let faults = [
             self.lost,
             self.doubled,
-            self.disordered,
             self.strayed,
             self.corrupt,
             self.refused,
             self.ended,
             self.failed,
         ];
-        faults.iter().all(|count| *count == 0)
+        faults.iter().any(|count| *count > 0)
     }
 }
 

@@ -32,13 +32,19 @@ pub(crate) struct Options {
     seconds: u64,
 }
 
+impl Options {
+    pub(crate) fn new(common: Common, seconds: u64) -> Self {
+        Self { common, seconds }
+    }
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
     options.common.print(&report, Report::page)
 }
 
-async fn measure(options: &Options) -> Result<Report, LoadError> {
+pub(crate) async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");

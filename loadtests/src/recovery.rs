@@ -38,6 +38,16 @@ pub(crate) struct Options {
     events: u64,
 }
 
+impl Options {
+    pub(crate) fn new(common: Common, rounds: u32, events: u64) -> Self {
+        Self {
+            common,
+            rounds,
+            events,
+        }
+    }
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     let report = measure(options).await?;
@@ -52,7 +62,7 @@ struct Scene<'a> {
     head: u64,
 }
 
-async fn measure(options: &Options) -> Result<Report, LoadError> {
+pub(crate) async fn measure(options: &Options) -> Result<Report, LoadError> {
     let binary = options.common.binary()?;
     let folder = DataFolder::new(options.common.folder.as_deref())?;
     let data = folder.path().join("node");

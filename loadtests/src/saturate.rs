@@ -88,8 +88,11 @@ pub(crate) async fn measure(
         // left over from what was too much.
         let too_much = rate;
         rate = best.rate * FINE;
-        search.scene.crowd = target
+        let fresh = target
             .crowd(&search.scene.server, load.connections())
+            .await?;
+        std::mem::replace(&mut search.scene.crowd, fresh)
+            .end()
             .await?;
         search.scene.crowd.open(&places, true, AT_ONCE).await?;
         search.scene.rest().await?;
@@ -97,6 +100,7 @@ pub(crate) async fn measure(
             limit = search.climb(&mut rate, FINE).await?;
         }
     }
+    search.scene.end().await?;
     let best = search.best.and_then(|best| search.steps.get(best)).cloned();
     let last = search.steps.last();
     Ok(Saturation {
@@ -150,7 +154,8 @@ fn limit(outcome: &Outcome) -> Option<String> {
         let ms = outcome.latency.p99_us as f64 / 1000.0;
         return Some(format!("p99 of {ms:.0} ms"));
     }
-    if !outcome.is_faultless() {
+    // Some peers promise no order.
+    if outcome.is_faulty_but_for_order() {
         let what = format!(
             "{} lost, {} refused, {} connections ended",
             outcome.lost, outcome.refused, outcome.ended

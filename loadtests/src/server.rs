@@ -19,6 +19,9 @@ use crate::postgres;
 /// A peer that takes longer to listen has failed.
 const PEER_START: Duration = Duration::from_secs(20);
 
+/// A peer that takes longer to end is killed.
+const PEER_END: Duration = Duration::from_secs(5);
+
 /// Connections that a node is told to take: below the 20,000 open files of common machines.
 const NODE_CONNECTIONS: u32 = 19_500;
 
@@ -65,15 +68,15 @@ pub(crate) struct Server {
     /// None: nobody has to say who they are.
     pub(crate) tokens: Vec<String>,
     pub(crate) rooms: Vec<String>,
-    _held: Held,
+    held: Held,
 }
 
 /// What must live as long as the server. The fields are dropped in this order.
 struct Held {
-    _node: Option<Node>,
-    _folder: Option<DataFolder>,
+    node: Option<Node>,
+    folder: Option<DataFolder>,
     /// Its standard input, whose end is its end, and the process.
-    _peer: Option<(ChildStdin, Child)>,
+    peer: Option<(ChildStdin, Child)>,
 }
 
 /// How a server is started.
@@ -99,10 +102,14 @@ impl Server {
     async fn start_node(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
         let folder = DataFolder::new(options.folder)?;
         let data = folder.path().join("node");
-        let settings = [(
-            "HUBBUB__HTTP__MAX_CONNECTIONS",
-            NODE_CONNECTIONS.to_string(),
-        )];
+        let settings = [
+            (
+                "HUBBUB__HTTP__MAX_CONNECTIONS",
+                NODE_CONNECTIONS.to_string(),
+            ),
+            // In the end there is nobody left who could be told to move.
+            ("HUBBUB__HTTP__DRAIN_MS", "0".to_owned()),
+        ];
         let node = Node::start(&NodeOptions {
             settings: &settings,
             cores: Some(options.cores),
@@ -116,16 +123,16 @@ impl Server {
             postgres: Some(postgres::Running::find(&data)?.pid),
             tokens: people.tokens,
             rooms: people.rooms,
-            _held: Held {
-                _node: Some(node),
-                _folder: Some(folder),
-                _peer: None,
+            held: Held {
+                node: Some(node),
+                folder: Some(folder),
+                peer: None,
             },
         })
     }
 
     async fn start_peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Self, LoadError> {
-        let mut command = peer(kind, options)?;
+        let mut command = peer(kind, options.peers, options.cores.count)?;
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -160,13 +167,30 @@ impl Server {
             .and_then(Pid::from_raw);
         Ok(Self {
             pid: pid.ok_or_else(missing)?,
-            _held: Held {
-                _node: None,
-                _folder: None,
-                _peer: Some((input, child)),
+            held: Held {
+                node: None,
+                folder: None,
+                peer: Some((input, child)),
             },
             ..Self::of_others(address, Pid::INIT, options.rooms)
         })
+    }
+
+    /// Ends it, if it is ours, and waits for its end.
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
+        let Held { node, folder, peer } = self.held;
+        if let Some(node) = node {
+            node.stop().await?;
+        }
+        drop(folder);
+        if let Some((input, mut child)) = peer {
+            drop(input);
+            let ended = tokio::time::timeout(PEER_END, child.wait()).await;
+            if ended.is_err() {
+                child.kill().await.map_err(LoadError::io("ending a peer"))?;
+            }
+        }
+        Ok(())
     }
 
     /// One that somebody else has started, of the kind that asks for no credentials.
@@ -177,17 +201,22 @@ impl Server {
             postgres: None,
             tokens: Vec::new(),
             rooms: (0..rooms).map(|n| format!("room-{n}")).collect(),
-            _held: Held {
-                _node: None,
-                _folder: None,
-                _peer: None,
+            held: Held {
+                node: None,
+                folder: None,
+                peer: None,
             },
         }
     }
 }
 
+/// Whether a peer has been built.
+pub(crate) fn is_there(kind: Kind, peers: &Path) -> Result<(), LoadError> {
+    peer(kind, peers, 1).map(|_| ())
+}
+
 /// The command of a peer, which is there only after it has been built.
-fn peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Command, LoadError> {
+fn peer(kind: Kind, peers: &Path, threads: usize) -> Result<Command, LoadError> {
     let there = |path: PathBuf| {
         if path.exists() {
             return Ok(path);
@@ -196,21 +225,18 @@ fn peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Command, LoadError> {
         Err(LoadError::NoPeer { name, path })
     };
     if kind == Kind::Ws {
-        there(options.peers.join("ws/node_modules"))?;
+        there(peers.join("ws/node_modules"))?;
         let mut command = Command::new("node");
-        command.arg(there(options.peers.join("ws/server.mjs"))?);
+        command.arg(there(peers.join("ws/server.mjs"))?);
         return Ok(command);
     }
     // Their target folder lies in ours, so that their `release` is beside the one we are in.
     let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
-    let target = us
-        .parent()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("target"));
-    let built = target.join("peers/release");
+    let target = us.parent().and_then(Path::parent);
+    let built = target.unwrap_or(Path::new("target")).join("peers/release");
     if kind == Kind::Socketioxide {
         let mut command = Command::new(there(built.join("socketioxide-peer"))?);
-        command.args(["--threads", &options.cores.count.to_string()]);
+        command.args(["--threads", &threads.to_string()]);
         return Ok(command);
     }
     Ok(Command::new(there(built.join("floor"))?))

@@ -1,6 +1,6 @@
 //! What a load is put on, and by how many.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -11,7 +11,7 @@ use crate::cpu;
 use crate::crowd::Crowd;
 use crate::error::LoadError;
 use crate::generator::order::{Place, Setup};
-use crate::server::{Kind, Server, ServerOptions};
+use crate::server::{self, Kind, Server, ServerOptions};
 
 /// Connections of one generator process: an open file each.
 const CONNECTIONS_EACH: usize = 5_000;
@@ -69,13 +69,31 @@ pub(crate) struct Target {
 
 /// A server with generators that have not connected yet.
 pub(crate) struct Scene {
-    // The generators go first, so that the server is at rest when it goes.
     pub(crate) crowd: Crowd,
     pub(crate) server: Server,
     people: usize,
 }
 
 impl Target {
+    /// The same with another server.
+    pub(crate) fn of(&self, server: Kind) -> Self {
+        Self {
+            server,
+            ..self.clone()
+        }
+    }
+
+    /// Whether the server has been built.
+    pub(crate) fn is_there(&self) -> Result<(), LoadError> {
+        if self.server != Kind::Hubbub {
+            return server::is_there(self.server, &self.peers);
+        }
+        match self.common.binary()? {
+            binary if binary.is_file() => Ok(()),
+            binary => Err(LoadError::NoNode(binary)),
+        }
+    }
+
     /// Starts server and generators for so many connections in so many rooms.
     pub(crate) async fn set(&self, rooms: usize, connections: usize) -> Result<Scene, LoadError> {
         let (servers, generators) = cores::share(self.cores)?;
@@ -136,10 +154,7 @@ impl Target {
             return Ok(Server::of_others(address.clone(), pid, rooms));
         }
         let folder = self.common.folder.as_deref();
-        let node: PathBuf = match self.server {
-            Kind::Hubbub => self.common.binary()?,
-            _ => Path::new("").to_owned(),
-        };
+        let node = self.common.binary()?;
         eprintln!("… {} starts", self.server.name());
         Server::start(&ServerOptions {
             kind: self.server,
@@ -161,6 +176,12 @@ fn people(most: usize, rooms: usize, connections: usize) -> usize {
 }
 
 impl Scene {
+    /// Ends generators and server in an orderly way.
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
+        self.crowd.end().await?;
+        self.server.end().await
+    }
+
     /// So many connections, the rooms taking turns; the first of each room sends.
     pub(crate) fn places(&self, connections: usize) -> Vec<Place> {
         let rooms = self.server.rooms.len().max(1);

@@ -161,6 +161,11 @@ impl Checks {
         }
     }
 
+    /// Something is wrong with `field` that holds for it alone.
+    pub(super) fn wrong(&mut self, field: &str, message: String) {
+        self.errors.push(FieldError::new(field, message));
+    }
+
     /// Goes on if nothing was wrong.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         if self.errors.is_empty() {

@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::extract::{Body, Checks, EmojiPath, MessagePath, RoomPath};
-use super::messages::{check_message, refused, writable};
+use super::messages::{read_body, refused, writable};
 use super::problem::{ApiError, Failure};
 use crate::auth::Identity;
+use crate::protocol::body::Encoding;
 use crate::protocol::command::MessageChange;
 use crate::protocol::reply::Changed;
 use crate::protocol::text::{CLIENT_ID_MAX_BYTES, check_line};
@@ -20,6 +21,8 @@ pub(super) struct EditMessage {
     /// What it says; at most 64 KiB, as configured.
     #[schema(min_length = 1)]
     body: String,
+    /// `base64` if it says bytes: `body` is their base64 then. Left out for text.
+    encoding: Option<Encoding>,
     /// The sender's own key of this edit: a second request with the same key and body is answered
     /// as the first, whatever the message says by then.
     #[schema(min_length = 1, max_length = 128)]
@@ -63,15 +66,19 @@ pub(super) async fn edit_message(
     message: MessagePath,
     body: Body<EditMessage>,
 ) -> Result<Json<Changed>, ApiError> {
-    let Body(EditMessage { body, client_id }) = body;
+    let Body(EditMessage {
+        body,
+        encoding,
+        client_id,
+    }) = body;
     let mut checks = Checks::default();
-    let fits = check_message(&body, state.config.limits.message_bytes)?;
-    checks.field("body", fits);
+    let max_bytes = state.config.limits.message_bytes;
+    let body = read_body(&mut checks, &body, encoding, max_bytes)?;
     if let Some(client_id) = &client_id {
         checks.field("client_id", check_line(client_id, CLIENT_ID_MAX_BYTES));
     }
     checks.finish()?;
-    let edit = MessageChange::Edit { body: body.into() };
+    let edit = MessageChange::Edit { body };
     change(&state, who, &room, &message, edit, client_id).await
 }
 

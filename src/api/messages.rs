@@ -12,12 +12,13 @@ use super::problem::{ApiError, Failure, FieldError};
 use super::rooms::membership;
 use crate::auth::Identity;
 use crate::hub::NewMessage;
+use crate::protocol::body::{Body as Said, BodyError, Encoding};
 use crate::protocol::command::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, PageAnchor, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
 use crate::protocol::reply::{MessagePage, MessageView, Published};
-use crate::protocol::text::{CLIENT_ID_MAX_BYTES, MENTIONS_MAX, TextError, check_body, check_line};
+use crate::protocol::text::{CLIENT_ID_MAX_BYTES, MENTIONS_MAX, TextError, check_line};
 use crate::store::{messages, rooms};
 
 /// The largest position that Postgres can hold.
@@ -29,6 +30,9 @@ pub(super) struct PostMessage {
     /// What to say; at most 64 KiB, as configured.
     #[schema(min_length = 1)]
     body: String,
+    /// `base64` if bytes are to be said: `body` is their base64 then, and the limit is theirs.
+    /// Left out for text.
+    encoding: Option<Encoding>,
     /// The sender's own key of it: a second request with the same key and body is answered as
     /// the first. Without one, a request that is repeated is published twice.
     #[schema(min_length = 1, max_length = 128)]
@@ -136,13 +140,14 @@ pub(super) async fn post_message(
 ) -> Result<HttpResponse, ApiError> {
     let Body(PostMessage {
         body,
+        encoding,
         client_id,
         thread,
         mentions,
     }) = body;
     let mut checks = Checks::default();
-    let fits = check_message(&body, state.config.limits.message_bytes)?;
-    checks.field("body", fits);
+    let max_bytes = state.config.limits.message_bytes;
+    let body = read_body(&mut checks, &body, encoding, max_bytes)?;
     if let Some(client_id) = &client_id {
         checks.field("client_id", check_line(client_id, CLIENT_ID_MAX_BYTES));
     }
@@ -160,17 +165,23 @@ pub(super) async fn post_message(
     Ok(HttpResponse::Created().json(published))
 }
 
-/// Checks what is said. Too much of it has a code of its own; the rest is for [`Checks`].
-pub(super) fn check_message(
-    body: &str,
+/// Reads what is said. Too much of it has a code of its own; what else is wrong is noted in
+/// `checks`.
+pub(super) fn read_body(
+    checks: &mut Checks,
+    text: &str,
+    encoding: Option<Encoding>,
     max_bytes: usize,
-) -> Result<Result<(), TextError>, ApiError> {
-    match check_body(body, max_bytes) {
-        Err(error @ TextError::TooLong { .. }) => {
-            Err(Refusal::new(ErrorCode::TooLarge, format!("body: {error}")).into())
+) -> Result<Said, ApiError> {
+    match Said::read(text, encoding, max_bytes) {
+        Ok(said) => return Ok(said),
+        Err(BodyError::Text(error @ TextError::TooLong { .. })) => {
+            return Err(Refusal::new(ErrorCode::TooLarge, format!("body: {error}")).into());
         }
-        fits => Ok(fits),
+        Err(BodyError::Text(error)) => checks.field("body", Err(error)),
+        Err(error @ BodyError::Base64) => checks.wrong("body", error.to_string()),
     }
+    Ok(Said::default())
 }
 
 /// Those who are named, each once.

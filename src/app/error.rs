@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::auth::passwords::PasswordError;
 use crate::store::embedded::EmbeddedError;
 use crate::store::{MigrateError, StoreError};
+use crate::transport::TlsError;
 
 /// Why a node did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// Certificate or key.
+    #[error("cannot speak TLS")]
+    Tls(#[from] TlsError),
     /// The data folder cannot be used.
     #[error("cannot use {} (node.data_dir)", .path.display())]
     DataDir {

@@ -10,7 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
-use super::{StartError, identity, report, retention, sweeper, until};
+use super::{StartError, identity, open_files, report, retention, sweeper, until};
 use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
@@ -24,7 +24,7 @@ use crate::ops::health::HealthState;
 use crate::store::embedded::{Cluster, FolderLock};
 use crate::store::{self, Store};
 use crate::transport::server::{self, Ending};
-use crate::transport::{self, AuthGate, Transport};
+use crate::transport::{self, AuthGate, Places, Tls, Transport};
 
 /// Writing down that the node has stopped may take this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// A running node.
 pub struct Node {
     address: SocketAddr,
+    tls: Option<Tls>,
     config: Arc<Config>,
     /// Held for as long as the node's name comes from its data folder. An embedded cluster has a
     /// lock of its own.
@@ -60,6 +61,7 @@ impl Node {
         };
         let listener = server::bind(&config.http).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let tls = Tls::new(&config.http)?;
         let id = identity::node_id(&config.node)?;
 
         let mut folder = None;
@@ -81,6 +83,7 @@ impl Node {
         // The journal has two connections for each writer, outside the pool, and the control log's
         // reader has one.
         let outside = 2 * config.journal.writers + 1;
+        let most_connections = open_files::make_room(&config, outside);
         let store = Store::connect_beside(&config.database, &url, outside).await?;
         let incarnation = store::nodes::begin_life(&store, &id, &address.to_string()).await?;
 
@@ -110,6 +113,8 @@ impl Node {
             hub: hub.clone(),
             authenticator: authenticator.clone(),
             limits: Arc::clone(&limits),
+            places: Places::new(&config.http, &config.limits, most_connections),
+            tls: tls.clone(),
             http: Arc::new(config.http.clone()),
             websocket: Arc::new(config.websocket.clone()),
         };
@@ -134,10 +139,12 @@ impl Node {
             node = id,
             incarnation,
             ms = started.elapsed().as_millis(),
-            "listening on http://{address}"
+            "listening on {}://{address}",
+            config.http.scheme()
         );
         Ok(Self {
             address,
+            tls,
             config,
             _folder: folder,
             cluster,
@@ -154,6 +161,24 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads again what can change while the node runs: certificate and key.
+    pub fn reload(&self) {
+        let Some(tls) = &self.tls else {
+            tracing::info!("told to reload (SIGHUP): without TLS there is nothing to read again");
+            return;
+        };
+        match tls.reload() {
+            Ok(()) => tracing::info!(
+                "told to reload (SIGHUP): new connections get the certificate that was read now"
+            ),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "told to reload (SIGHUP): the certificate or its key cannot be used; \
+                 those of before stay"
+            ),
+        }
     }
 
     /// Stops in order: nobody new, clients told to move, everything handed in committed, then

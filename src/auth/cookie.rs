@@ -24,10 +24,10 @@ impl SessionCookie {
                 CookieSameSite::Strict => "Strict",
             },
             secure: auth.cookie_secure,
-            public_is_tls: http
-                .public_url
-                .as_ref()
-                .map(|url| url.starts_with("https://")),
+            public_is_tls: match &http.public_url {
+                Some(url) => Some(url.starts_with("https://")),
+                None => http.is_tls().then_some(true),
+            },
             max_age_s: auth.session_ttl_s,
         }
     }

@@ -86,7 +86,8 @@ impl Subject {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// The address of whom one counts: whoever has an IPv6 address has 2⁶⁴ of them.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -27,6 +27,8 @@ pub struct RequestOrigin<'a> {
 pub struct Origins {
     public: Option<String>,
     allowed: Vec<String>,
+    /// What the node's port speaks.
+    scheme: &'static str,
 }
 
 impl Origins {
@@ -37,6 +39,7 @@ impl Origins {
         Self {
             public: config.public_url.as_ref().map(origin),
             allowed: config.allowed_origins.iter().map(origin).collect(),
+            scheme: config.scheme(),
         }
     }
 
@@ -63,14 +66,14 @@ impl Origins {
     }
 
     /// The same origin is the public URL's; where none is set, what the browser was asked for,
-    /// which it says in `Host`, over plain HTTP, which is what a node speaks. Where a proxy takes
-    /// the TLS off, only the public URL can tell.
+    /// which it says in `Host`, by the scheme that the node speaks. Where a proxy takes the TLS
+    /// off, only the public URL can tell.
     fn is_own(&self, origin: &str, host: Option<&str>) -> bool {
         let origin = without_default_port(origin);
         match (&self.public, host) {
             (Some(public), _) => public == origin,
             (None, Some(host)) => {
-                let asked = format!("http://{}", host.to_ascii_lowercase());
+                let asked = format!("{}://{}", self.scheme, host.to_ascii_lowercase());
                 without_default_port(&asked) == origin
             }
             (None, None) => false,
@@ -107,6 +110,7 @@ mod tests {
         let origins = Origins {
             public: None,
             allowed: vec!["https://app.example.org".into()],
+            scheme: "http",
         };
         let host = "chat.example.org:8080";
         for good in [
@@ -145,6 +149,7 @@ mod tests {
         let origins = Origins {
             public: Some("https://chat.example.org".into()),
             allowed: Vec::new(),
+            scheme: "http",
         };
         assert!(check(
             &origins,
@@ -167,10 +172,24 @@ mod tests {
     }
 
     #[test]
+    fn with_tls_the_own_origin_is_https() {
+        let origins = Origins {
+            public: None,
+            allowed: Vec::new(),
+            scheme: "https",
+        };
+        assert!(check(&origins, Some("https://h:8443"), None, "H:8443"));
+        assert!(check(&origins, Some("https://h"), None, "h:443"));
+        assert!(!check(&origins, Some("http://h:8443"), None, "h:8443"));
+        assert!(!check(&origins, Some("http://h"), None, "h:80"));
+    }
+
+    #[test]
     fn who_says_nothing_is_no_browser() {
         let origins = Origins {
             public: None,
             allowed: Vec::new(),
+            scheme: "http",
         };
         assert!(check(&origins, None, None, "h"));
         assert!(check(&origins, None, Some("same-origin"), "h"));

@@ -1,6 +1,7 @@
 //! Listening, HTTP and stopping.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,16 @@ pub struct Http {
     pub bind: SocketAddr,
     /// Worker threads; 0 is one for each core.
     pub workers: usize,
+    /// The file with the certificate; without it the port speaks plain HTTP.
+    #[serde(with = "optional")]
+    pub tls_cert: Option<PathBuf>,
+    /// The file with its private key.
+    #[serde(with = "optional")]
+    pub tls_key: Option<PathBuf>,
+    /// Longest time for a TLS handshake.
+    pub tls_handshake_timeout_ms: u64,
+    /// TLS handshakes under way at once.
+    pub tls_handshakes_max: usize,
     /// The origin at which browsers reach the node, if not that of the request.
     #[serde(with = "optional")]
     pub public_url: Option<String>,
@@ -31,6 +42,10 @@ pub struct Http {
     pub backlog: u32,
     /// WebSocket connections and event streams of this node at most.
     pub max_connections: usize,
+    /// TCP connections of this node at most.
+    pub max_tcp_connections: usize,
+    /// Connections of one client's address at most; 0 is no bound.
+    pub max_connections_per_address: usize,
     /// Time over which clients are told to move when the node stops.
     pub drain_ms: u64,
     /// Time from the order to stop to the end of the process.
@@ -40,7 +55,39 @@ pub struct Http {
 }
 
 impl Http {
+    /// Whether the port speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    /// The scheme of the port.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.is_tls() { "https" } else { "http" }
+    }
+
     pub(super) fn check(&self, checks: &mut Checks) {
+        checks.require(
+            self.tls_key.is_none() || self.tls_cert.is_some(),
+            "http.tls_cert",
+            || "is not set, and http.tls_key is".to_owned(),
+        );
+        checks.require(
+            self.tls_cert.is_none() || self.tls_key.is_some(),
+            "http.tls_key",
+            || "is not set, and http.tls_cert is".to_owned(),
+        );
+        checks.range(
+            "http.tls_handshake_timeout_ms",
+            self.tls_handshake_timeout_ms,
+            100..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "http.tls_handshakes_max",
+            self.tls_handshakes_max,
+            1..=1_000_000,
+        );
         checks.range("http.workers", self.workers, 0..=1024);
         if let Some(url) = &self.public_url {
             checks.require(is_origin(url), "http.public_url", || not_an_origin(url));
@@ -61,6 +108,16 @@ impl Http {
         checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
         checks.range("http.backlog", self.backlog, 1..=65_535);
         checks.range("http.max_connections", self.max_connections, 1..=10_000_000);
+        checks.range(
+            "http.max_tcp_connections",
+            self.max_tcp_connections,
+            1..=10_000_000,
+        );
+        checks.range(
+            "http.max_connections_per_address",
+            self.max_connections_per_address,
+            0..=10_000_000,
+        );
         checks.range("http.drain_ms", self.drain_ms, 0..=TEN_MINUTES_MS);
         checks.range(
             "http.shutdown_grace_ms",

@@ -28,6 +28,8 @@ pub struct WebSocket {
     pub ephemeral_max_bytes: usize,
     /// What has waited for longer makes its client a slow one.
     pub outbox_max_age_ms: u64,
+    /// A room sends to its clients at most once in this time.
+    pub coalesce_ms: u64,
     /// `TCP_NOTSENT_LOWAT` of a socket; 0 leaves it to the kernel.
     pub notsent_lowat_bytes: u32,
     /// `SO_SNDBUF` of a socket; 0 leaves it to the kernel.
@@ -93,6 +95,7 @@ impl WebSocket {
             self.outbox_max_age_ms,
             1..=TEN_MINUTES_MS,
         );
+        checks.range("websocket.coalesce_ms", self.coalesce_ms, 0..=1000);
         if self.notsent_lowat_bytes != 0 {
             checks.range(
                 "websocket.notsent_lowat_bytes",

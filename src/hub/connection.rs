@@ -7,6 +7,7 @@
 //! Pure: [`session`] (what may be asked for), [`liveness`] (pings and time-outs).
 
 mod commands;
+mod context;
 mod held;
 pub mod identity;
 mod incoming;
@@ -19,19 +20,22 @@ mod session;
 pub mod stream;
 mod submit;
 
+use std::fmt::Debug;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
-use self::held::{Held, Tap};
+use self::context::{Context, Running};
+use self::held::Held;
 use self::identity::Identity;
 use self::liveness::Liveness;
-use self::outbox::{Class, Outbox, OutboxLimits};
+use self::outbox::{Class, Outbox};
 pub use self::outbox::{Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
@@ -70,6 +74,8 @@ pub struct Opening {
     pub deflate: bool,
     /// What is spoken.
     pub contract: Contract,
+    /// Kept until the connection has ended, and dropped then.
+    pub keep: Box<dyn Debug>,
 }
 
 /// What a connection is for.
@@ -85,14 +91,7 @@ pub enum Contract {
 pub fn open(hub: &HubHandle, opening: Opening) {
     let worker = Worker::current(hub);
     let config = &hub.settings().websocket;
-    let outbox = Outbox::new(
-        opening.socket,
-        OutboxLimits {
-            max_bytes: config.outbox_max_bytes,
-            ephemeral_max_bytes: config.ephemeral_max_bytes,
-            max_age: Duration::from_millis(config.outbox_max_age_ms),
-        },
-    );
+    let outbox = Outbox::new(opening.socket, Rc::clone(&worker.outbox_limits));
     let is_known = opening.identity.is_some() || opening.contract == Contract::Echo;
     let life = Liveness::new(worker.now(), is_known);
     let attachment = worker.table.borrow_mut().attach(
@@ -133,17 +132,18 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         }),
         address: opening.address,
         held: Held::default(),
-        tap: Rc::default(),
+        is_tap_shut: false,
         joins: 0,
         worker,
         attachment,
+        _keep: opening.keep,
     };
     let (mut connection, mut ctx) = (connection, Context::new());
     let mut read_ahead = opening.read_ahead;
     if !read_ahead.is_empty() {
         connection.decode(Input::new(&mut read_ahead), &mut ctx);
     }
-    let running = ctx.into_future(connection);
+    let running = Running { connection, ctx };
     actix_rt::spawn(marked(Activity::Connection, running));
 }
 
@@ -166,9 +166,11 @@ struct Connection {
     session: Session,
     address: IpAddr,
     held: Held,
-    tap: Rc<Tap>,
+    /// More commands came than are held: it reads no further for now.
+    is_tap_shut: bool,
     /// Numbers the joins.
     joins: u32,
+    _keep: Box<dyn Debug>,
 }
 
 /// Whether decoding may go on.
@@ -197,6 +199,15 @@ enum Step {
 }
 
 impl Connection {
+    /// Ready when the socket has something to read that is wanted, or has ended.
+    fn poll_readable(&self, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_tap_shut {
+            // What is beside opens it again, within the actor's own task.
+            return Poll::Pending;
+        }
+        self.attachment.outbox.poll_readable(cx)
+    }
+
     fn take(&mut self, step: Step, ctx: &mut Context<Self>) -> Flow {
         match step {
             Step::Nothing => Flow::Continue,
@@ -289,7 +300,7 @@ impl Connection {
         ctx.spawn(work.into_actor(self).map(move |done, this, ctx| {
             this.held.is_busy = false;
             after(this, done);
-            this.tap.open();
+            this.is_tap_shut = false;
             this.resume(ctx);
         }));
         Flow::Busy
@@ -336,26 +347,6 @@ fn step_besides(incoming: Incoming<'_>) -> Step {
 
 impl Actor for Connection {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let (tap, outbox) = (Rc::clone(&self.tap), Rc::clone(&self.attachment.outbox));
-        ctx.add_stream(futures_util::stream::poll_fn(move |cx| {
-            match tap.poll(&outbox, cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(Some(Readable)),
-                Poll::Ready(Err(_)) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        }));
-    }
-}
-
-/// The socket has something to read.
-struct Readable;
-
-impl StreamHandler<Readable> for Connection {
-    fn handle(&mut self, Readable: Readable, ctx: &mut Self::Context) {
-        self.read(ctx);
-    }
 }
 
 impl Drop for Connection {

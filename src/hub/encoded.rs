@@ -239,6 +239,17 @@ impl Ephemeral {
         }
     }
 
+    /// About how long its frame is, bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        // A frame names its room and a user.
+        let fixed = 128;
+        match self {
+            Self::Typing { .. } | Self::Read { .. } => fixed,
+            Self::Custom { name, data, .. } => fixed + name.len() + data.json().len(),
+            Self::Presence { joins, leaves, .. } => fixed + 40 * (joins.len() + leaves.len()),
+        }
+    }
+
     fn push(&self) -> Push<'_> {
         match self {
             Self::Typing {

@@ -1,8 +1,11 @@
 //! Fan-out: one actor for each worker thread, and the thread's table of connections.
 //!
 //! A room sends each event once to each thread that has connections in it. The thread's fan-out
-//! takes what has come in batches, hands the shared frames to the connections' outboxes, and then
-//! writes each outbox once.
+//! takes what has come in batches and puts it down once for each room; then the rooms are walked in
+//! turns, and each connection is written to once, with all that it lacks.
+//!
+//! Pure: [`table::walk`] (who has been given what), [`table::schedule`] (whose turn it is),
+//! [`wheel`] (when to look after a connection).
 
 mod arrivals;
 mod departures;
@@ -40,8 +43,8 @@ use crate::protocol::reply::{Gap, Reply};
 /// What a worker thread's fan-out is told by other threads.
 #[derive(Debug)]
 pub(crate) enum FanoutMessage {
-    /// An event for everyone in its room.
-    Deliver(Arc<SharedEvent>),
+    /// Events of one room, in their order, for everyone in it.
+    Deliver(Vec<Arc<SharedEvent>>),
     /// Something ephemeral for everyone in its room but one.
     Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
     /// The answer to a request.
@@ -180,7 +183,11 @@ impl FanoutHandle {
             FanoutMessage::Broadcast(..) => {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
-            FanoutMessage::Deliver(event) => self.overflow_room(event.event.room_id),
+            FanoutMessage::Deliver(events) => {
+                if let Some(event) = events.first() {
+                    self.overflow_room(event.event.room_id);
+                }
+            }
             FanoutMessage::Resync(room_id) | FanoutMessage::Evict { room_id, .. } => {
                 self.overflow_room(room_id);
             }

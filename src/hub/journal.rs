@@ -8,6 +8,7 @@
 //! statements are given). With I/O: [`flight`] (one batch, one transaction), [`mod@write`] (a batch in halves, locked rooms aside), [`writer`] (the actor).
 
 mod appends;
+pub(super) mod bench;
 mod changes;
 pub(crate) mod entry;
 mod flight;

@@ -2,6 +2,7 @@
 
 use super::journal::entry::{Committed, Content};
 use super::{HubHandle, refuse, room_not_found};
+use crate::protocol::body::Body;
 use crate::protocol::command::{MessageChange, PageRequest};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{EventId, RoomId, RoomRef, UserId};
@@ -12,7 +13,7 @@ use crate::store;
 #[derive(Debug)]
 pub struct NewMessage {
     /// What to say.
-    pub body: String,
+    pub body: Body,
     /// The sender's own key of it.
     pub client_id: String,
     /// The message that it replies to.
@@ -24,7 +25,7 @@ pub struct NewMessage {
 impl From<NewMessage> for Content {
     fn from(new: NewMessage) -> Self {
         Self::Message {
-            body: new.body.into(),
+            body: new.body,
             client_id: new.client_id.into(),
             thread: new.thread,
             mentions: new.mentions.into(),

@@ -77,6 +77,14 @@ pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Writes to sockets.
+pub(crate) static SOCKET_WRITES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_socket_writes_total",
+        "Writes to WebSocket connections, each of all frames that waited",
+    )
+});
+
 /// Frames that were compressed, by outcome; each counts once, however many get it.
 pub(crate) static DEFLATED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
@@ -195,7 +203,7 @@ pub(crate) static HISTORY_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
 pub(crate) static OUT_OF_TURN: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "hub_fanout_out_of_turn_total",
-        "Events that did not follow the last one that a thread had of their room, by kind: known (again), hole (others are missing), epoch (of another log), late (a join was put off), behind (the last ones never came)",
+        "Events that did not follow the last one that a thread had of their room, by kind: known (again), hole (others are missing), epoch (of another log), full (too much of the room had yet to be written: it is asked for later), late (a join was put off), behind (the last ones never came)",
         &["kind"],
     )
 });

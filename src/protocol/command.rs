@@ -1,5 +1,6 @@
 //! What a client may ask for, the same for every transport.
 
+use super::body::Body;
 use super::data::Data;
 use super::event::{Epoch, Seq};
 use super::id::{EventId, RoomRef, UserId};
@@ -37,7 +38,7 @@ pub enum Command {
         /// The room.
         room: RoomRef,
         /// What to say.
-        body: String,
+        body: Body,
         /// The sender's own key of it; a second publish with the same key is the first.
         client_id: String,
         /// The message that it replies to, the root of a thread.
@@ -132,7 +133,7 @@ pub enum MessageChange {
     /// It says something else. For its author.
     Edit {
         /// What it says from now on.
-        body: Box<str>,
+        body: Body,
     },
     /// It is deleted: its text goes, its place stays. For its author, moderators and owners.
     Delete,

@@ -7,6 +7,7 @@ pub use log::LogError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::body::Body;
 use super::data::Data;
 use super::id::{EventId, RoomId, UserId};
 
@@ -47,7 +48,7 @@ pub enum EventBody {
         /// The place among the room's messages, dense from 1.
         msg_no: u64,
         /// What was said.
-        body: Box<str>,
+        body: Body,
         /// The sender's own key of it, unique for the sender in the room; empty if redacted.
         client_id: Box<str>,
         /// The message that it replies to, the root of a thread.
@@ -82,7 +83,7 @@ pub enum EventBody {
         /// Which message.
         message_id: EventId,
         /// What it says.
-        body: Box<str>,
+        body: Body,
         /// Redacted: the message was deleted since, and the body is empty.
         deleted: bool,
     },
@@ -329,7 +330,7 @@ impl EventBody {
         match self {
             Self::Message { msg_no, thread, .. } => Some(Self::Message {
                 msg_no: *msg_no,
-                body: Box::default(),
+                body: Body::default(),
                 client_id: Box::default(),
                 thread: *thread,
                 mentions: Box::default(),
@@ -337,7 +338,7 @@ impl EventBody {
             }),
             Self::Edit { message_id, .. } => Some(Self::Edit {
                 message_id: *message_id,
-                body: Box::default(),
+                body: Body::default(),
                 deleted: true,
             }),
             _ => None,

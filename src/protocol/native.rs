@@ -17,3 +17,6 @@ pub use request::{
     REQUEST_ID_MAX_BYTES, Request, RequestError, RequestId, TOKEN_MAX_BYTES, decode_packed_request,
     decode_request,
 };
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::body::{Body, Encoding};
 use super::data::Data;
 use super::error::Refusal;
 use super::event::{Epoch, Event, EventBody, History, MembershipChange, Role, RoomSettings, Seq};
@@ -27,7 +28,10 @@ pub enum Push<'a> {
         /// Who said it.
         user_id: UserId,
         /// What was said.
-        body: &'a str,
+        body: &'a Body,
+        /// How `body` is to be read, where it is bytes in JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoding: Option<Encoding>,
         /// The sender's own key of it.
         client_id: &'a str,
         /// The message that it replies to.
@@ -56,7 +60,10 @@ pub enum Push<'a> {
         /// Who did it.
         user_id: UserId,
         /// What it says.
-        body: &'a str,
+        body: &'a Body,
+        /// How `body` is to be read, where it is bytes in JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoding: Option<Encoding>,
         /// The message was deleted since, and what it said is gone.
         #[serde(skip_serializing_if = "is_false")]
         deleted: bool,
@@ -283,6 +290,7 @@ impl<'a> From<&'a Event> for Push<'a> {
                 id: event.id,
                 user_id: event.user_id,
                 body,
+                encoding: body.encoding(),
                 client_id,
                 thread: *thread,
                 mentions,
@@ -331,6 +339,7 @@ impl<'a> From<&'a Event> for Push<'a> {
                 message_id: *message_id,
                 user_id: event.user_id,
                 body,
+                encoding: body.encoding(),
                 deleted: *deleted,
                 created_at: event.created_at,
             },

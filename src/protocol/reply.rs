@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::body::{Body, Encoding};
 use super::event::{Epoch, Seq};
 use super::id::{EventId, RoomId, UserId};
 
@@ -182,7 +183,11 @@ pub struct MessageView {
     #[schema(value_type = uuid::Uuid)]
     pub user_id: UserId,
     /// What was said.
-    pub body: String,
+    #[schema(value_type = String)]
+    pub body: Body,
+    /// `base64` if what was said are bytes: `body` is their base64 then. Left out if it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
     /// The sender's own key of it.
     pub client_id: String,
     /// When it was committed.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Store, StoreError, seq};
+use crate::protocol::body::Body;
 use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
@@ -119,12 +120,17 @@ fn read(row: &Row) -> Result<Option<MessageView>, StoreError> {
     };
     let deleted_at: Option<jiff::Timestamp> = row.try_get("deleted_at")?;
     let mentions: Option<Vec<Uuid>> = row.try_get("mentions")?;
+    let body = match row.try_get::<_, Option<&[u8]>>("body_bytes")? {
+        Some(bytes) => Body::Bytes(bytes.into()),
+        None => row.try_get::<_, &str>("body")?.into(),
+    };
     Ok(Some(MessageView {
         seq: seq::from_db(message_seq)?,
         msg_no: seq::from_db(row.try_get("msg_no")?)?,
         id: EventId(row.try_get("id")?),
         user_id: UserId(row.try_get("user_id")?),
-        body: row.try_get("body")?,
+        encoding: body.encoding(),
+        body,
         client_id: row.try_get("client_id")?,
         created_at: row.try_get("created_at")?,
         edited_at: row.try_get("edited_at")?,

@@ -35,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     1 "rooms_and_their_logs" "0001_rooms_and_their_logs",
     2 "changes_of_messages_and_members" "0002_changes_of_messages_and_members",
     3 "mutes_of_who_is_away" "0003_mutes_of_who_is_away",
+    4 "bytes_as_bodies" "0004_bytes_as_bodies",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_http::header::{self, HeaderMap, HeaderName};
 
 use super::Transport;
+use super::places::Seat;
 use super::refusal::TransportError;
 use crate::auth::client_address::client_address;
 use crate::auth::{Bucket, Identity, Presented, RequestOrigin, Subject};
@@ -19,15 +20,18 @@ pub(super) struct Caller<'a> {
     /// The host that was asked for.
     pub(super) host: Option<&'a str>,
     pub(super) address: IpAddr,
+    /// The other end of the TCP connection, which may be a proxy.
+    pub(super) peer: IpAddr,
 }
 
 impl Caller<'_> {
-    /// Who opens a connection, if this node takes one more. None if no credentials are shown.
+    /// Who opens a connection, if this node takes one more, and its place. None if no credentials
+    /// are shown.
     pub(super) async fn admit(
         &self,
         transport: &Transport,
-    ) -> Result<Option<Identity>, TransportError> {
-        self.admit_anybody(transport)?;
+    ) -> Result<(Option<Identity>, Seat), TransportError> {
+        let seat = self.admit_anybody(transport)?;
         let headers = self.headers;
         let ticket = ticket(self.query);
         let presented = Presented {
@@ -46,24 +50,21 @@ impl Caller<'_> {
         let identity = in_time(transport, asking)
             .await?
             .map_err(|error| error.refusal())?;
-        Ok(identity)
+        Ok((identity, seat))
     }
 
     /// Whether this node takes one more connection, whoever opens it.
-    pub(super) fn admit_anybody(&self, transport: &Transport) -> Result<(), TransportError> {
+    pub(super) fn admit_anybody(&self, transport: &Transport) -> Result<Seat, TransportError> {
         if transport.hub.is_draining() {
             return Err(unavailable("this node is shutting down; connect to another").into());
         }
-        if transport.hub.connections() >= transport.http.max_connections {
-            let message = "this node has as many connections as it takes";
-            return Err(Refusal::new(ErrorCode::Overloaded, message).into());
-        }
+        let seat = transport.places.sit(self.address, self.peer)?;
         transport.limits.take(
             Bucket::Connects,
             Subject::Address(self.address),
             self.address,
         )?;
-        Ok(())
+        Ok(seat)
     }
 }
 
@@ -82,13 +83,18 @@ fn unavailable(message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::Unavailable, message)
 }
 
+/// The address of the other end of a TCP connection.
+pub(super) fn peer(peer: Option<SocketAddr>) -> IpAddr {
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+}
+
 /// The client's address, see [`client_address`].
 pub(super) fn address(
     transport: &Transport,
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
 ) -> IpAddr {
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let peer = self::peer(peer);
     let forwarded: Vec<_> = texts(headers, &HeaderName::from_static("x-forwarded-for")).collect();
     client_address(peer, forwarded.into_iter(), &transport.http.trusted_proxies)
 }

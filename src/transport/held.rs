@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::places::TcpPlace;
 use crate::config::WebSocket;
 use crate::hub::connection::Socket;
 use crate::hub::connection::stream::Hold;
@@ -25,6 +26,7 @@ pub(super) struct HeldStream(Rc<Held>);
 #[derive(Debug)]
 struct Held {
     socket: Socket,
+    place: TcpPlace,
     written_bytes: Cell<u64>,
     has_ended: Cell<bool>,
     /// What may still be read, if that is bounded, bytes.
@@ -36,9 +38,10 @@ struct Held {
 pub(super) struct SocketHold(Weak<Held>);
 
 impl HeldStream {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket, place: TcpPlace) -> Self {
         Self(Rc::new(Held {
             socket,
+            place,
             written_bytes: Cell::new(0),
             has_ended: Cell::new(false),
             readable_bytes: Cell::new(None),
@@ -49,9 +52,10 @@ impl HeldStream {
         SocketHold(Rc::downgrade(&self.0))
     }
 
-    /// The socket itself, which nobody holds any more.
-    pub(super) fn into_inner(self) -> Option<Socket> {
-        Some(Rc::into_inner(self.0)?.socket)
+    /// The socket itself, which nobody holds any more, and its place.
+    pub(super) fn into_inner(self) -> Option<(Socket, TcpPlace)> {
+        let held = Rc::into_inner(self.0)?;
+        Some((held.socket, held.place))
     }
 
     /// Writes by `write`, when the socket takes something.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 
+use super::places::NoPlace;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::problem::{PROBLEM_JSON, Problem, status};
 use crate::protocol::websocket::handshake::HandshakeError;
@@ -19,6 +20,9 @@ pub(crate) enum TransportError {
     /// Whatever has a code.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Too many.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// Too often.
     #[error(transparent)]
     Limited(#[from] crate::auth::RateLimited),
@@ -29,6 +33,7 @@ impl TransportError {
         match self {
             Self::Handshake(error) => error.status(),
             Self::Refused(refusal) => status(refusal.code),
+            Self::NoPlace(_) => status(ErrorCode::Overloaded),
             Self::Limited(_) => status(ErrorCode::RateLimited),
         }
     }
@@ -37,6 +42,7 @@ impl TransportError {
         match self {
             Self::Handshake(error) => Refusal::new(ErrorCode::InvalidRequest, error.to_string()),
             Self::Refused(refusal) => refusal.clone(),
+            Self::NoPlace(no_place) => Refusal::new(ErrorCode::Overloaded, no_place.to_string()),
             Self::Limited(limited) => Refusal::new(ErrorCode::RateLimited, limited.to_string()),
         }
     }

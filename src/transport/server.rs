@@ -3,17 +3,15 @@
 mod ending;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use super::Transport;
+use super::accept::accept;
 use super::held::HeldStream;
 use super::upgrade::upgrade;
-use crate::hub::connection::Socket;
 use crate::stall::{self, Activity, ThreadKind, marked};
-use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol, Request};
-use actix_rt::net::TcpStream;
+use actix_http::{HttpService, Request};
 use actix_server::Server;
 use actix_service::{
     Service as _, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
@@ -74,7 +72,7 @@ where
         .disable_signals()
         .listen("http", listener, move || {
             stall::watch_thread(ThreadKind::Worker);
-            let transport = transport.clone();
+            let (transport, arriving) = (transport.clone(), transport.clone());
             let config = AppConfig::default();
             let (opening, told) = (ending.clone(), ending.clone());
             let (opened, asked) = (ending.clone(), ending.clone());
@@ -109,36 +107,11 @@ where
                     }
                 }))
                 .finish(app);
-            let serving = fn_service(move |io| begin(io, opening.clone(), head_timeout));
+            let serving = fn_service(move |io| accept(io, opening.clone(), arriving.clone()));
             apply_fn_factory(serving.and_then(http_service), |io, serving| {
                 marked(Activity::Http, Box::pin(serving.call(io)))
             })
         })?
         .run();
     Ok((server, ended_by))
-}
-
-/// Finds out what a connection speaks. actix-http could do that by itself, but would wait for the
-/// first byte for ever, also when the connection is to finish.
-async fn begin(
-    io: TcpStream,
-    ending: Ending,
-    head_timeout: Duration,
-) -> Result<(HeldStream, Protocol, Option<SocketAddr>), DispatchError> {
-    // The beginning of the preface, RFC 9113 section 3.4.
-    const HTTP2: &[u8; 12] = b"PRI * HTTP/2";
-    let _counted = ending.connection();
-    let mut first = [0; HTTP2.len()];
-    tokio::select! {
-        peeked = io.peek(&mut first) => peeked?,
-        () = ending.told() => return Err(DispatchError::DisconnectTimeout),
-        () = tokio::time::sleep(head_timeout) => return Err(DispatchError::SlowRequestTimeout),
-    };
-    let protocol = if &first == HTTP2 {
-        Protocol::Http2
-    } else {
-        Protocol::Http1
-    };
-    let peer = io.peer_addr().ok();
-    Ok((HeldStream::new(Socket::Plain(io)), protocol, peer))
 }

@@ -17,9 +17,10 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::IntoParams;
 
 use super::Transport;
-use super::admission::{Caller, address, in_time, texts};
+use super::admission::{Caller, address, in_time, peer, texts};
 use super::gate::known;
 use super::held::SocketHold;
+use super::places::Seat;
 use super::refusal::TransportError;
 use crate::auth::{AuthError, Bucket, Subject};
 use crate::hub::connection::identity::Identity;
@@ -78,7 +79,7 @@ pub(crate) async fn room_events(
     req: HttpRequest,
     transport: Data<Transport>,
 ) -> Result<HttpResponse, TransportError> {
-    let identity = admit(&req, &transport).await?;
+    let (identity, seat) = admit(&req, &transport).await?;
     let query = Query::parse(&req)?;
     let last = last_event_id(&req, &query)?;
     // A name that no room can have names none.
@@ -91,7 +92,7 @@ pub(crate) async fn room_events(
         .hub
         .room_feed(&room, identity.user_id, last.as_ref());
     let feed = in_time(&transport, asking).await??;
-    answer(&req, &transport, identity, feed)
+    answer(&req, &transport, (identity, seat), feed)
 }
 
 /// The events of all rooms of the user, as one stream that can be resumed.
@@ -116,7 +117,7 @@ pub(crate) async fn user_events(
     req: HttpRequest,
     transport: Data<Transport>,
 ) -> Result<HttpResponse, TransportError> {
-    let identity = admit(&req, &transport).await?;
+    let (identity, seat) = admit(&req, &transport).await?;
     let query = Query::parse(&req)?;
     let cursor = match last_event_id(&req, &query)? {
         None => None,
@@ -128,11 +129,14 @@ pub(crate) async fn user_events(
         .hub
         .user_feed(identity.user_id, only.as_ref(), cursor.as_deref());
     let feed = in_time(&transport, asking).await??;
-    answer(&req, &transport, identity, feed)
+    answer(&req, &transport, (identity, seat), feed)
 }
 
 /// Who asks. A stream is of somebody, other than a socket, which can say later who it is.
-async fn admit(req: &HttpRequest, transport: &Transport) -> Result<Identity, TransportError> {
+async fn admit(
+    req: &HttpRequest,
+    transport: &Transport,
+) -> Result<(Identity, Seat), TransportError> {
     let headers = req.headers();
     let authority = req.uri().authority();
     let caller = Caller {
@@ -142,19 +146,20 @@ async fn admit(req: &HttpRequest, transport: &Transport) -> Result<Identity, Tra
             .next()
             .or(authority.map(actix_web::http::uri::Authority::as_str)),
         address: address(transport, req.peer_addr(), headers),
+        peer: peer(req.peer_addr()),
     };
-    let identity = caller.admit(transport).await?;
+    let (identity, seat) = caller.admit(transport).await?;
     let identity = identity.ok_or_else(|| AuthError::NoCredentials.refusal())?;
     let user = Subject::User(identity.user_id);
     transport.limits.take(Bucket::Reads, user, caller.address)?;
-    Ok(known(&identity))
+    Ok((known(&identity), seat))
 }
 
 /// Opens the stream.
 fn answer(
     req: &HttpRequest,
     transport: &Transport,
-    identity: Identity,
+    (identity, seat): (Identity, Seat),
     feed: Feed,
 ) -> Result<HttpResponse, TransportError> {
     let hold = req.conn_data::<SocketHold>().cloned();
@@ -177,7 +182,7 @@ fn answer(
         .insert_header((header::CACHE_CONTROL, "private, no-cache, no-transform"))
         // nginx would gather the events otherwise.
         .insert_header((HeaderName::from_static("x-accel-buffering"), "no"))
-        .streaming(body::body(stream, hold)))
+        .streaming(body::body(stream, hold, seat)))
 }
 
 /// Where the client stands: the header goes before the query, because a browser that reconnects

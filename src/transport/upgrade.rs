@@ -14,9 +14,10 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Transport;
-use super::admission::{Caller, address, texts};
+use super::admission::{Caller, address, peer, texts};
 use super::gate::known;
 use super::held::{HeldStream, prepare};
+use super::places::Seat;
 use super::refusal::TransportError;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Contract, Opening};
@@ -45,6 +46,7 @@ pub(super) async fn upgrade(
     let Judged {
         accepted,
         identity,
+        seat,
         contract,
     } = match judged {
         Ok(judged) => judged,
@@ -61,7 +63,7 @@ pub(super) async fn upgrade(
         }
     };
     // The dispatcher, its only other owner, is gone.
-    let Some(socket) = parts.io.into_inner() else {
+    let Some((socket, place)) = parts.io.into_inner() else {
         return;
     };
     if let Err(error) = prepare(socket.tcp(), &transport.websocket) {
@@ -78,6 +80,7 @@ pub(super) async fn upgrade(
         codec: Codec::of(accepted.subprotocol),
         deflate: accepted.deflate.is_some(),
         contract,
+        keep: Box::new((place, seat)),
     };
     connection::open(&transport.hub, opening);
 }
@@ -86,6 +89,7 @@ pub(super) async fn upgrade(
 struct Judged {
     accepted: Accepted,
     identity: Option<Identity>,
+    seat: Seat,
     contract: Contract,
 }
 
@@ -124,18 +128,17 @@ async fn judge(
         query: request.uri().query().unwrap_or_default(),
         host: texts(headers, &header::HOST).next(),
         address,
+        peer: peer(request.peer_addr()),
     };
-    let identity = match contract {
+    let (identity, seat) = match contract {
         Contract::Native => caller.admit(transport).await?,
         // Whoever reaches it may use it, and is nobody.
-        Contract::Echo => {
-            caller.admit_anybody(transport)?;
-            None
-        }
+        Contract::Echo => (None, caller.admit_anybody(transport)?),
     };
     Ok(Judged {
         accepted,
         identity: identity.as_ref().map(known),
+        seat,
         contract,
     })
 }

@@ -1,15 +1,17 @@
-"""Two people talk through Hubbub, with Python's `websockets` as their client.
+"""Two people talk through Hubbub, with Python's `websockets` and `msgpack` as their client.
 
-    python talk.py ws://127.0.0.1:8080/ws ROOM TOKEN TOKEN
+    python talk.py ws://127.0.0.1:8080/ws json|msgpack ROOM TOKEN TOKEN
 
 Prints one JSON object with what each of them saw; any other outcome is a failure.
 `tests/it/foreign_client.rs` runs it and compares what is printed with what is stored.
 """
 
 import asyncio
+import base64
 import json
 import sys
 
+import msgpack
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -17,17 +19,62 @@ from websockets.exceptions import ConnectionClosed
 DEADLINE_S = 30
 
 
+class Json:
+    """Objects in messages of text."""
+
+    subprotocol = "hubbub.json.v1"
+    wrong_message = b"binary"
+    garbage = "{}" * 2
+
+    @staticmethod
+    def pack(value):
+        return json.dumps(value)
+
+    @staticmethod
+    def unpack(message):
+        if not isinstance(message, str):
+            raise AssertionError("a binary message on a text protocol")
+        return json.loads(message)
+
+    @staticmethod
+    def binary(value):
+        return {"$bin": base64.b64encode(value).decode()}
+
+
+class MsgPack:
+    """The same in messages of bytes."""
+
+    subprotocol = "hubbub.msgpack.v1"
+    wrong_message = "text"
+    garbage = b"\xc1" * 2
+
+    @staticmethod
+    def pack(value):
+        return msgpack.packb(value)
+
+    @staticmethod
+    def unpack(message):
+        if not isinstance(message, bytes):
+            raise AssertionError("a message of text in MessagePack")
+        return msgpack.unpackb(message)
+
+    @staticmethod
+    def binary(value):
+        return value
+
+
 class Client:
     """A connection: requests matched with their replies, pushes kept in order."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, codec):
         self.socket = socket
+        self.codec = codec
         self.next_id = 0
         self.pushes = []
 
     async def request(self, cmd, **fields):
         self.next_id += 1
-        await self.socket.send(json.dumps({"id": self.next_id, "cmd": cmd, **fields}))
+        await self.socket.send(self.codec.pack({"id": self.next_id, "cmd": cmd, **fields}))
         reply = await self.reply()
         if reply["id"] != self.next_id:
             raise AssertionError(f"the reply to another request: {reply}")
@@ -50,25 +97,38 @@ class Client:
             self.pushes.append(await self.read())
 
     async def read(self):
-        text = await asyncio.wait_for(self.socket.recv(), DEADLINE_S)
-        if not isinstance(text, str):
-            raise AssertionError("a binary message on a text protocol")
-        return json.loads(text)
+        return self.codec.unpack(await asyncio.wait_for(self.socket.recv(), DEADLINE_S))
 
 
-def open_as(url, token):
+def open_as(url, codec, token):
     # Compression is offered, as this library does by default; the hub may decline it.
     headers = {"Authorization": f"Bearer {token}"}
-    return connect(url, additional_headers=headers, open_timeout=DEADLINE_S, max_size=2**20)
+    return connect(
+        url,
+        additional_headers=headers,
+        subprotocols=[codec.subprotocol],
+        open_timeout=DEADLINE_S,
+        max_size=2**20,
+    )
 
 
-async def main(url, room, *tokens):
-    ada_socket, bob_socket = [await open_as(url, token) for token in tokens]
-    ada, bob = Client(ada_socket), Client(bob_socket)
+def in_json(value):
+    """What a report shows of bytes."""
+    if isinstance(value, bytes):
+        return Json.binary(value)
+    raise TypeError(value)
+
+
+async def main(url, name, room, *tokens):
+    codec = {"json": Json, "msgpack": MsgPack}[name]
+    ada_socket, bob_socket = [await open_as(url, codec, token) for token in tokens]
+    ada, bob = Client(ada_socket, codec), Client(bob_socket, codec)
     for client in (ada, bob):
         joined = await client.request("join", room=room)
 
-    bodies = ["hello", "g\u00fcnstig \U0001f600 \u2028", "x" * 65536]
+    # Bytes where there is a type for them.
+    first = b"\x00\x80\xff" if codec is MsgPack else "hello"
+    bodies = [first, "g\u00fcnstig \U0001f600 \u2028", "x" * 65536]
     acks = []
     for number, body in enumerate(bodies):
         sender = (ada, bob)[number % 2]
@@ -77,20 +137,21 @@ async def main(url, room, *tokens):
 
     await ada.request("typing", room=room, typing=True)
     await bob.push("typing")
-    await ada.request("emit", room=room, name="cursor", data={"x": [1, 2.5, None]}, volatile=True)
+    data = {"x": [1, 2.5, None], "bytes": codec.binary(b"\x00\xff")}
+    await ada.request("emit", room=room, name="cursor", data=data, volatile=True)
     event = await bob.push("event")
     presence = await bob.request("presence", room=room)
     history = await bob.request("history", room=room)
 
     # RFC 6455's own ping, a message in pieces, and a clean end.
     latency_s = await asyncio.wait_for(await ada_socket.ping(b"ping"), DEADLINE_S)
-    pieces = ['{"id":"pie', 'ces","cmd":"pi', 'ng"}']
-    await ada_socket.send(pieces)
+    whole = codec.pack({"id": "pieces", "cmd": "ping"})
+    await ada_socket.send([whole[:7], whole[7:19], whole[19:]])
     pieces_reply = await ada.reply()
     await ada_socket.close()
-    await bob_socket.send("{}" * 2)
+    await bob_socket.send(codec.garbage)
     garbage_reply = await bob.reply()
-    await bob_socket.send(b"binary")
+    await bob_socket.send(codec.wrong_message)
     try:
         while True:
             await bob.read()
@@ -98,6 +159,7 @@ async def main(url, room, *tokens):
         bob_code = closed.rcvd.code if closed.rcvd else None
 
     report = {
+        "subprotocol": ada_socket.subprotocol,
         "joined": joined,
         "acks": acks,
         "seen": seen,
@@ -109,7 +171,7 @@ async def main(url, room, *tokens):
         "garbage_reply": garbage_reply,
         "close_codes": [ada_socket.close_code, bob_code],
     }
-    print(json.dumps(report))
+    print(json.dumps(report, default=in_json))
 
 
 asyncio.run(main(*sys.argv[1:]))

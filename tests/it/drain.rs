@@ -53,7 +53,7 @@ async fn talk(mut socket: Socket, room: String, talker: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn clients_move_and_nothing_that_was_acknowledged_is_lost() {
+pub(crate) async fn clients_move_and_nothing_that_was_acknowledged_is_lost() {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
         .set("HUBBUB__NODE__ID", "blue")

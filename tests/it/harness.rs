@@ -13,6 +13,7 @@ pub(crate) mod raw;
 pub(crate) mod rest;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod tls;
 pub(crate) mod watchdog;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics; its constants stand where they are used"
 )]
 
+mod accept;
 mod api_auth;
 mod api_http;
 mod api_limits;
@@ -21,6 +22,7 @@ mod drain;
 mod durability;
 mod embedded;
 mod enemy;
+mod fanout;
 mod foreign_client;
 mod harness;
 mod harness_itself;
@@ -46,5 +48,6 @@ mod sse;
 mod statements;
 mod supervision;
 mod talk;
+mod tls;
 mod websocket_rfc;
 mod ws_limits;

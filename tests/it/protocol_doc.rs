@@ -18,7 +18,7 @@ use hubbub::protocol::reply::GapReason;
 use serde_json::Value;
 
 use crate::harness::msgpack;
-use samples::{commands, data, message_views, pushes, replies};
+use samples::{bodies, commands, data, message_views, pushes, replies};
 
 mod samples;
 
@@ -94,10 +94,16 @@ fn payload(frame: &Bytes) -> Value {
     }
 }
 
-/// What both codecs say.
+/// What both codecs say, in JSON's words.
 fn in_both(encode: impl Fn(Codec) -> Bytes) -> Value {
     let [json, packed] = [Codec::Json, Codec::MessagePack].map(|codec| payload(&encode(codec)));
-    assert_eq!(json, packed);
+    let mut with_bytes = json.clone();
+    let messages = with_bytes.pointer_mut("/ok/messages");
+    match messages.and_then(Value::as_array_mut) {
+        Some(messages) => messages.iter_mut().for_each(msgpack::with_bytes),
+        None => msgpack::with_bytes(&mut with_bytes),
+    }
+    assert_eq!(with_bytes, packed);
     json
 }
 
@@ -183,11 +189,11 @@ fn every_reply_has_the_fields_that_are_described() {
 
 #[test]
 fn every_push_has_the_fields_that_are_described() {
-    let data = data();
+    let (data, [text, bytes]) = (data(), bodies());
     let section_of_pushes = section(DOC, "## Pushes");
     let mut known: Vec<(String, Vec<Names>)> = Vec::new();
     let refusal = Refusal::new(ErrorCode::NotAMember, "no member");
-    for push in pushes(&data, &refusal) {
+    for push in pushes([&text, &bytes], &data, &refusal) {
         let mut value = in_both(|codec| encode_push(codec, &push));
         let name = value["push"].as_str().unwrap().to_owned();
         value.as_object_mut().unwrap().remove("push");

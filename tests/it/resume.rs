@@ -1,8 +1,8 @@
 //! Coming back: `resume` with a cursor, and what a position is worth.
 
 mod cursors;
-mod far_behind;
-mod from_memory;
+pub(crate) mod far_behind;
+pub(crate) mod from_memory;
 mod pouring;
 
 use hubbub::protocol::cursor::{self, Position};
@@ -100,7 +100,7 @@ async fn told(socket: &mut Socket, room: &Room) -> Value {
 }
 
 #[tokio::test]
-async fn all_rooms_come_back_by_one_cursor() {
+pub(crate) async fn all_rooms_come_back_by_one_cursor() {
     let scene = scene(5, &[]).await;
     let mut bob = Socket::connect(&scene.node, &scene.bob).await;
     let mut cursor = json!({});

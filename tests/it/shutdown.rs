@@ -22,7 +22,7 @@ async fn draining_node(drain_ms: &str) -> (Node, TestDatabase) {
 }
 
 #[tokio::test]
-async fn clients_are_told_to_move_and_resume_where_they_were() {
+pub(crate) async fn clients_are_told_to_move_and_resume_where_they_were() {
     let (mut node, _database) = draining_node("500").await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;
@@ -59,7 +59,7 @@ async fn clients_are_told_to_move_and_resume_where_they_were() {
 }
 
 #[tokio::test]
-async fn nothing_acknowledged_is_lost_under_load() {
+pub(crate) async fn nothing_acknowledged_is_lost_under_load() {
     let (mut node, database) = draining_node("300").await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await.id;
@@ -143,7 +143,7 @@ async fn readiness_goes_first_and_new_clients_are_sent_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_holds_nothing_up() {
+pub(crate) async fn a_client_that_does_not_answer_holds_nothing_up() {
     let (mut node, _database) = draining_node("100").await;
     let ada = register(&node, "ada").await;
     let mut deaf = RawPeer::upgraded(&node, &ada.token).await;
@@ -174,7 +174,7 @@ async fn a_node_without_postgres_stops_as_well() {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_gets_its_answer() {
+pub(crate) async fn a_request_in_flight_gets_its_answer() {
     let (mut node, database) = draining_node("0").await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await.id;
@@ -240,7 +240,7 @@ async fn a_publish_in_flight_is_acknowledged_before_its_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn connections_without_a_request_hold_nothing_up() {
+pub(crate) async fn connections_without_a_request_hold_nothing_up() {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
         .set("HUBBUB__HTTP__DRAIN_MS", "0")

@@ -55,7 +55,7 @@ impl Scene {
 
 /// The queue is full: it is closed, its socket goes, and nobody else notices.
 #[tokio::test]
-async fn who_reads_nothing_goes_and_so_does_the_socket() {
+pub(crate) async fn who_reads_nothing_goes_and_so_does_the_socket() {
     const PEERS: u64 = 10;
     let scene = scene(&[("HUBBUB__WEBSOCKET__CLOSE_TIMEOUT_MS", "1000")]).await;
     let mut reader = Socket::connect(&scene.node, &scene.ada).await;
@@ -96,7 +96,7 @@ async fn who_reads_nothing_goes_and_so_does_the_socket() {
 
 /// The queue is not full, and what is in it gets old.
 #[tokio::test]
-async fn what_waits_too_long_makes_a_slow_peer() {
+pub(crate) async fn what_waits_too_long_makes_a_slow_peer() {
     let scene = scene(&[
         ("HUBBUB__WEBSOCKET__OUTBOX_MAX_AGE_MS", "2000"),
         ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", "4096"),

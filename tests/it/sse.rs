@@ -1,11 +1,11 @@
 //! Event streams, by a real HTTP client.
 
-mod ends;
+pub(crate) mod ends;
 mod grammar;
-mod live;
-mod resume;
+pub(crate) mod live;
+pub(crate) mod resume;
 mod slow;
-mod wire;
+pub(crate) mod wire;
 
 use crate::harness::node::Node;
 

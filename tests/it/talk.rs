@@ -53,7 +53,7 @@ fn said(message: &Value) -> (u64, u64, String, String, String, String) {
 }
 
 #[tokio::test]
-async fn two_people_talk_and_read_what_was_said() {
+pub(crate) async fn two_people_talk_and_read_what_was_said() {
     let scene = scene().await;
     let room = &scene.room.id;
     let mut ada = scene.joined(&scene.ada).await;
@@ -114,7 +114,7 @@ async fn a_message_posted_over_rest_is_pushed_and_acknowledged_alike() {
 }
 
 #[tokio::test]
-async fn everybody_sees_the_same_order_without_holes() {
+pub(crate) async fn everybody_sees_the_same_order_without_holes() {
     const EACH: u64 = 40;
     let scene = scene().await;
     let mut users = vec![scene.ada.clone(), scene.bob.clone()];
@@ -191,7 +191,7 @@ async fn a_room_goes_by_its_id_or_its_slug_and_is_always_told_by_its_id() {
 }
 
 #[tokio::test]
-async fn presence_tells_who_is_here_who_came_and_who_went() {
+pub(crate) async fn presence_tells_who_is_here_who_came_and_who_went() {
     let scene = scene().await;
     let room = &scene.room.id;
     let mut ada = scene.joined(&scene.ada).await;
@@ -304,7 +304,7 @@ async fn a_volatile_event_passes_by_and_a_durable_one_stays() {
 
 /// More than the room remembers, more than one page of the log, more than the outbox holds.
 #[tokio::test]
-async fn a_long_replay_is_paced_by_its_reader() {
+pub(crate) async fn a_long_replay_is_paced_by_its_reader() {
     const MESSAGES: u64 = 150;
     let database = crate::harness::postgres::database().await;
     let options = crate::harness::node::NodeOptions::on(&database.url)
@@ -330,7 +330,7 @@ async fn a_long_replay_is_paced_by_its_reader() {
 }
 
 #[tokio::test]
-async fn who_left_hears_nothing_and_gets_it_all_on_coming_back() {
+pub(crate) async fn who_left_hears_nothing_and_gets_it_all_on_coming_back() {
     let scene = scene().await;
     let room = &scene.room.id;
     let mut ada = scene.joined(&scene.ada).await;
@@ -447,7 +447,7 @@ async fn tickets_and_cookies_open_connections_once_and_often() {
 }
 
 #[tokio::test]
-async fn a_connection_without_credentials_gets_them_by_its_first_command() {
+pub(crate) async fn a_connection_without_credentials_gets_them_by_its_first_command() {
     let scene = scene().await;
     let mut socket = Socket::anonymous(&scene.node).await;
     let error = socket.err("join", json!({ "room": scene.room.id })).await;
@@ -464,7 +464,7 @@ async fn a_connection_without_credentials_gets_them_by_its_first_command() {
 }
 
 #[tokio::test]
-async fn a_logout_ends_the_sessions_connections() {
+pub(crate) async fn a_logout_ends_the_sessions_connections() {
     let scene = scene().await;
     let mut ada = scene.joined(&scene.ada).await;
     let mut bob = scene.joined(&scene.bob).await;

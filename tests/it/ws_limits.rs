@@ -80,7 +80,7 @@ async fn without_credentials_time_is_short() {
 }
 
 #[tokio::test]
-async fn who_answers_no_ping_is_gone() {
+pub(crate) async fn who_answers_no_ping_is_gone() {
     let scene = scene(&[
         ("HUBBUB__WEBSOCKET__PING_INTERVAL_S", "1"),
         ("HUBBUB__WEBSOCKET__PING_TIMEOUT_S", "1"),
@@ -108,7 +108,7 @@ async fn who_answers_no_ping_is_gone() {
 }
 
 #[tokio::test]
-async fn who_answers_pings_by_hand_stays() {
+pub(crate) async fn who_answers_pings_by_hand_stays() {
     let scene = scene(&[
         ("HUBBUB__WEBSOCKET__PING_INTERVAL_S", "1"),
         ("HUBBUB__WEBSOCKET__PING_TIMEOUT_S", "1"),
@@ -158,7 +158,7 @@ async fn rooms_of_one_connection_are_counted() {
 }
 
 #[tokio::test]
-async fn a_body_has_64_kib_and_not_a_byte_more() {
+pub(crate) async fn a_body_has_64_kib_and_not_a_byte_more() {
     const MAX: usize = 65_536;
     let scene = scene(&[]).await;
     let room = &scene.room.id;
@@ -221,7 +221,7 @@ async fn a_message_over_the_frame_limit_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_framing_closes_its_connection() {
+pub(crate) async fn what_breaks_the_framing_closes_its_connection() {
     let scene = scene(&[]).await;
     let ping = br#"{"id":1,"cmd":"ping"}"#;
     let mut long_form = vec![FIN | opcode::TEXT, 0x80 | 0x7e, 0, 5, 0, 0, 0, 0];
@@ -278,7 +278,7 @@ async fn what_breaks_the_framing_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_message_may_come_byte_by_byte_and_in_pieces() {
+pub(crate) async fn a_message_may_come_byte_by_byte_and_in_pieces() {
     let scene = scene(&[]).await;
     let mut peer = RawPeer::upgraded(&scene.node, &scene.ada.token).await;
     let room = &scene.room.id;
@@ -305,7 +305,7 @@ async fn a_message_may_come_byte_by_byte_and_in_pieces() {
 }
 
 #[tokio::test]
-async fn many_commands_at_once_are_all_answered() {
+pub(crate) async fn many_commands_at_once_are_all_answered() {
     let scene = scene(&[("HUBBUB__WEBSOCKET__MAX_INFLIGHT", "4")]).await;
     let mut socket = scene.joined().await;
     let mut expected = std::collections::BTreeSet::new();
@@ -334,7 +334,7 @@ async fn many_commands_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn connections_of_the_node_are_counted() {
+pub(crate) async fn connections_of_the_node_are_counted() {
     let scene = scene(&[("HUBBUB__HTTP__MAX_CONNECTIONS", "2")]).await;
     let first = Socket::connect(&scene.node, &scene.ada).await;
     let mut second = Socket::connect(&scene.node, &scene.ada).await;

@@ -11,11 +11,12 @@ use super::order::Place;
 use crate::frames::{CLOSE, from_client};
 use crate::sequence::Sequence;
 
-/// Ports of one address that are used.
-const PORTS: std::ops::Range<u32> = 2_000..62_000;
+/// Ports of one address that are used: below those that the kernel gives to others, as it gives
+/// nobody a port that was chosen on any address, for a minute after its connection has ended.
+const PORTS: std::ops::Range<u32> = 2_000..32_000;
 
 /// Ports that are tried for one connection.
-const TRIES: u32 = 1_000;
+const TRIES: u32 = 30_000;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,14 +9,15 @@
 -- batch itself holds no key twice.
 --
 -- A reply is to a message that is no reply itself, still there, and not before what the sender may
--- see. `mentions` holds arrays as text, and null where nobody is named.
+-- see. `body_bytes` is what is said in bytes: `body` is empty then, and otherwise `body_bytes` is
+-- null. `mentions` holds arrays as text, and null where nobody is named.
 WITH input AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::smallint[], $6::bytea[], $7::text[], $8::bytea[],
-        $9::uuid[], $10::text[]
+        $9::uuid[], $10::text[], $11::bytea[]
     ) WITH ORDINALITY
-        AS i (room_id, user_id, client_id, id, kind, fingerprint, body, data, thread_id, mentions, ord)
+        AS i (room_id, user_id, client_id, id, kind, fingerprint, body, data, thread_id, mentions, body_bytes, ord)
 ),
 locked AS MATERIALIZED (
     SELECT unnest(string_to_array(current_setting('hubbub.locked'), ','))::uuid AS room_id
@@ -61,7 +62,7 @@ judged AS MATERIALIZED (
 ),
 accepted AS MATERIALIZED (
     SELECT
-        ord, room_id, user_id, client_id, id, kind, fingerprint, body, data, thread_id, mentions,
+        ord, room_id, user_id, client_id, id, kind, fingerprint, body, body_bytes, data, thread_id, mentions,
         last_seq + row_number() OVER in_order AS seq,
         CASE WHEN kind = 1 THEN last_msg_no + count(*) FILTER (WHERE kind = 1) OVER in_order END AS msg_no,
         now.created_at
@@ -86,10 +87,11 @@ logged AS (
 ),
 said AS (
     INSERT INTO messages (
-        id, room_id, seq, msg_no, user_id, client_id, body, created_at, thread_id, mentions
+        id, room_id, seq, msg_no, user_id, client_id, body, body_bytes, created_at, thread_id, mentions
     )
     SELECT
-        id, room_id, seq, msg_no, user_id, client_id, body, created_at, thread_id, mentions::uuid[]
+        id, room_id, seq, msg_no, user_id, client_id, body, body_bytes, created_at, thread_id,
+        mentions::uuid[]
     FROM accepted
     WHERE kind = 1
 ),

@@ -2,7 +2,7 @@
 -- heads' locks, as journal/append does, and is the only place where it is decided who may do it.
 --
 -- The batch holds, of one message, either one change or reactions that differ in user or emoji.
--- `text` is what an edit says or what is reacted with, `is_wanted` whether a reaction or pin is to be
+-- `text` is what an edit says (empty if it says `bytes`) or what is reacted with, `is_wanted` whether a reaction or pin is to be
 -- there. $11 is how many different emojis a message may have, $12 how many pins a room.
 --
 -- A row is judged in this order: done before (the original answer), key used for something else,
@@ -19,9 +19,9 @@ WITH input AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::smallint[], $6::bytea[], $7::uuid[], $8::text[],
-        $9::boolean[], $10::bytea[]
+        $9::boolean[], $10::bytea[], $13::bytea[]
     ) WITH ORDINALITY
-        AS i (room_id, user_id, client_id, id, kind, fingerprint, message_id, text, is_wanted, data, ord)
+        AS i (room_id, user_id, client_id, id, kind, fingerprint, message_id, text, is_wanted, data, bytes, ord)
 ),
 locked AS MATERIALIZED (
     SELECT unnest(string_to_array(current_setting('hubbub.locked'), ','))::uuid AS room_id
@@ -50,7 +50,7 @@ judged AS MATERIALIZED (
             WHEN t.deleted_at IS NOT NULL THEN CASE WHEN i.kind = 5 THEN 'unchanged' ELSE 'message_deleted' END
             WHEN i.kind = 4 THEN CASE
                 WHEN t.user_id <> i.user_id THEN 'forbidden'
-                WHEN t.body = i.text THEN 'unchanged'
+                WHEN (t.body, t.body_bytes) IS NOT DISTINCT FROM (i.text, i.bytes) THEN 'unchanged'
                 ELSE 'accepted'
             END
             WHEN i.kind = 5 THEN CASE
@@ -149,6 +149,7 @@ changed AS (
     SET
         changed_seq = a.seq,
         body = CASE a.kind WHEN 4 THEN a.text WHEN 5 THEN '' ELSE m.body END,
+        body_bytes = CASE a.kind WHEN 4 THEN a.bytes WHEN 5 THEN NULL ELSE m.body_bytes END,
         -- The sender may have put anything into it; publish_keys knows it for retries.
         client_id = CASE a.kind WHEN 5 THEN '' ELSE m.client_id END,
         edited_at = CASE a.kind WHEN 4 THEN a.created_at ELSE m.edited_at END,

@@ -8,7 +8,7 @@ LEFT JOIN LATERAL (
             *,
             count(*) OVER () AS found,
             row_number() OVER nearer AS place,
-            sum(octet_length(body)) OVER nearer AS bytes
+            sum(octet_length(body) + coalesce(octet_length(body_bytes), 0)) OVER nearer AS bytes
         FROM (
             SELECT *
             FROM message_views

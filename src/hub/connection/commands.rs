@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 
+use super::context::Context;
 use super::identity::Demand;
 use super::{Connection, Flow};
 use crate::hub::NewMessage;

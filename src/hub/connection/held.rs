@@ -4,14 +4,9 @@
 //! pings are answered and an end is noticed; commands are held until it is their turn. Beyond a
 //! bound it reads no further, and the kernel tells the client to wait.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use super::Step;
-use super::outbox::Outbox;
 
 /// So many bytes of commands are held, and one more command.
 const HELD_MAX_BYTES: usize = 64 * 1024;
@@ -45,37 +40,5 @@ impl Held {
             self.bytes = 0;
         }
         step
-    }
-}
-
-/// Whether the socket is read.
-#[derive(Debug, Default)]
-pub(super) struct Tap {
-    is_shut: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Tap {
-    /// Reads no further.
-    pub(super) fn shut(&self) {
-        self.is_shut.set(true);
-    }
-
-    /// Reads on.
-    pub(super) fn open(&self) {
-        if self.is_shut.replace(false)
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake();
-        }
-    }
-
-    /// Ready when the socket is read and has something.
-    pub(super) fn poll(&self, outbox: &Rc<Outbox>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_shut.get() {
-            self.waker.replace(Some(cx.waker().clone()));
-            return Poll::Pending;
-        }
-        outbox.poll_readable(cx)
     }
 }

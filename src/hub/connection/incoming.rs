@@ -6,6 +6,7 @@ use std::rc::Rc;
 use actix::prelude::*;
 use bytes::Bytes;
 
+use super::context::Context;
 use super::outbox::Class;
 use super::{Connection, Contract, Flow, Step, step};
 use crate::hub::encoded::WireFormat;
@@ -98,7 +99,7 @@ impl Connection {
                 if self.held.push(step, bytes) {
                     continue;
                 }
-                self.tap.shut();
+                self.is_tap_shut = true;
                 break;
             }
             match self.take(step, ctx) {

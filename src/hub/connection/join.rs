@@ -10,11 +10,11 @@ mod replay;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::prelude::*;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::commands::timed_out;
+use super::context::Context;
 use super::pace::{broken_off, patiently};
 use super::session::{SessionLimits, admit_room};
 use super::{Connection, Flow};

@@ -7,6 +7,7 @@
 //! something to take.
 
 mod age;
+mod batch;
 mod end;
 mod queue;
 mod sink;
@@ -22,16 +23,19 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::age::Ages;
+pub(crate) use self::batch::Batch;
 use self::queue::Queue;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
 pub use self::socket::{Socket, TlsSocket};
-use crate::hub::metrics::PONGS_SAVED;
+use crate::config;
+use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, PONGS_SAVED, SOCKET_WRITES};
 use crate::protocol::close::Disconnect;
 use crate::protocol::{sse, websocket};
 
-/// At most this many parts of frames go into one `writev`.
-const PARTS_PER_WRITE: usize = 64;
+/// At most this many parts of frames go into one `writev`: a client that was behind gets what
+/// waits in few of them, and the kernel takes up to 1024.
+const PARTS_PER_WRITE: usize = 256;
 
 /// Whether a frame may be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +57,39 @@ pub(crate) enum Pushed {
     Overflowed,
 }
 
-/// Bounds of an outbox.
+/// What was done for connections, counted here and told to the metrics once in a while.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Frames that were sent, or wait in an outbox.
+    pub(crate) delivered: u64,
+    /// Ephemeral frames that found too much waiting.
+    pub(crate) dropped: u64,
+    /// Writes.
+    pub(crate) writes: u64,
+}
+
+impl Tally {
+    /// A frame was pushed.
+    pub(crate) fn count(&mut self, pushed: Pushed, class: Class) {
+        match pushed {
+            Pushed::Queued => self.delivered += 1,
+            Pushed::Dropped if class == Class::Ephemeral => self.dropped += 1,
+            Pushed::Dropped | Pushed::Overflowed => {}
+        }
+    }
+
+    /// Tells the metrics.
+    pub(crate) fn tell(&self) {
+        DELIVERIES.inc_by(self.delivered);
+        SOCKET_WRITES.inc_by(self.writes);
+        if self.dropped > 0 {
+            let dropped = EPHEMERAL_DROPPED.with_label_values(&["outbox"]);
+            dropped.inc_by(self.dropped);
+        }
+    }
+}
+
+/// Bounds of an outbox; one for all of a thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboxLimits {
     /// What may wait in all, bytes.
@@ -64,45 +100,61 @@ pub(crate) struct OutboxLimits {
     pub(crate) max_age: Duration,
 }
 
+impl From<&config::WebSocket> for OutboxLimits {
+    fn from(config: &config::WebSocket) -> Self {
+        Self {
+            max_bytes: config.outbox_max_bytes,
+            ephemeral_max_bytes: config.ephemeral_max_bytes,
+            max_age: Duration::from_millis(config.outbox_max_age_ms),
+        }
+    }
+}
+
 /// The socket and its queue. It lives on one worker thread.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     sink: Sink,
-    limits: OutboxLimits,
+    limits: Rc<OutboxLimits>,
     queue: RefCell<Queue>,
-    ages: RefCell<Ages>,
     /// A task waits for the socket to take more.
     is_blocked: Cell<bool>,
     closing: Cell<Option<Disconnect>>,
     is_shut: Cell<bool>,
     /// The peer sends nothing more.
     has_peer_ended: Cell<bool>,
+    /// There only while something waits, or somebody waits for that.
+    waiting: RefCell<Option<Box<Waiting>>>,
+}
+
+/// What is to be known of an outbox whose frames do not all leave at once.
+#[derive(Debug, Default)]
+struct Waiting {
+    ages: Ages,
     /// Told when no more than so many bytes wait, or never will.
-    drained: RefCell<Option<(usize, oneshot::Sender<()>)>>,
+    drained: Option<(usize, oneshot::Sender<()>)>,
 }
 
 impl Outbox {
     /// For a socket that has been handed over after its handshake.
-    pub(crate) fn new(socket: Socket, limits: OutboxLimits) -> Rc<Self> {
+    pub(crate) fn new(socket: Socket, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Self::with(Sink::Socket(socket), limits)
     }
 
     /// For a stream, whose transport takes from it by [`Outbox::poll_take`].
-    pub(crate) fn taken_by(hold: Box<dyn Hold>, limits: OutboxLimits) -> Rc<Self> {
+    pub(crate) fn taken_by(hold: Box<dyn Hold>, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Self::with(Sink::Stream(Taker::new(hold)), limits)
     }
 
-    fn with(sink: Sink, limits: OutboxLimits) -> Rc<Self> {
+    fn with(sink: Sink, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Rc::new(Self {
             sink,
             limits,
             queue: RefCell::default(),
-            ages: RefCell::default(),
             is_blocked: Cell::new(false),
             closing: Cell::new(None),
             is_shut: Cell::new(false),
             has_peer_ended: Cell::new(false),
-            drained: RefCell::default(),
+            waiting: RefCell::default(),
         })
     }
 
@@ -135,6 +187,74 @@ impl Outbox {
         }
         queue.push(body, tail);
         Pushed::Queued
+    }
+
+    /// Sends frames that others get, too: at once where nothing waits, after what waits otherwise.
+    /// Whether the connection needs to be looked after: its socket takes no more, or it is closing.
+    pub(crate) fn send(self: &Rc<Self>, batch: &Batch, tally: &mut Tally) -> bool {
+        let Some(socket) = self.ready() else {
+            self.queue_batch(batch.frames(), tally);
+            self.flush();
+            return self.needs_care();
+        };
+        match socket.try_write(batch.bytes()) {
+            Ok(written) if written == batch.bytes().len() => {
+                self.queue.borrow_mut().passed(written);
+                tally.writes += 1;
+                tally.delivered += batch.len() as u64;
+                if socket.try_flush().is_ok() {
+                    return false;
+                }
+                // TLS holds the end of it: a task waits until the kernel takes that.
+                self.flush();
+            }
+            Ok(0) => self.shut(),
+            Ok(written) => {
+                let (cut, whole) = batch.rest(written);
+                tally.writes += 1;
+                tally.delivered += (batch.len() - whole.len()) as u64;
+                let mut queue = self.queue.borrow_mut();
+                queue.passed(written);
+                if let Some(cut) = cut {
+                    queue.push_cut(cut);
+                }
+                drop(queue);
+                self.queue_batch(whole, tally);
+                self.flush();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.queue_batch(batch.frames(), tally);
+                // It finds the same without asking the kernel again, and has a task wait.
+                self.flush();
+            }
+            Err(_) => self.shut(),
+        }
+        self.needs_care()
+    }
+
+    /// The socket, if a frame can be written to it now.
+    fn ready(&self) -> Option<&Socket> {
+        let is_open = !self.is_blocked.get() && self.closing.get().is_none() && !self.is_shut.get();
+        match &self.sink {
+            Sink::Socket(socket) if is_open && self.queue.borrow().is_empty() => Some(socket),
+            _ => None,
+        }
+    }
+
+    fn queue_batch(&self, frames: &[(Bytes, Class)], tally: &mut Tally) {
+        for (frame, class) in frames {
+            tally.count(self.push(frame.clone(), *class), *class);
+        }
+    }
+
+    /// Whether its socket takes no more for the moment, or it is closing.
+    pub(crate) fn needs_care(&self) -> bool {
+        self.is_blocked.get() || self.closing.get().is_some()
+    }
+
+    /// What waits, bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queue.borrow().bytes()
     }
 
     /// Adds the answer to a ping. A client that takes nothing has only its last ping answered
@@ -200,7 +320,7 @@ impl Outbox {
             return;
         }
         self.queue.borrow_mut().clear();
-        self.drained.take();
+        self.waiting.take();
         match &self.sink {
             Sink::Socket(socket) => {
                 // An error means that it has ended already.
@@ -259,7 +379,13 @@ impl Outbox {
             }
         };
         self.is_blocked.set(false);
-        self.ages.borrow_mut().clear();
+        let is_awaited = |waiting: &mut Box<Waiting>| {
+            waiting.ages.clear();
+            waiting.drained.is_some()
+        };
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.take_if(|waiting| !is_awaited(waiting));
+        drop(waiting);
         if written.is_err() {
             self.shut();
         }
@@ -279,6 +405,7 @@ impl Outbox {
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            SOCKET_WRITES.inc();
             queue.advance(written);
             self.note_drained(&queue);
         }
@@ -290,7 +417,8 @@ impl Outbox {
     fn note_age(&self) {
         let queue = self.queue.borrow();
         let pushed = queue.taken() + queue.bytes() as u64;
-        let mut ages = self.ages.borrow_mut();
+        let mut waiting = self.waiting.borrow_mut();
+        let ages = &mut waiting.get_or_insert_default().ages;
         ages.note(Instant::now(), pushed, self.limits.max_age);
     }
 
@@ -302,8 +430,12 @@ impl Outbox {
     /// Whether something has been waiting for longer than it may.
     pub(crate) fn is_overdue(&self) -> bool {
         let taken = self.queue.borrow().taken();
-        let mut ages = self.ages.borrow_mut();
-        self.is_blocked() && ages.is_overdue(Instant::now(), taken, self.limits.max_age)
+        let mut waiting = self.waiting.borrow_mut();
+        let is_overdue = |waiting: &mut Box<Waiting>| {
+            let ages = &mut waiting.ages;
+            ages.is_overdue(Instant::now(), taken, self.limits.max_age)
+        };
+        self.is_blocked() && waiting.as_mut().is_some_and(is_overdue)
     }
 
     /// How long something may wait.
@@ -313,8 +445,10 @@ impl Outbox {
 
     /// Tells whoever waits for it that no more than so many bytes wait.
     fn note_drained(&self, queue: &Queue) {
-        let is_drained = |waiting: &mut (usize, _)| queue.bytes() <= waiting.0;
-        drop(self.drained.borrow_mut().take_if(is_drained));
+        if let Some(waiting) = &mut *self.waiting.borrow_mut() {
+            let is_drained = |drained: &mut (usize, _)| queue.bytes() <= drained.0;
+            drop(waiting.drained.take_if(is_drained));
+        }
     }
 
     /// Takes a part of what waits for a stream's transport; none at the stream's end.
@@ -368,7 +502,7 @@ impl Outbox {
             return;
         }
         let (drained, wait) = oneshot::channel();
-        self.drained.replace(Some((bytes, drained)));
+        self.waiting.borrow_mut().get_or_insert_default().drained = Some((bytes, drained));
         // It is dropped rather than sent.
         wait.await.ok();
     }

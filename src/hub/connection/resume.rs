@@ -5,8 +5,7 @@
 
 use std::rc::Rc;
 
-use actix::prelude::*;
-
+use super::context::Context;
 use super::join::{NotJoined, Wanted, enter};
 use super::pace::{spare_bytes, taken};
 use super::{Connection, Flow};

@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::join::{NotJoined, Wanted, enter};
 use super::liveness::{Liveness, Second};
 pub use super::outbox::Hold;
-use super::outbox::{Class, Outbox, OutboxLimits};
+use super::outbox::{Class, Outbox};
 use super::pace::{spare_bytes, taken};
 use super::session::SessionLimits;
 use super::too_late;
@@ -202,15 +202,7 @@ pub struct Stream {
 /// Opens a stream on the present thread.
 pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed) -> Stream {
     let worker = Worker::current(hub);
-    let config = &hub.settings().websocket;
-    let outbox = Outbox::taken_by(
-        hold,
-        OutboxLimits {
-            max_bytes: config.outbox_max_bytes,
-            ephemeral_max_bytes: config.ephemeral_max_bytes,
-            max_age: Duration::from_millis(config.outbox_max_age_ms),
-        },
-    );
+    let outbox = Outbox::taken_by(hold, Rc::clone(&worker.outbox_limits));
     let mut life = Liveness::new(worker.now(), true);
     // It gives no commands: having no room is no reason to go.
     life.commanded = Second::MAX;

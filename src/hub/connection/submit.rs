@@ -3,8 +3,7 @@
 
 use std::time::Instant;
 
-use actix::prelude::*;
-
+use super::context::Context;
 use super::identity::Demand;
 use super::{Connection, Flow};
 use crate::hub::fanout::ReplyAddress;

@@ -78,9 +78,9 @@ impl Worker {
     }
 
     pub(super) fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
-        let connections = self.table.borrow().in_room(room_id);
+        let connections = self.table.borrow().in_room(room_id, whom);
         for attachment in connections {
-            if whom(&attachment) && self.unsubscribe(&attachment, room_id) {
+            if self.unsubscribe(&attachment, room_id) {
                 attachment.push(&Push::Removed { room: room_id });
                 self.table.borrow_mut().mark(&attachment);
                 if attachment.format == WireFormat::SseRoom {
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     pub(super) fn resync(&self, room_id: RoomId) {
-        let connections = self.table.borrow().in_room(room_id);
+        let connections = self.table.borrow().in_room(room_id, |_| true);
         for attachment in connections {
             // Out of the room at once: it may be joined anew before they have gone.
             self.unsubscribe(&attachment, room_id);

@@ -13,12 +13,15 @@ use crate::hub::room::{Adopt, Missed, RoomHandle, Standing};
 use crate::protocol::id::RoomId;
 
 impl Worker {
-    /// Whether an event is the next one for its room's connections. If it is not, they do not get
-    /// it, and what they lack is asked for.
-    pub(super) fn is_next(&self, event: &SharedEvent) -> bool {
-        let event = &event.event;
-        let room_id = event.room_id;
-        let turn = self.table.borrow().turn(room_id, event.epoch, event.seq);
+    /// Takes an event for its room's connections if it is the next one. If it is not, they do not
+    /// get it, and what they lack is asked for.
+    pub(super) fn take(&self, event: &Arc<SharedEvent>) -> bool {
+        #[cfg(feature = "failpoints")]
+        if let Some(is_taken) = super::sabotage::take(self, event) {
+            return is_taken;
+        }
+        let room_id = event.event.room_id;
+        let turn = self.table.borrow_mut().deliver(event);
         let kind = match turn {
             Turn::Next => return true,
             Turn::Nobody => return false,
@@ -27,6 +30,7 @@ impl Worker {
                 self.ask_for_missing(room_id);
                 "hole"
             }
+            Turn::Full => "full",
             Turn::OtherEpoch => {
                 self.resync(room_id);
                 "epoch"

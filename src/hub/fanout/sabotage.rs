@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::table::ConnectionKey;
-use crate::hub::connection::outbox::Class;
 use crate::hub::encoded::SharedEvent;
 
 thread_local! {
@@ -23,8 +22,20 @@ fn asked(name: &str) -> Option<bool> {
     fail::eval(name, |argument| argument.as_deref() == Some("one"))
 }
 
+/// Carries out a fault with an event that is the next one, which counts as delivered then. None if
+/// no fault is asked for.
+pub(super) fn take(worker: &Worker, event: &Arc<SharedEvent>) -> Option<bool> {
+    let (room_id, seq) = (event.event.room_id, event.event.seq);
+    let standing = worker.table.borrow().standing(room_id).map(|it| it.1)?;
+    let is_next = standing.epoch == event.event.epoch && standing.position + 1 == seq;
+    (is_next && deliver(worker, event)).then(|| {
+        worker.table.borrow_mut().stand_at(room_id, seq);
+        true
+    })
+}
+
 /// Carries out a fault. False if none is asked for.
-pub(super) fn deliver(worker: &Worker, event: &Arc<SharedEvent>) -> bool {
+fn deliver(worker: &Worker, event: &Arc<SharedEvent>) -> bool {
     let held = HELD.with_borrow_mut(|held| {
         held.take_if(|(held, _)| held.event.room_id == event.event.room_id)
     });
@@ -35,7 +46,7 @@ pub(super) fn deliver(worker: &Worker, event: &Arc<SharedEvent>) -> bool {
     }
     let first = || {
         let table = worker.table.borrow();
-        let connections = table.in_room(event.event.room_id);
+        let connections = table.in_room(event.event.room_id, |_| true);
         connections.first().map(|attachment| attachment.key)
     };
     if let Some(is_one) = asked("hub.fanout.lose") {
@@ -63,17 +74,19 @@ pub(super) fn deliver(worker: &Worker, event: &Arc<SharedEvent>) -> bool {
 /// To everyone in the room, or all but one, or one.
 fn push(
     worker: &Worker,
-    event: &SharedEvent,
+    event: &Arc<SharedEvent>,
     except: Option<ConnectionKey>,
     only: Option<ConnectionKey>,
 ) {
     let mut table = worker.table.borrow_mut();
-    let Some(only) = only else {
-        let (room_id, frame) = (event.event.room_id, |format| event.frame(format));
-        return table.broadcast(room_id, None, Class::Durable, except, frame);
-    };
-    if let Some(attachment) = table.get(only) {
-        attachment.push_event(&table, event);
-        table.mark(&attachment);
+    match only {
+        None => table.deliver_anyway(event, except),
+        Some(only) => {
+            if let Some(attachment) = table.get(only) {
+                table.catch_up_in(&attachment, event.event.room_id);
+                attachment.push_event(&table, event);
+                table.mark(&attachment);
+            }
+        }
     }
 }

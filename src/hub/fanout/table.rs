@@ -1,31 +1,36 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
 mod attachment;
+mod giving;
+mod hashing;
 mod mutes;
+mod room;
+mod schedule;
 mod turns;
+mod walk;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use jiff::Timestamp;
 use slab::Slab;
 
 pub(crate) use self::attachment::{Announcement, Attachment, JoinProgress, Joining};
-use self::turns::Lack;
+use self::giving::Gathering;
+use self::hashing::ByRoom;
+use self::room::{LocalRoom, Member};
+use self::schedule::{Schedule, TURN_UNITS};
 pub(crate) use self::turns::Turn;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::Liveness;
-use crate::hub::connection::outbox::{Class, Outbox, Pushed};
+use crate::hub::connection::outbox::{Outbox, OutboxLimits};
 use crate::hub::connection::stream::StreamState;
 use crate::hub::encoded::WireFormat;
-use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED};
 use crate::hub::room::RoomHandle;
 use crate::protocol::cursor::{self, CursorError, Position};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, UserId};
-use crate::protocol::sse;
 
 /// A connection, as other threads name it to its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,25 +40,24 @@ pub(crate) struct ConnectionKey {
     generation: u32,
 }
 
-/// A room that a connection is in, and where in the room's list it stands.
+/// A room's place in the table.
+type RoomKey = usize;
+
+/// A room that a connection is in, and the connection's place in it.
 #[derive(Debug, Clone, Copy)]
 struct Joined {
     room_id: RoomId,
-    index: usize,
+    room: RoomKey,
+    at: usize,
 }
 
-/// A room as one thread sees it.
-#[derive(Debug)]
-struct LocalRoom {
-    handle: RoomHandle,
-    epoch: Epoch,
-    /// The last event given to this thread: the position of every connection in the list.
-    position: Seq,
-    connections: Vec<Rc<Attachment>>,
-    /// Members who may say nothing, and until when: known from the checks of those who joined
-    /// on this thread, and from the room's events since.
-    muted: HashMap<UserId, Timestamp>,
-    lack: Lack,
+/// What takes turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// A room that has something for its members.
+    Room(RoomKey),
+    /// The connections that are marked.
+    Marked,
 }
 
 /// What a connection left behind: its user is no longer there by this connection, and the room's
@@ -65,15 +69,36 @@ pub(crate) struct Departure {
 }
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
     connections: Slab<Rc<Attachment>>,
     generation: u32,
-    rooms: HashMap<RoomId, LocalRoom>,
-    dirty: Vec<Rc<Attachment>>,
+    rooms: Slab<LocalRoom>,
+    ids: ByRoom<RoomKey>,
+    /// Connections that have something of their own to be written.
+    marked: VecDeque<Rc<Attachment>>,
+    schedule: Schedule<Flow>,
+    gathering: Gathering,
+    /// A room that was walked so short a time ago waits for what else may come.
+    coalesce: Duration,
+    limits: Rc<OutboxLimits>,
 }
 
 impl Table {
+    pub(crate) fn new(limits: Rc<OutboxLimits>, coalesce: Duration) -> Self {
+        Self {
+            connections: Slab::new(),
+            generation: 0,
+            rooms: Slab::new(),
+            ids: ByRoom::default(),
+            marked: VecDeque::new(),
+            schedule: Schedule::new(),
+            gathering: Gathering::default(),
+            coalesce,
+            limits,
+        }
+    }
+
     /// Gives a connection its place.
     pub(crate) fn attach(
         &mut self,
@@ -114,11 +139,10 @@ impl Table {
         if self.get(attachment.key).is_none() {
             return Vec::new();
         }
-        let joined = attachment.rooms.borrow().clone();
-        let departures = joined
-            .into_iter()
-            .filter_map(|joined| self.unsubscribe(attachment, joined.room_id))
-            .collect();
+        let mut departures = Vec::new();
+        while let Some((key, at)) = attachment.place(0) {
+            departures.push(self.take_out(attachment, key, at));
+        }
         self.connections.remove(attachment.key.index);
         departures
     }
@@ -149,129 +173,100 @@ impl Table {
         if attachment.is_in(room_id) {
             return false;
         }
-        let room = self.rooms.entry(room_id).or_insert_with(|| LocalRoom {
-            handle: handle.clone(),
-            epoch,
-            position,
-            connections: Vec::new(),
-            muted: HashMap::new(),
-            lack: Lack::default(),
+        let key = *self.ids.entry(room_id).or_insert_with(|| {
+            self.rooms
+                .insert(LocalRoom::new(handle.clone(), epoch, position))
         });
+        let room = &mut self.rooms[key];
         // The room's actor may have been recreated since the others joined.
         room.handle = handle;
         room.epoch = epoch;
         room.position = position;
-        attachment.rooms.borrow_mut().push(Joined {
-            room_id,
-            index: room.connections.len(),
+        let at = room.walk.join(Member {
+            attachment: Rc::clone(attachment),
+            outbox: Rc::clone(&attachment.outbox),
+            format: attachment.format,
         });
-        room.connections.push(Rc::clone(attachment));
+        let mut rooms = attachment.rooms.borrow_mut();
+        // Most are in one room, and a vector would begin with four places.
+        if rooms.is_empty() {
+            rooms.reserve_exact(1);
+        }
+        rooms.push(Joined {
+            room_id,
+            room: key,
+            at,
+        });
+        drop(rooms);
         attachment.resumed(room_id);
         true
     }
 
-    /// Ends that. None if it was not in the room.
+    /// Ends that. What it still may have is put into its outbox. None if it was not in the room.
     pub(crate) fn unsubscribe(
         &mut self,
         attachment: &Rc<Attachment>,
         room_id: RoomId,
     ) -> Option<Departure> {
-        let index = attachment.forget(room_id)?;
-        let room = self.rooms.get_mut(&room_id)?;
-        room.connections.swap_remove(index);
-        if let Some(moved) = room.connections.get(index) {
-            moved.moved_to(room_id, index);
+        let key = *self.ids.get(&room_id)?;
+        let at = attachment.place_in(key)?;
+        self.catch_up(key, at);
+        Some(self.take_out(attachment, key, at))
+    }
+
+    fn take_out(&mut self, attachment: &Attachment, key: RoomKey, at: usize) -> Departure {
+        attachment.forget(key);
+        let room = &mut self.rooms[key];
+        room.walk.leave(at);
+        if let Some(moved) = room.walk.member(at) {
+            moved.attachment.moved_to(key, at);
         }
         let departure = Departure {
             room: room.handle.clone(),
             user_id: attachment.user_id(),
         };
-        if room.connections.is_empty() {
-            self.rooms.remove(&room_id);
+        if room.walk.is_empty() {
+            let stage = room.stage;
+            self.unschedule(key, stage);
+            self.rooms.remove(key);
+            self.ids.remove(&departure.room.id());
         }
-        Some(departure)
+        departure
+    }
+
+    fn local(&self, room_id: RoomId) -> Option<&LocalRoom> {
+        self.rooms.get(*self.ids.get(&room_id)?)
+    }
+
+    fn local_mut(&mut self, room_id: RoomId) -> Option<&mut LocalRoom> {
+        self.rooms.get_mut(*self.ids.get(&room_id)?)
     }
 
     /// The last event of a room given to this thread; none if nobody here is in it.
     pub(crate) fn position(&self, room_id: RoomId) -> Option<Seq> {
-        self.rooms.get(&room_id).map(|room| room.position)
+        self.local(room_id).map(|room| room.position)
     }
 
-    /// Gives a frame to every connection in a room and marks them for the flush. `frame` is asked
-    /// once for each format that occurs, and answers from what is shared.
-    pub(crate) fn broadcast(
-        &mut self,
-        room_id: RoomId,
-        position: Option<Seq>,
-        class: Class,
-        except: Option<ConnectionKey>,
-        frame: impl Fn(WireFormat) -> Bytes,
-    ) {
-        let Some(room) = self.rooms.get_mut(&room_id) else {
-            return;
-        };
-        if let Some(position) = position {
-            room.position = position;
-        }
-        let Some(room) = self.rooms.get(&room_id) else {
-            return;
-        };
-        let mut encoded: Option<(WireFormat, Bytes)> = None;
-        let mut delivered = 0;
-        for attachment in &room.connections {
-            if except == Some(attachment.key) {
-                continue;
-            }
-            let bytes = match &encoded {
-                Some((format, bytes)) if *format == attachment.format => bytes.clone(),
-                _ => {
-                    let bytes = frame(attachment.format);
-                    encoded = Some((attachment.format, bytes.clone()));
-                    bytes
-                }
-            };
-            let tail = (class == Class::Durable && attachment.format.has_tails())
-                .then(|| sse::tail(&self.positions(attachment, None)));
-            match attachment.outbox.push_with_tail(bytes, tail, class) {
-                Pushed::Queued => delivered += 1,
-                Pushed::Overflowed => {}
-                Pushed::Dropped => {
-                    if class == Class::Ephemeral {
-                        EPHEMERAL_DROPPED.with_label_values(&["outbox"]).inc();
-                    }
-                    continue;
-                }
-            }
-            if !attachment.is_dirty.replace(true) {
-                self.dirty.push(Rc::clone(attachment));
-            }
-        }
-        DELIVERIES.inc_by(delivered);
-    }
-
-    /// Marks a connection for the flush.
+    /// Has a connection written to soon.
     pub(crate) fn mark(&mut self, attachment: &Rc<Attachment>) {
         if !attachment.is_dirty.replace(true) {
-            self.dirty.push(Rc::clone(attachment));
+            if self.marked.is_empty() {
+                self.schedule.add(Flow::Marked, TURN_UNITS);
+            }
+            self.marked.push_back(Rc::clone(attachment));
         }
     }
 
-    /// Takes up to `max` of those marked for the flush.
-    pub(crate) fn take_dirty(&mut self, max: usize) -> Vec<Rc<Attachment>> {
-        let count = self.dirty.len().min(max);
-        let taken: Vec<_> = self.dirty.drain(..count).collect();
-        for attachment in &taken {
-            attachment.is_dirty.set(false);
-        }
-        taken
-    }
-
-    /// The connections in a room.
-    pub(crate) fn in_room(&self, room_id: RoomId) -> Vec<Rc<Attachment>> {
-        self.rooms
-            .get(&room_id)
-            .map(|room| room.connections.clone())
-            .unwrap_or_default()
+    /// Those of a room's connections that are meant.
+    pub(crate) fn in_room(
+        &self,
+        room_id: RoomId,
+        is_meant: impl Fn(&Attachment) -> bool,
+    ) -> Vec<Rc<Attachment>> {
+        let members = self.local(room_id).map(|room| room.walk.members());
+        let members = members.into_iter().flatten();
+        let attachments = members.map(|member| &member.attachment);
+        attachments.filter(|it| is_meant(it)).cloned().collect()
     }
 
     /// Where a connection stands in its rooms, and in one more that it is about to join.
@@ -292,14 +287,9 @@ impl Table {
     ) -> Vec<Position> {
         let joined = attachment.rooms.borrow();
         let resuming = attachment.resuming.borrow();
-        let joined = joined.iter().filter_map(|joined| {
-            let room = self.rooms.get(&joined.room_id)?;
-            Some(Position {
-                room_id: joined.room_id,
-                epoch: room.epoch,
-                seq: room.position,
-            })
-        });
+        let joined = joined
+            .iter()
+            .filter_map(|joined| self.position_at(joined.room_id, joined.room, joined.at));
         let is_other =
             |position: &Position| besides.is_none_or(|besides| besides.room_id != position.room_id);
         let others = joined.chain(resuming.iter().copied()).filter(is_other);
@@ -308,6 +298,6 @@ impl Table {
 
     /// The room's actor, if a connection of this thread is in the room.
     pub(crate) fn room(&self, room_id: RoomId) -> Option<&RoomHandle> {
-        self.rooms.get(&room_id).map(|room| &room.handle)
+        self.local(room_id).map(|room| &room.handle)
     }
 }

@@ -17,10 +17,10 @@ use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
-use crate::hub::connection::outbox::Class;
+use crate::hub::connection::outbox::{Class, OutboxLimits};
 use crate::hub::connection::stream;
 use crate::hub::encoded::SharedEvent;
-use crate::hub::metrics::{DELIVERY_MS, DISCONNECTS};
+use crate::hub::metrics::DISCONNECTS;
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::{EventBody, MembershipChange};
@@ -29,9 +29,6 @@ use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
-
-/// How many connections are written to before the thread does something else.
-const FLUSH_CHUNK: usize = 256;
 
 /// Until when somebody is muted of whom no end is said.
 const FOREVER: jiff::Timestamp = jiff::Timestamp::MAX;
@@ -51,6 +48,7 @@ pub(crate) struct Worker {
     /// Those whose sockets take no more for the moment.
     pub(super) blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
+    pub(crate) outbox_limits: Rc<OutboxLimits>,
     started: Instant,
     /// For each presence shard the last generation that knows who is here.
     pub(super) announced: RefCell<Vec<Generation>>,
@@ -78,13 +76,17 @@ impl Worker {
         let fanout = hub.register_worker(|id| FanoutHandle::new(id, sender));
         // After it is known: a generation that begins from now on asks.
         let announced = hub.presence_shards().generations();
-        compression::configure(&hub.settings().websocket);
+        let config = &hub.settings().websocket;
+        compression::configure(config);
+        let outbox_limits = Rc::new(OutboxLimits::from(config));
+        let coalesce = Duration::from_millis(config.coalesce_ms);
         let worker = Rc::new(Self {
             fanout,
             announced: RefCell::new(announced),
-            timeouts: Timeouts::from(&hub.settings().websocket),
+            timeouts: Timeouts::from(config),
+            table: RefCell::new(Table::new(Rc::clone(&outbox_limits), coalesce)),
+            outbox_limits,
             hub,
-            table: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             inflater: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
@@ -94,7 +96,8 @@ impl Worker {
         let fanout = Fanout {
             worker: Rc::clone(&worker),
             inbox: Some(inbox),
-            is_flushing: false,
+            is_passing: false,
+            gathering: None,
         };
         let fanout = Context::new().into_future(fanout);
         actix_rt::spawn(marked(Activity::Fanout, fanout));
@@ -188,7 +191,10 @@ impl Worker {
 struct Fanout {
     worker: Rc<Worker>,
     inbox: Option<mpsc::Receiver<FanoutMessage>>,
-    is_flushing: bool,
+    /// There is something to write, and its turn comes by itself.
+    is_passing: bool,
+    /// Rooms wait for what else may come.
+    gathering: Option<SpawnHandle>,
 }
 
 impl Fanout {
@@ -196,14 +202,14 @@ impl Fanout {
         fault::point!("hub.fanout.apply");
         let worker = &self.worker;
         match message {
-            FanoutMessage::Deliver(event) => deliver(worker, &event),
-            FanoutMessage::Broadcast(push, except) => worker.table.borrow_mut().broadcast(
-                push.content.room_id(),
-                None,
-                Class::Ephemeral,
-                except,
-                |format| push.frame(format),
-            ),
+            FanoutMessage::Deliver(events) => {
+                for event in &events {
+                    deliver(worker, event);
+                }
+            }
+            FanoutMessage::Broadcast(push, except) => {
+                worker.table.borrow_mut().broadcast(push, except);
+            }
             FanoutMessage::Reply(connection, request, result) => {
                 let mut table = worker.table.borrow_mut();
                 if let Some(attachment) = table.get(connection) {
@@ -237,28 +243,44 @@ impl Fanout {
         }
     }
 
-    /// Writes what is marked, a chunk at a time, so that a huge room does not keep the thread.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
+    /// Writes for a while, and goes on after everything else on this thread had its turn.
+    fn pass(&mut self, ctx: &mut Context<Self>) {
         let _doing = doing(Activity::Flush);
-        let connections = self.worker.table.borrow_mut().take_dirty(FLUSH_CHUNK);
-        for attachment in &connections {
-            attachment.outbox.flush();
+        let pass = self.worker.table.borrow_mut().pass();
+        for attachment in &pass.to_look_after {
             self.worker.note_closing(attachment);
         }
-        self.is_flushing = connections.len() == FLUSH_CHUNK;
-        if self.is_flushing {
+        for room_id in pass.short {
+            self.worker.ask_for_missing(room_id);
+        }
+        self.is_passing = pass.is_left;
+        if self.is_passing {
             let turn = tokio::task::yield_now().into_actor(self);
-            ctx.spawn(turn.map(|(), this, ctx| this.flush(ctx)));
+            ctx.spawn(turn.map(|(), this, ctx| this.pass(ctx)));
+        }
+    }
+
+    /// Writes, unless that is going to be done anyway.
+    fn write(&mut self, ctx: &mut Context<Self>) {
+        if self.gathering.is_none()
+            && let Some(wait) = self.worker.table.borrow_mut().end_gathering()
+        {
+            self.gathering = Some(ctx.run_later(wait, |this, ctx| {
+                this.gathering = None;
+                this.write(ctx);
+            }));
+        }
+        if !self.is_passing {
+            self.pass(ctx);
         }
     }
 }
 
 fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
     fault::point!("hub.fanout.deliver", ());
-    if !worker.is_next(event) {
+    if !worker.take(event) {
         return;
     }
-    push(worker, event);
     if let EventBody::Membership {
         user_id,
         change,
@@ -279,20 +301,6 @@ fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
             _ => {}
         }
     }
-}
-
-fn push(worker: &Worker, event: &Arc<SharedEvent>) {
-    let (room_id, seq) = (event.event.room_id, event.event.seq);
-    #[cfg(feature = "failpoints")]
-    if super::sabotage::deliver(worker, event) {
-        return worker.table.borrow_mut().stand_at(room_id, seq);
-    }
-    worker
-        .table
-        .borrow_mut()
-        .broadcast(room_id, Some(seq), Class::Durable, None, |format| {
-            event.frame(format)
-        });
 }
 
 impl Actor for Fanout {
@@ -330,11 +338,7 @@ impl Drop for Fanout {
 impl StreamHandler<Vec<FanoutMessage>> for Fanout {
     fn handle(&mut self, batch: Vec<FanoutMessage>, ctx: &mut Self::Context) {
         let delivering = doing(Activity::Deliver);
-        let mut received = Vec::new();
         for message in batch {
-            if let FanoutMessage::Deliver(event) = &message {
-                received.extend(event.received_at);
-            }
             self.apply(message);
         }
         if let Some(overflow) = self.worker.fanout.take_overflow() {
@@ -363,11 +367,6 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
             }
         }
         drop(delivering);
-        if !self.is_flushing {
-            self.flush(ctx);
-        }
-        for at in received {
-            DELIVERY_MS.observe(at.elapsed().as_secs_f64() * 1000.0);
-        }
+        self.write(ctx);
     }
 }

@@ -4,6 +4,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::entry::{Content, Entry};
+use crate::protocol::body::Body;
 use crate::protocol::data::DataError;
 use crate::protocol::event::{EventBody, EventKind};
 use crate::protocol::id::UserId;
@@ -17,7 +18,9 @@ pub(super) struct Appends<'a> {
     ids: Vec<Uuid>,
     kinds: Vec<i16>,
     fingerprints: Vec<Vec<u8>>,
+    /// Empty for what is said in bytes.
     bodies: Vec<Option<&'a str>>,
+    body_bytes: Vec<Option<&'a [u8]>>,
     data: Vec<Vec<u8>>,
     threads: Vec<Option<Uuid>>,
     /// Each an array as Postgres reads it: an array of arrays would have to be rectangular.
@@ -36,7 +39,7 @@ impl<'a> Appends<'a> {
                     ..
                 } => (
                     EventKind::Message,
-                    Some(&**body),
+                    Some(body),
                     EventBody::message_to_log(body, client_id, mentions)?,
                 ),
                 Content::Custom {
@@ -67,7 +70,9 @@ impl<'a> Appends<'a> {
             this.ids.push(entry.id.0);
             this.kinds.push(kind as i16);
             this.fingerprints.push(entry.content.fingerprint());
-            this.bodies.push(body);
+            this.bodies
+                .push(body.map(|body| body.text().unwrap_or_default()));
+            this.body_bytes.push(body.and_then(Body::bytes));
             this.data.push(data);
             this.threads.push(thread);
             this.mentions.push(mentions);
@@ -79,7 +84,7 @@ impl<'a> Appends<'a> {
         self.rooms.is_empty()
     }
 
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 10] {
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 11] {
         [
             &self.rooms,
             &self.users,
@@ -91,6 +96,7 @@ impl<'a> Appends<'a> {
             &self.data,
             &self.threads,
             &self.mentions,
+            &self.body_bytes,
         ]
     }
 }

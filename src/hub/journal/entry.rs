@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Permit;
 use crate::hub::fanout::ReplyAddress;
+use crate::protocol::body::Body;
 use crate::protocol::command::MessageChange;
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -39,7 +40,7 @@ pub(crate) struct Entry {
 pub(crate) enum Content {
     /// Something is said.
     Message {
-        body: Box<str>,
+        body: Body,
         client_id: Box<str>,
         thread: Option<EventId>,
         mentions: Box<[UserId]>,
@@ -136,15 +137,24 @@ impl Content {
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
         match self {
-            // No body has a U+0000, so what follows it cannot be taken for a part of it.
+            // No text has a U+0000, so what follows it cannot be taken for a part of it.
             Self::Message {
                 body,
                 thread,
                 mentions,
                 ..
             } => {
-                digest.update(b"message\0");
-                digest.update(body.as_bytes());
+                match body {
+                    Body::Text(text) => {
+                        digest.update(b"message\0");
+                        digest.update(text.as_bytes());
+                    }
+                    Body::Bytes(bytes) => {
+                        digest.update(b"message of bytes\0");
+                        digest.update((bytes.len() as u64).to_be_bytes());
+                        digest.update(bytes);
+                    }
+                }
                 if let Some(root) = thread {
                     digest.update(b"\0thread\0");
                     digest.update(root.0.as_bytes());
@@ -162,7 +172,15 @@ impl Content {
                 digest.update(change.name());
                 digest.update(message_id.0.as_bytes());
                 match change {
-                    MessageChange::Edit { body } => digest.update(body.as_bytes()),
+                    MessageChange::Edit {
+                        body: Body::Text(text),
+                    } => digest.update(text.as_bytes()),
+                    MessageChange::Edit {
+                        body: Body::Bytes(bytes),
+                    } => {
+                        digest.update(b"\0");
+                        digest.update(bytes);
+                    }
                     MessageChange::Delete => {}
                     MessageChange::React { emoji, remove } => {
                         digest.update([u8::from(*remove)]);
@@ -329,6 +347,12 @@ mod tests {
             thread,
             mentions: mentions.into(),
         };
+        let bytes = |bytes: &[u8], thread| Content::Message {
+            body: Body::Bytes(bytes.into()),
+            client_id: "c".into(),
+            thread,
+            mentions: Box::default(),
+        };
         let change = |message_id, change| Content::Change {
             message_id,
             change,
@@ -341,6 +365,16 @@ mod tests {
         let contents = [
             message("a", None, &[]),
             message("b", None, &[]),
+            bytes(b"a", None),
+            bytes(b"\0", None),
+            bytes(b"a", Some(root)),
+            bytes(&[&b"a\0thread\0"[..], root.0.as_bytes()].concat(), None),
+            change(
+                root,
+                MessageChange::Edit {
+                    body: Body::Bytes((*b"a").into()),
+                },
+            ),
             message("a", Some(root), &[]),
             message("a", None, &[user]),
             message("a", Some(root), &[user]),

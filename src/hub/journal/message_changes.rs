@@ -28,6 +28,8 @@ pub(super) struct MessageChanges<'a> {
     messages: Vec<Uuid>,
     /// What an edit says, or what is reacted with.
     texts: Vec<Option<&'a str>>,
+    /// What an edit says in bytes; its text is empty then.
+    bytes: Vec<Option<&'a [u8]>>,
     /// Whether a reaction or pin is to be there.
     wanted: Vec<bool>,
     data: Vec<Vec<u8>>,
@@ -45,6 +47,7 @@ impl<'a> MessageChanges<'a> {
             fingerprints: Vec::new(),
             messages: Vec::new(),
             texts: Vec::new(),
+            bytes: Vec::new(),
             wanted: Vec::new(),
             data: Vec::new(),
             limits,
@@ -57,10 +60,14 @@ impl<'a> MessageChanges<'a> {
                 continue;
             };
             let (text, is_wanted) = match change {
-                MessageChange::Edit { body } => (Some(&**body), true),
+                MessageChange::Edit { body } => (Some(body.text().unwrap_or_default()), true),
                 MessageChange::Delete => (None, true),
                 MessageChange::React { emoji, remove } => (Some(&**emoji), !remove),
                 MessageChange::Pin { pinned } => (None, *pinned),
+            };
+            let bytes = match change {
+                MessageChange::Edit { body } => body.bytes(),
+                _ => None,
             };
             let event = changed(*message_id, change);
             this.rooms.push(entry.room_id.0);
@@ -71,6 +78,7 @@ impl<'a> MessageChanges<'a> {
             this.fingerprints.push(entry.content.fingerprint());
             this.messages.push(message_id.0);
             this.texts.push(text);
+            this.bytes.push(bytes);
             this.wanted.push(is_wanted);
             this.data.push(event.to_log()?);
         }
@@ -81,7 +89,7 @@ impl<'a> MessageChanges<'a> {
         self.rooms.is_empty()
     }
 
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 12] {
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 13] {
         [
             &self.rooms,
             &self.users,
@@ -95,6 +103,7 @@ impl<'a> MessageChanges<'a> {
             &self.data,
             &self.limits.reactions_per_message,
             &self.limits.pins_per_room,
+            &self.bytes,
         ]
     }
 }

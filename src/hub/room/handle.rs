@@ -77,6 +77,16 @@ pub(crate) struct RoomHandle {
 }
 
 impl RoomHandle {
+    /// A room whose actor has gone, for benchmarks.
+    pub(in crate::hub) fn without_actor(id: RoomId) -> Self {
+        let (sender, _) = actix::dev::channel::channel(1);
+        Self {
+            id,
+            addr: Addr::new(sender),
+            shared: Arc::new(Shared::new(0, 1)),
+        }
+    }
+
     pub(crate) fn id(&self) -> RoomId {
         self.id
     }

@@ -160,10 +160,7 @@ impl Room {
             return fanout.send(FanoutMessage::Resync(self.id));
         }
         if let Some(missed) = log.after(position) {
-            for event in missed {
-                deliver(fanout, event);
-            }
-            return;
+            return deliver(fanout, missed);
         }
         // What others have already they ignore when it comes again. A position beyond what this
         // actor has delivered is of one before it: the log must have it.

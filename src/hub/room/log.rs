@@ -330,7 +330,9 @@ mod tests {
             let frame = it.frame(crate::hub::encoded::WireFormat::SseRoom);
             assert!(String::from_utf8_lossy(&frame).contains(r#""body":"","#));
         }
-        assert!(matches!(&events[2].event.body, EventBody::Message { body, .. } if &**body == "x"));
+        assert!(
+            matches!(&events[2].event.body, EventBody::Message { body, .. } if body.text() == Some("x"))
+        );
         let bytes: usize = events.iter().map(|it| it.size_bytes()).sum();
         assert_eq!(log.memory_bytes, bytes);
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{EventBody, EventKind, MembershipChange, Role};
+use crate::protocol::body::Body;
 use crate::protocol::data::{Data, DataError};
 use crate::protocol::id::{EventId, UserId};
 use crate::protocol::msgpack;
@@ -39,8 +40,7 @@ pub enum LogError {
 
 #[derive(Serialize, Deserialize)]
 struct LoggedMessage<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
+    body: Cow<'a, Body>,
     #[serde(borrow)]
     client_id: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
@@ -66,8 +66,7 @@ struct LoggedMembership {
 
 #[derive(Serialize, Deserialize)]
 struct LoggedEdit<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
+    body: Cow<'a, Body>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,12 +85,12 @@ impl EventBody {
     /// A message's data as the log keeps them. They include neither `msg_no`, which is known only
     /// when the log has them, nor the thread, which is the row's `message_id`.
     pub fn message_to_log(
-        body: &str,
+        body: &Body,
         client_id: &str,
         mentions: &[UserId],
     ) -> Result<Vec<u8>, DataError> {
         Ok(rmp_serde::to_vec_named(&LoggedMessage {
-            body: body.into(),
+            body: Cow::Borrowed(body),
             client_id: client_id.into(),
             mentions: mentions.into(),
         })?)
@@ -135,7 +134,7 @@ impl EventBody {
                 until: *until,
             })?,
             Self::Edit { body, .. } => rmp_serde::to_vec_named(&LoggedEdit {
-                body: (&**body).into(),
+                body: Cow::Borrowed(body),
             })?,
             Self::Reaction { emoji, removed, .. } => rmp_serde::to_vec_named(&LoggedReaction {
                 emoji: (&**emoji).into(),
@@ -176,14 +175,14 @@ impl EventBody {
             }
             EDIT if data.is_empty() => Self::Edit {
                 message_id: about?,
-                body: Box::default(),
+                body: Body::default(),
                 deleted: true,
             },
             EDIT => {
                 let logged: LoggedEdit<'_> = rmp_serde::from_slice(data)?;
                 Self::Edit {
                     message_id: about?,
-                    body: logged.body.into(),
+                    body: logged.body.into_owned(),
                     deleted: false,
                 }
             }
@@ -213,7 +212,7 @@ fn message(msg_no: u64, thread: Option<EventId>, data: &[u8]) -> Result<EventBod
     if data.is_empty() {
         return Ok(EventBody::Message {
             msg_no,
-            body: Box::default(),
+            body: Body::default(),
             client_id: Box::default(),
             thread,
             mentions: Box::default(),
@@ -223,7 +222,7 @@ fn message(msg_no: u64, thread: Option<EventId>, data: &[u8]) -> Result<EventBod
     let logged: LoggedMessage<'_> = rmp_serde::from_slice(data)?;
     Ok(EventBody::Message {
         msg_no,
-        body: logged.body.into(),
+        body: logged.body.into_owned(),
         client_id: logged.client_id.into(),
         thread,
         mentions: logged.mentions.into(),

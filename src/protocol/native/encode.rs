@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::codec::Codec;
 use super::request::RequestId;
+use crate::protocol::body::Body;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::msgpack;
 use crate::protocol::push::Push;
@@ -31,7 +32,11 @@ struct Bad<'a> {
 #[must_use]
 pub fn encode_reply(codec: Codec, id: &RequestId, reply: &Reply) -> Bytes {
     let expected_bytes = match reply {
-        Reply::History(page) => page.messages.iter().map(message_bytes).sum(),
+        Reply::History(page) => page
+            .messages
+            .iter()
+            .map(|it| message_bytes(codec, it))
+            .sum(),
         Reply::Presence(presence) => presence.users.len() * 39,
         _ => 0,
     };
@@ -53,8 +58,8 @@ pub fn encode_push(codec: Codec, push: &Push<'_>) -> Bytes {
             client_id,
             mentions,
             ..
-        } => body.len() + client_id.len() + mentions.len() * 39,
-        Push::Edit { body, .. } => body.len(),
+        } => body_bytes(codec, body) + client_id.len() + mentions.len() * 39,
+        Push::Edit { body, .. } => body_bytes(codec, body),
         Push::Event { name, data, .. } => {
             name.len()
                 + match codec {
@@ -79,12 +84,20 @@ pub fn encode_push(codec: Codec, push: &Push<'_>) -> Bytes {
 }
 
 /// About how long a message of a page is, bytes.
-fn message_bytes(message: &MessageView) -> usize {
+fn message_bytes(codec: Codec, message: &MessageView) -> usize {
     let reactions = message.reactions.iter();
-    message.body.len()
+    body_bytes(codec, &message.body)
         + message.mentions.len() * 39
         + reactions.map(|it| it.users.len() * 39 + 100).sum::<usize>()
         + 300
+}
+
+/// About how long a body is.
+fn body_bytes(codec: Codec, body: &Body) -> usize {
+    match (codec, body) {
+        (Codec::Json, Body::Bytes(bytes)) => bytes.len().div_ceil(3) * 4,
+        _ => body.len(),
+    }
 }
 
 fn frame<T: Serialize>(codec: Codec, expected_bytes: usize, value: &T) -> Bytes {

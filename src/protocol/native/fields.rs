@@ -10,12 +10,13 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::raw::{NoText, Packed, Raw};
+use crate::protocol::body::{Body, BodyError, Encoding};
 use crate::protocol::data::Data;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{EventId, RoomRef, UserId};
 use crate::protocol::msgpack::read::{Head, Malformed, Reader};
-use crate::protocol::text::{TextError, check_body, check_line};
+use crate::protocol::text::{TextError, check_line};
 
 /// Numbers are exact up to here in JavaScript, so none is larger: 2⁵³.
 pub(super) const NUMBER_MAX: u64 = 1 << 53;
@@ -55,7 +56,7 @@ macro_rules! fields {
 }
 
 fields! {
-    id, cmd, room, since, epoch, cursor, msg_no, body, client_id, thread, mentions, message_id,
+    id, cmd, room, since, epoch, cursor, msg_no, body, encoding, client_id, thread, mentions, message_id,
     emoji, remove, pinned, before, after, limit, typing, name, data, volatile, token
 }
 
@@ -187,12 +188,25 @@ impl<'a, V: Raw<'a>> Field<'a, V> {
         }
     }
 
-    /// A string of several lines, 1 to `max_bytes` bytes.
-    pub(super) fn body(self, max_bytes: usize) -> Result<Cow<'a, str>, Refusal> {
-        let text = self.text()?;
-        match check_body(&text, max_bytes) {
-            Ok(()) => Ok(text),
-            Err(error) => Err(self.unfit(&error, ErrorCode::TooLarge)),
+    /// What a message says, 1 to `max_bytes` bytes: text, or bytes where there is a type for them
+    /// or where `encoding` says so.
+    pub(super) fn body(self, encoding: Self, max_bytes: usize) -> Result<Body, Refusal> {
+        let read = match (self.needed()?.bytes(), encoding.encoding()?) {
+            (Some(bytes), None) => Body::of_bytes(bytes, max_bytes),
+            (Some(_), Some(_)) => return Err(encoding.wrong("left out beside bytes")),
+            (None, how) => Body::read(&self.text()?, how, max_bytes),
+        };
+        read.map_err(|error| match error {
+            BodyError::Text(error) => self.unfit(&error, ErrorCode::TooLarge),
+            BodyError::Base64 => invalid(format!("`{}` {error}", self.name)),
+        })
+    }
+
+    fn encoding(self) -> Result<Option<Encoding>, Refusal> {
+        match self.optional(Self::text)?.as_deref() {
+            None => Ok(None),
+            Some("base64") => Ok(Some(Encoding::Base64)),
+            Some(_) => Err(self.wrong("`base64`, or left out")),
         }
     }
 

@@ -20,6 +20,9 @@ pub(super) trait Raw<'a>: Copy {
     /// A string.
     fn text(self) -> Result<Cow<'a, str>, NoText>;
 
+    /// Bytes, if the codec has a type for them.
+    fn bytes(self) -> Option<&'a [u8]>;
+
     /// A whole number from 0 on.
     fn unsigned(self) -> Option<u64>;
 
@@ -64,6 +67,10 @@ impl<'a> Raw<'a> for &'a RawValue {
         serde_json::from_str::<String>(raw)
             .map(Cow::Owned)
             .map_err(|_| NoText::Unfit("has an escape that stands for no character"))
+    }
+
+    fn bytes(self) -> Option<&'a [u8]> {
+        None
     }
 
     fn unsigned(self) -> Option<u64> {
@@ -112,6 +119,13 @@ impl<'a> Raw<'a> for Packed<'a> {
                 .map(Cow::Borrowed)
                 .map_err(|_| NoText::Unfit("is not UTF-8")),
             _ => Err(NoText::Other),
+        }
+    }
+
+    fn bytes(self) -> Option<&'a [u8]> {
+        match self.head()? {
+            Head::Binary(bytes) => Some(bytes),
+            _ => None,
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Field, Fields, NUMBER_MAX, invalid};
 use super::raw::Raw;
+use crate::protocol::body::Body;
 use crate::protocol::command::{
     Command, HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, MessageChange, PageAnchor, PageRequest,
 };
@@ -109,7 +110,7 @@ fn command<'a, V: Raw<'a>>(
     Ok(match &*Field::new("cmd", fields.cmd).text()? {
         "publish" => Command::Publish {
             room: room.room()?,
-            body: Field::new("body", fields.body).body(message_bytes)?.into(),
+            body: body(fields, message_bytes)?,
             client_id: client_id.line(CLIENT_ID_MAX_BYTES)?.into(),
             thread: thread.optional(Field::message_id)?,
             mentions: Field::new("mentions", fields.mentions)
@@ -174,6 +175,10 @@ fn command<'a, V: Raw<'a>>(
     })
 }
 
+fn body<'a, V: Raw<'a>>(fields: &Fields<'a, V>, message_bytes: usize) -> Result<Body, Refusal> {
+    Field::new("body", fields.body).body(Field::new("encoding", fields.encoding), message_bytes)
+}
+
 fn change<'a, V: Raw<'a>>(
     name: &str,
     fields: &Fields<'a, V>,
@@ -181,7 +186,7 @@ fn change<'a, V: Raw<'a>>(
 ) -> Result<MessageChange, Refusal> {
     Ok(match name {
         "message.edit" => MessageChange::Edit {
-            body: Field::new("body", fields.body).body(message_bytes)?.into(),
+            body: body(fields, message_bytes)?,
         },
         "message.react" => MessageChange::React {
             emoji: Field::new("emoji", fields.emoji)

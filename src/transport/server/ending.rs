@@ -48,7 +48,7 @@ impl Ending {
     }
 
     /// Resolves when connections are to finish.
-    pub(super) fn told(&self) -> impl Future<Output = ()> + use<> {
+    pub(in crate::transport) fn told(&self) -> impl Future<Output = ()> + use<> {
         let mut finish = self.finish.subscribe();
         async move {
             if finish.wait_for(|finish| *finish).await.is_err() {
@@ -57,7 +57,7 @@ impl Ending {
         }
     }
 
-    pub(super) fn connection(&self) -> Counted {
+    pub(in crate::transport) fn connection(&self) -> Counted {
         Counted::new(&self.connections)
     }
 
@@ -67,7 +67,7 @@ impl Ending {
 }
 
 /// One that is counted for as long as this is held.
-pub(super) struct Counted(Arc<AtomicUsize>);
+pub(in crate::transport) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn new(count: &Arc<AtomicUsize>) -> Self {

@@ -18,16 +18,19 @@ use futures_util::stream::{LocalBoxStream, Stream};
 
 use crate::hub::connection::stream;
 use crate::transport::held::SocketHold;
+use crate::transport::places::Seat;
 
 /// The body that sends a stream.
 pub(super) fn body(
     stream: stream::Stream,
     hold: SocketHold,
+    seat: Seat,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
     let is_waiting = Rc::new(Cell::new(false));
     let source = Source {
         stream,
         hold,
+        _seat: seat,
         is_waiting: Rc::clone(&is_waiting),
     };
     Paced {
@@ -63,6 +66,8 @@ impl StreamHandler<Bytes> for EventStream {
 struct Source {
     stream: stream::Stream,
     hold: SocketHold,
+    /// Given back with the stream.
+    _seat: Seat,
     /// A part is with the context.
     is_waiting: Rc<Cell<bool>>,
 }

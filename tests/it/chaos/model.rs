@@ -49,9 +49,16 @@ impl Text {
     /// The `body` of a push or a row.
     pub(super) fn of(value: &Value) -> Self {
         match value["body"].as_str() {
-            Some(body) if value["deleted"] != true => Self::Is(body.to_owned()),
-            _ => Self::Redacted,
+            _ if value["deleted"] == true => Self::Redacted,
+            Some(body) if value["encoding"] == "base64" => Self::of_bytes(body),
+            Some(body) => Self::Is(body.to_owned()),
+            None => Self::Redacted,
         }
+    }
+
+    /// What is said in bytes, by their base64.
+    pub(super) fn of_bytes(base64: &str) -> Self {
+        Self::Is(format!("\0{base64}"))
     }
 }
 

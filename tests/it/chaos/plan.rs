@@ -24,8 +24,10 @@ pub(super) struct Plan {
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// The native one, over a socket.
+    /// The native one in JSON, over a socket.
     WebSocket,
+    /// The same in MessagePack.
+    Packed,
     /// Event streams of rooms, and REST for what it says.
     Sse,
     /// The event stream of all its user's rooms, and REST.
@@ -85,6 +87,7 @@ impl Plan {
         let protocol = |_: &usize| match rng.random_range(0..6) {
             0 => Protocol::Sse,
             1 => Protocol::WholeSse,
+            2 | 3 => Protocol::Packed,
             _ => Protocol::WebSocket,
         };
         let protocols = clients.iter().map(protocol).collect();

@@ -145,7 +145,8 @@ impl Scene {
                     .collect(),
             };
             match plan.protocols[no] {
-                Protocol::WebSocket => tasks.spawn(Client::<WebSocket>::new(seat).run()),
+                Protocol::WebSocket => tasks.spawn(Client::<WebSocket<false>>::new(seat).run()),
+                Protocol::Packed => tasks.spawn(Client::<WebSocket<true>>::new(seat).run()),
                 Protocol::Sse => tasks.spawn(Client::<Sse<false>>::new(seat).run()),
                 Protocol::WholeSse => tasks.spawn(Client::<Sse<true>>::new(seat).run()),
             };

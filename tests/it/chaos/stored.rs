@@ -1,6 +1,8 @@
 //! What is in the database when a run is over: each room's log, and the state that was changed
 //! with it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 
 use hubbub::protocol::event::{Epoch, Event, EventBody};
@@ -103,7 +105,7 @@ async fn state(client: &Client, room: &str) -> Model {
         .query(
             "SELECT msg_no, seq, id::text, user_id::text, body, edited_at IS NOT NULL,
                     deleted_at IS NOT NULL, pinned_at IS NOT NULL,
-                    thread_id::text, replies, mentions::text[]
+                    thread_id::text, replies, mentions::text[], body_bytes
              FROM messages WHERE room_id = $1::text::uuid",
             &[&room],
         )
@@ -112,14 +114,15 @@ async fn state(client: &Client, room: &str) -> Model {
     for row in &rows {
         let is_deleted = row.get(6);
         let body: String = row.get(4);
+        let bytes: Option<&[u8]> = row.get(11);
         let message = Message {
             seq: unsigned(row, 1),
             id: row.get(2),
             user_id: row.get(3),
-            text: if is_deleted && body.is_empty() {
-                Text::Redacted
-            } else {
-                Text::Is(body)
+            text: match bytes {
+                Some(bytes) => Text::of_bytes(&STANDARD.encode(bytes)),
+                None if is_deleted && body.is_empty() => Text::Redacted,
+                None => Text::Is(body),
             },
             is_edited: row.get(5),
             is_deleted,

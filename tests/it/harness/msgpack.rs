@@ -12,6 +12,27 @@ pub(crate) fn bin(bytes: &[u8]) -> Value {
     json!({ "$bin": STANDARD.encode(bytes) })
 }
 
+/// A message, push or request in JSON as it is in MessagePack: a `body` that is base64 there is
+/// bytes here.
+pub(crate) fn with_bytes(message: &mut Value) {
+    if let Some(map) = message.as_object_mut()
+        && let Some(encoding) = map.remove("encoding")
+    {
+        assert_eq!(encoding, "base64");
+        let base64 = map["body"].as_str().expect("a string");
+        let bytes = STANDARD.decode(base64).expect("base64");
+        map["body"] = bin(&bytes);
+    }
+}
+
+/// And back.
+pub(crate) fn with_base64(message: &mut Value) {
+    if let Some(base64) = message.pointer("/body/$bin").cloned() {
+        message["body"] = base64;
+        message["encoding"] = "base64".into();
+    }
+}
+
 /// JSON → MessagePack.
 pub(crate) fn pack(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();

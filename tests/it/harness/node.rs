@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::log::ProcessLog;
 use super::process::Process;
 use super::rest::{http, send};
+use super::tls::{self, Certificate, Relay};
 use super::{DEADLINE, postgres, watchdog};
 
 /// A folder for a node's data. It is removed, with the Postgres that runs in it, when the last
@@ -51,6 +52,9 @@ impl Drop for DataFolder {
 #[derive(Clone, Debug)]
 pub(crate) struct NodeOptions {
     environment: Vec<(String, String)>,
+    certificate: Option<Certificate>,
+    /// The soft and the hard limit of open files.
+    open_files: Option<(u32, u32)>,
     folder: Arc<DataFolder>,
 }
 
@@ -64,19 +68,45 @@ impl NodeOptions {
 
     /// With a Postgres of its own, in a fresh folder: what a newcomer gets.
     pub(crate) fn embedded() -> Self {
-        Self {
+        let options = Self {
             environment: Vec::new(),
+            certificate: None,
+            open_files: None,
             folder: DataFolder::new(),
-        }
-        .set("HUBBUB__HTTP__BIND", "127.0.0.1:0")
-        .set("HUBBUB__LIMITS__EXEMPT", "127.0.0.0/8")
-        // A password costs little here: the tests make many users.
-        .set("HUBBUB__AUTH__ARGON2_MEMORY_KIB", "64")
-        .set("HUBBUB__AUTH__ARGON2_ITERATIONS", "1")
-        // Many nodes run at once on one Postgres.
-        .set("HUBBUB__DATABASE__POOL_MIN", "1")
-        .set("HUBBUB__DATABASE__POOL_MAX", "10")
-        .set("HUBBUB__HTTP__WORKERS", "2")
+        };
+        let options = if tls::is_wanted() {
+            options.with_tls()
+        } else {
+            options
+        };
+        options
+            .set("HUBBUB__HTTP__BIND", "127.0.0.1:0")
+            .set("HUBBUB__LIMITS__EXEMPT", "127.0.0.0/8")
+            // A password costs little here: the tests make many users.
+            .set("HUBBUB__AUTH__ARGON2_MEMORY_KIB", "64")
+            .set("HUBBUB__AUTH__ARGON2_ITERATIONS", "1")
+            // Many nodes run at once on one Postgres.
+            .set("HUBBUB__DATABASE__POOL_MIN", "1")
+            .set("HUBBUB__DATABASE__POOL_MAX", "10")
+            .set("HUBBUB__HTTP__WORKERS", "2")
+    }
+
+    /// By TLS, with a certificate of its own. The node's address is then that of a relay, by which
+    /// every client gets to it.
+    pub(crate) fn with_tls(mut self) -> Self {
+        let certificate = Certificate::new();
+        certificate.write(self.folder.path());
+        self.certificate = Some(certificate);
+        let file = |name| self.folder.path().join(name).display().to_string();
+        let (cert, key) = (file("cert.pem"), file("key.pem"));
+        self.set("HUBBUB__HTTP__TLS_CERT", &cert)
+            .set("HUBBUB__HTTP__TLS_KEY", &key)
+    }
+
+    /// With these limits of open files, the soft one and the hard one.
+    pub(crate) fn open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
+        self
     }
 
     /// Sets a variable of the node's environment.
@@ -84,6 +114,11 @@ impl NodeOptions {
         self.environment.retain(|(other, _)| other != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The folder of its data.
+    pub(crate) fn folder(&self) -> &Arc<DataFolder> {
+        &self.folder
     }
 
     /// In a folder that another node has, or had.
@@ -94,7 +129,16 @@ impl NodeOptions {
 
     /// The command that starts the binary with these settings and nothing of ours.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+        const BINARY: &str = env!("CARGO_BIN_EXE_hubbub");
+        let mut command = match self.open_files {
+            None => Command::new(BINARY),
+            Some((soft, hard)) => {
+                let mut command = Command::new("sh");
+                let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec {BINARY} \"$@\"");
+                command.args(["-c", &script, "sh"]);
+                command
+            }
+        };
         command.args(arguments).env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "RUST_LOG"] {
             if let Some(value) = std::env::var_os(name) {
@@ -120,8 +164,11 @@ pub(crate) struct StartFailed {
 
 /// A node that listens. Dropping it kills it; its log is printed if the test is failing.
 pub(crate) struct Node {
-    /// `127.0.0.1:<port>`
+    /// `127.0.0.1:<port>`, where it can be talked to without TLS.
     pub(crate) address: String,
+    /// Where it listens.
+    pub(crate) own_address: String,
+    _relay: Option<Relay>,
     // Before the options, whose folder it lives in: fields are dropped in their order.
     process: Process,
     options: NodeOptions,
@@ -162,7 +209,7 @@ impl Node {
         let log = process.log().clone();
         let listening = log.find(0, |line| {
             let (_, after) = line.split_once("listening")?;
-            let (_, address) = after.split_once("http://")?;
+            let (_, address) = after.split_once("://")?;
             let end = address
                 .find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c)))
                 .unwrap_or(address.len());
@@ -170,7 +217,7 @@ impl Node {
         });
         let status = tokio::select! {
             address = listening => return match address {
-                Some(address) => Ok(Self { address, process, options }),
+                Some(address) => Ok(Self::listening(address, process, options)),
                 None => panic!("the node does not listen:\n{}", log.text()),
             },
             status = process.wait_within(DEADLINE * 2) => status,
@@ -180,6 +227,29 @@ impl Node {
             status: status.expect("one of the two happens"),
             log: log.text(),
         })
+    }
+
+    fn listening(address: String, process: Process, options: NodeOptions) -> Self {
+        let certificate = options.certificate.as_ref();
+        let relay = certificate.map(|certificate| Relay::to(&address, certificate));
+        Self {
+            address: relay.as_ref().map_or(&address, |it| &it.address).clone(),
+            own_address: address,
+            _relay: relay,
+            process,
+            options,
+        }
+    }
+
+    /// The certificate that it shows, if it speaks TLS.
+    pub(crate) fn certificate(&self) -> &Certificate {
+        let certificate = self.options.certificate.as_ref();
+        certificate.expect("the node speaks TLS")
+    }
+
+    /// Has it read its certificate again.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// Starts it again, with the same settings and data, on another port.
@@ -243,6 +313,28 @@ impl Node {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         1024 * kib.and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS")
+    }
+
+    /// The processor time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.pid().as_raw_nonzero());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        // What follows the name begins with the state, the third field.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |place: usize| fields[place - 3].parse::<u64>().expect("a number");
+        // Fields 14 and 15: in user mode and in the kernel, in hundredths of a second.
+        Duration::from_millis(10 * (ticks(14) + ticks(15)))
+    }
+
+    /// Lets it have no more open files than it has, or as many again.
+    pub(crate) fn limit_open_files(&self, limit: Option<u64>) {
+        let pid = Some(self.process.pid());
+        let before = prlimit(pid, Resource::Nofile, getrlimit(Resource::Nofile));
+        let before = before.expect("the limit is set");
+        let current = limit.or(before.maximum);
+        let limits = Rlimit { current, ..before };
+        prlimit(pid, Resource::Nofile, limits).expect("the limit is set");
     }
 
     /// How many files and sockets it has open.

@@ -1,5 +1,6 @@
 //! One of everything that the document describes.
 
+use hubbub::protocol::body::{Body, Encoding};
 use hubbub::protocol::command::{Command, MessageChange, PageAnchor, PageRequest};
 use hubbub::protocol::data::Data;
 use hubbub::protocol::error::Refusal;
@@ -103,7 +104,12 @@ pub(super) fn commands() -> Vec<Command> {
 }
 
 pub(super) fn data() -> Data {
-    serde_json::from_str("{}").unwrap()
+    serde_json::from_str(r#"{"at":[1,-7,0.5,{"$bin":"AP8="}]}"#).unwrap()
+}
+
+/// What a message may say.
+pub(super) fn bodies() -> [Body; 2] {
+    ["hi".into(), Body::Bytes([0, 255].into())]
 }
 
 fn now() -> jiff::Timestamp {
@@ -166,7 +172,7 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
         (
             "history",
             vec![Reply::History(MessagePage {
-                messages: Vec::new(),
+                messages: message_views().into(),
                 epoch: Epoch(1),
                 last_seq: 0,
                 next: None,
@@ -202,35 +208,37 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
 }
 
 /// Those about messages.
-fn message_pushes() -> Vec<Push<'static>> {
-    let message = |thread, mentions, deleted| Push::Message {
+fn message_pushes<'a>([text, bytes]: [&'a Body; 2]) -> Vec<Push<'a>> {
+    let message = |body: &'a Body, thread, mentions, deleted| Push::Message {
         room: ROOM,
         seq: 1,
         msg_no: 1,
         id: EVENT,
         user_id: USER,
-        body: "hi",
+        body,
+        encoding: body.encoding(),
         client_id: "c1",
         thread,
         mentions,
         deleted,
         created_at: now(),
     };
-    let edit = |deleted| Push::Edit {
+    let edit = |body: &'a Body, deleted| Push::Edit {
         room: ROOM,
         seq: 1,
         id: EVENT,
         message_id: EVENT,
         user_id: USER,
-        body: "ho",
+        body,
+        encoding: body.encoding(),
         deleted,
         created_at: now(),
     };
     vec![
-        message(None, &[], false),
-        message(Some(EVENT), &[USER], true),
-        edit(false),
-        edit(true),
+        message(text, None, &[], false),
+        message(bytes, Some(EVENT), &[USER], true),
+        edit(text, false),
+        edit(bytes, true),
         Push::Delete {
             room: ROOM,
             seq: 1,
@@ -262,7 +270,11 @@ fn message_pushes() -> Vec<Push<'static>> {
 }
 
 /// Each push with the least, then with the most that it has.
-pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> {
+pub(super) fn pushes<'a>(
+    bodies: [&'a Body; 2],
+    data: &'a Data,
+    refusal: &'a Refusal,
+) -> Vec<Push<'a>> {
     let event = |seq, id, client_id, created_at| Push::Event {
         room: ROOM,
         seq,
@@ -291,7 +303,7 @@ pub(super) fn pushes<'a>(data: &'a Data, refusal: &'a Refusal) -> Vec<Push<'a>> 
         by: USER,
         created_at: now(),
     };
-    let mut all = message_pushes();
+    let mut all = message_pushes(bodies);
     all.extend([
         event(None, None, None, None),
         event(Some(1), Some(EVENT), Some("c1"), Some(now())),
@@ -370,7 +382,8 @@ pub(super) fn message_views() -> [MessageView; 2] {
         msg_no: 1,
         id: EVENT,
         user_id: USER,
-        body: String::new(),
+        body: Body::default(),
+        encoding: None,
         client_id: String::new(),
         created_at: now(),
         edited_at: None,
@@ -382,6 +395,8 @@ pub(super) fn message_views() -> [MessageView; 2] {
         pinned_at: None,
     };
     let full = MessageView {
+        body: Body::Bytes([0, 255].into()),
+        encoding: Some(Encoding::Base64),
         edited_at: Some(now()),
         deleted: true,
         thread: Some(EVENT),

@@ -111,7 +111,7 @@ async fn talk(
 }
 
 #[tokio::test]
-async fn a_thousand_missed_events() {
+pub(crate) async fn a_thousand_missed_events() {
     let scene = scene(1, &[]).await;
     let room = &scene.rooms[0];
     fill(&scene, room, 1002).await;
@@ -206,7 +206,7 @@ async fn five_hundred_at_once() {
 /// While a replay goes on at a slow reader's pace, pings are answered, other commands wait for
 /// their turn, and the peer's going is noticed.
 #[tokio::test]
-async fn a_slow_reader_is_alive_and_its_end_is_noticed() {
+pub(crate) async fn a_slow_reader_is_alive_and_its_end_is_noticed() {
     let scene = scene(
         1,
         &[

@@ -6,7 +6,7 @@ use super::scene;
 use crate::harness::socket::Socket;
 
 #[tokio::test]
-async fn a_memory_larger_than_the_outbox_is_replayed_all_the_same() {
+pub(crate) async fn a_memory_larger_than_the_outbox_is_replayed_all_the_same() {
     let settings = [
         ("HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES", "16384"),
         ("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", "2048"),

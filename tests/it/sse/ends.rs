@@ -74,7 +74,7 @@ async fn a_room_that_begins_is_joined_once() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_ends_its_streams() {
+pub(crate) async fn the_end_of_a_session_ends_its_streams() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let other = crate::harness::rest::login(&node, "ada").await;
@@ -91,7 +91,7 @@ async fn the_end_of_a_session_ends_its_streams() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_is_noticed_at_once() {
+pub(crate) async fn a_client_that_goes_is_noticed_at_once() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;
@@ -108,7 +108,7 @@ async fn a_client_that_goes_is_noticed_at_once() {
 }
 
 #[tokio::test]
-async fn a_node_that_goes_tells_its_streams_and_ends_in_time() {
+pub(crate) async fn a_node_that_goes_tells_its_streams_and_ends_in_time() {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
         .set("HUBBUB__HTTP__DRAIN_MS", "500")

@@ -8,7 +8,7 @@ use crate::harness::socket::Socket;
 use crate::harness::stream::EventStream;
 
 #[tokio::test]
-async fn a_room_is_seen_in_order_whoever_speaks() {
+pub(crate) async fn a_room_is_seen_in_order_whoever_speaks() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;

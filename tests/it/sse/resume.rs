@@ -96,7 +96,7 @@ async fn read_with_cuts(ada: &User, path: &str, rooms: &[Room], last_seq: u64) -
 }
 
 #[tokio::test]
-async fn a_room_is_resumed_while_messages_pour_in() {
+pub(crate) async fn a_room_is_resumed_while_messages_pour_in() {
     let (node, _database) = forgetful_node().await;
     let ada = register(&node, "ada").await;
     let rooms = vec![ada.create_room("general").await];

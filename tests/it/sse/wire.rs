@@ -13,7 +13,7 @@ use crate::harness::stream::EventStream;
 use crate::harness::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn silence_is_broken_by_comments_and_whoever_takes_them_stays() {
+pub(crate) async fn silence_is_broken_by_comments_and_whoever_takes_them_stays() {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
         .set("HUBBUB__WEBSOCKET__PING_INTERVAL_S", "1")
@@ -31,7 +31,7 @@ async fn silence_is_broken_by_comments_and_whoever_takes_them_stays() {
 }
 
 #[tokio::test]
-async fn head_gets_the_head_and_the_connection_goes_on() {
+pub(crate) async fn head_gets_the_head_and_the_connection_goes_on() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     ada.create_room("general").await;
@@ -50,7 +50,7 @@ async fn head_gets_the_head_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn http2_carries_several_streams_on_one_connection() {
+pub(crate) async fn http2_carries_several_streams_on_one_connection() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;
@@ -76,7 +76,7 @@ async fn http2_carries_several_streams_on_one_connection() {
 }
 
 #[tokio::test]
-async fn two_hundred_streams_of_a_room_and_of_all_get_everything_in_order() {
+pub(crate) async fn two_hundred_streams_of_a_room_and_of_all_get_everything_in_order() {
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;

@@ -17,7 +17,7 @@ impl Outbox {
         let Sink::Socket(socket) = &self.sink else {
             self.is_shut.set(true);
             self.queue.borrow_mut().clear();
-            self.drained.take();
+            self.waiting.take();
             return;
         };
         self.flush();

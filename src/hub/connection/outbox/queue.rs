@@ -45,6 +45,17 @@ impl Queue {
         }
     }
 
+    /// Adds the rest of a frame that has been sent in part. Nothing waits.
+    pub(super) fn push_cut(&mut self, rest: Bytes) {
+        self.push(rest, None);
+        self.front_is_cut = true;
+    }
+
+    /// So many bytes have been sent that never waited.
+    pub(super) fn passed(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+    }
+
     /// What was pushed last is a pong.
     pub(super) fn mark_pong(&mut self) {
         self.back_is_pong = true;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{ConnectionKey, Joined};
+use super::{ConnectionKey, Joined, RoomKey};
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox};
@@ -184,16 +184,33 @@ impl Attachment {
         self.outbox.push(self.format.push(push), Class::Durable);
     }
 
-    pub(super) fn forget(&self, room_id: RoomId) -> Option<usize> {
-        let mut rooms = self.rooms.borrow_mut();
-        let at = rooms.iter().position(|one| one.room_id == room_id)?;
-        Some(rooms.swap_remove(at).index)
+    /// Its place in a room.
+    pub(super) fn place_in(&self, room: RoomKey) -> Option<usize> {
+        let rooms = self.rooms.borrow();
+        rooms.iter().find(|one| one.room == room).map(|one| one.at)
     }
 
-    pub(super) fn moved_to(&self, room_id: RoomId, index: usize) {
+    /// Its place in one of its rooms, by their order.
+    pub(super) fn place(&self, index: usize) -> Option<(RoomKey, usize)> {
+        let rooms = self.rooms.borrow();
+        rooms.get(index).map(|one| (one.room, one.at))
+    }
+
+    pub(super) fn forget(&self, room: RoomKey) {
         let mut rooms = self.rooms.borrow_mut();
-        if let Some(joined) = rooms.iter_mut().find(|one| one.room_id == room_id) {
-            joined.index = index;
+        if let Some(index) = rooms.iter().position(|one| one.room == room) {
+            rooms.swap_remove(index);
         }
+    }
+
+    pub(super) fn moved_to(&self, room: RoomKey, at: usize) {
+        let mut rooms = self.rooms.borrow_mut();
+        if let Some(joined) = rooms.iter_mut().find(|one| one.room == room) {
+            joined.at = at;
+        }
+    }
+
+    pub(super) fn unmark(&self) {
+        self.is_dirty.set(false);
     }
 }

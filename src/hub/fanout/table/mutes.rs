@@ -8,7 +8,7 @@ use crate::protocol::id::{RoomId, UserId};
 impl Table {
     /// The user may say nothing in the room until then, as far as this thread is concerned.
     pub(crate) fn mute(&mut self, room_id: RoomId, user_id: UserId, until: Timestamp) {
-        if let Some(room) = self.rooms.get_mut(&room_id) {
+        if let Some(room) = self.local_mut(room_id) {
             let now = Timestamp::now();
             room.muted.retain(|_, until| *until > now);
             room.muted.insert(user_id, until);
@@ -17,14 +17,14 @@ impl Table {
 
     /// The user may speak in the room.
     pub(crate) fn unmute(&mut self, room_id: RoomId, user_id: UserId) {
-        if let Some(room) = self.rooms.get_mut(&room_id) {
+        if let Some(room) = self.local_mut(room_id) {
             room.muted.remove(&user_id);
         }
     }
 
     /// Whether the user may say nothing in a room that a connection of this thread is in.
     pub(crate) fn is_muted(&self, room_id: RoomId, user_id: UserId) -> bool {
-        let room = self.rooms.get(&room_id);
+        let room = self.local(room_id);
         room.and_then(|room| room.muted.get(&user_id))
             .is_some_and(|until| *until > Timestamp::now())
     }

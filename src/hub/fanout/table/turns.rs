@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::{LocalRoom, Table};
+use super::Table;
+use super::room::LocalRoom;
 use crate::hub::connection::liveness::Second;
 use crate::hub::presence::Present;
 use crate::hub::room::{RoomHandle, Standing};
@@ -26,6 +27,9 @@ pub(crate) enum Turn {
     Hole,
     /// It is of another log than what they have.
     OtherEpoch,
+    /// It, or one before it, was not taken, because more than enough is pending in the room. It is
+    /// asked for when that has been written.
+    Full,
 }
 
 /// What was noticed of a room's events that are missing.
@@ -82,24 +86,26 @@ impl LocalRoom {
             position: self.position,
         }
     }
+
+    /// How an event follows what the room's connections have, or are about to get.
+    pub(super) fn turn(&self, epoch: Epoch, seq: Seq) -> Turn {
+        match Turn::of(epoch, seq, self.standing()) {
+            Turn::Hole if self.is_short => Turn::Full,
+            turn => turn,
+        }
+    }
 }
 
 impl Table {
-    /// How an event follows what the room's connections have.
-    pub(crate) fn turn(&self, room_id: RoomId, epoch: Epoch, seq: Seq) -> Turn {
-        let room = self.rooms.get(&room_id);
-        room.map_or(Turn::Nobody, |room| Turn::of(epoch, seq, room.standing()))
-    }
-
     /// Where the connections in a room stand, and by which actor.
     pub(crate) fn standing(&self, room_id: RoomId) -> Option<(&RoomHandle, Standing)> {
-        let room = self.rooms.get(&room_id)?;
+        let room = self.local(room_id)?;
         Some((&room.handle, room.standing()))
     }
 
     /// Whom to ask for what is missing, and from where on; none if that has just been done.
     pub(crate) fn ask(&mut self, room_id: RoomId, now: Second) -> Option<(RoomHandle, Standing)> {
-        let room = self.rooms.get_mut(&room_id)?;
+        let room = self.local_mut(room_id)?;
         let standing = room.standing();
         let asks = room.lack.ask(standing.position, now);
         asks.then(|| (room.handle.clone(), standing))
@@ -110,18 +116,18 @@ impl Table {
     pub(crate) fn behind(&mut self) -> Vec<RoomId> {
         let is_behind = |room: &mut LocalRoom| {
             let delivered = room.handle.delivered();
-            room.lack.look(room.position, delivered)
+            !room.is_short && room.lack.look(room.position, delivered)
         };
         self.rooms
             .iter_mut()
-            .filter_map(|(room_id, room)| is_behind(room).then_some(*room_id))
+            .filter_map(|(_, room)| is_behind(room).then(|| room.handle.id()))
             .collect()
     }
 
     /// The room's connections were given the events up to this one, in some other way.
     #[cfg(feature = "failpoints")]
     pub(crate) fn stand_at(&mut self, room_id: RoomId, position: Seq) {
-        if let Some(room) = self.rooms.get_mut(&room_id) {
+        if let Some(room) = self.local_mut(room_id) {
             room.position = position;
         }
     }
@@ -129,19 +135,19 @@ impl Table {
     /// The connections in a room belong to another actor from now on. Gives how many they are and
     /// where they stand; none if there are none.
     pub(crate) fn adopt(&mut self, handle: &RoomHandle) -> Option<(usize, Standing)> {
-        let room = self.rooms.get_mut(&handle.id())?;
+        let room = self.local_mut(handle.id())?;
         room.handle = handle.clone();
         room.lack = Lack::default();
-        Some((room.connections.len(), room.standing()))
+        Some((room.walk.len(), room.standing()))
     }
 
     /// Who is in the rooms that are meant.
     pub(crate) fn present(&self, is_meant: impl Fn(RoomId) -> bool) -> Vec<Present> {
         let mut present = Vec::new();
-        for (&room, local) in self.rooms.iter().filter(|(id, _)| is_meant(**id)) {
+        for (&room, &key) in self.ids.iter().filter(|(id, _)| is_meant(**id)) {
             let mut users = HashMap::new();
-            for attachment in &local.connections {
-                if let Some(user) = attachment.user_id() {
+            for member in self.rooms[key].walk.members() {
+                if let Some(user) = member.attachment.user_id() {
                     *users.entry(user).or_default() += 1;
                 }
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand::RngExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,7 +29,9 @@ impl<D: Driver> Client<D> {
             Step::EmitDurable if !D::speaks("emit") => self.publish(place),
             Step::EmitDurable => {
                 let key = self.key();
-                let data = json!({ "key": key, "x": self.rng.random_range(0..100) });
+                let bytes = STANDARD.encode([0, self.rng.random()]);
+                let x = self.rng.random_range(0..100);
+                let data = json!({ "key": key, "x": x, "at": { "$bin": bytes } });
                 let fields = json!({ "name": "moved", "data": data, "client_id": key });
                 self.keep(place, "emit", fields);
             }
@@ -96,8 +100,9 @@ impl<D: Driver> Client<D> {
             0 => self.rng.random_range(500..1500),
             _ => self.rng.random_range(0..40),
         };
-        let body = format!("{key} {}", "x".repeat(filler));
-        let mut fields = json!({ "body": body, "client_id": key });
+        let text = format!("{key} {}", "x".repeat(filler));
+        let mut fields = self.body(text);
+        fields["client_id"] = key.into();
         let known = self.rooms[place].messages.len();
         if known > 0 && self.rng.random_bool(0.15) {
             // Some are replies themselves, and some were deleted: those are refused.
@@ -109,6 +114,16 @@ impl<D: Driver> Client<D> {
             fields["mentions"] = self.users[..count].into();
         }
         self.keep(place, "publish", fields);
+    }
+
+    /// The text, or bytes instead: some messages say bytes.
+    fn body(&mut self, text: String) -> Value {
+        if self.rng.random_bool(0.8) {
+            return json!({ "body": text });
+        }
+        let mut bytes = text.into_bytes();
+        bytes.iter_mut().skip(12).for_each(|byte| *byte ^= 0xff);
+        json!({ "body": STANDARD.encode(bytes), "encoding": "base64" })
     }
 
     fn keep(&mut self, place: usize, cmd: &'static str, fields: Value) {
@@ -134,8 +149,9 @@ impl<D: Driver> Client<D> {
         let flag = self.rng.random_bool(0.3);
         let (cmd, fields) = match step {
             Step::Edit => {
-                let body = format!("edited by {key}");
-                let fields = json!({ "message_id": id, "body": body, "client_id": key });
+                let mut fields = self.body(format!("edited by {key}"));
+                fields["message_id"] = id.into();
+                fields["client_id"] = key.into();
                 ("message.edit", fields)
             }
             Step::Delete => (

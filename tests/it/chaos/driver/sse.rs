@@ -242,7 +242,7 @@ impl<const IS_WHOLE: bool> Sse<IS_WHOLE> {
                 self.request(Method::POST, &messages).json(&body)
             }
             "message.edit" => {
-                let body = json!({ "body": fields["body"] });
+                let body = json!({ "body": fields["body"], "encoding": fields["encoding"] });
                 self.request(Method::PATCH, &message).json(&body)
             }
             "message.delete" => self.request(Method::DELETE, &message),

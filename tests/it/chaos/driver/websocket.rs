@@ -1,4 +1,4 @@
-//! The native protocol over `/ws`.
+//! The native protocol over `/ws`, in either codec.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use tokio::net::TcpSocket;
 
 use super::{Driver, Incoming};
 use crate::chaos::history::Answer;
+use crate::harness::msgpack;
 use crate::harness::rest::User;
-use crate::harness::socket::{End, Socket};
+use crate::harness::socket::{End, PACKED, Socket};
 
 /// How long a handshake may take before the client tries anew.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -17,23 +18,27 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 /// The kernel's receive buffer: small, so that a client which does not read is soon felt.
 const RECEIVE_BUFFER_BYTES: u32 = 8192;
 
-pub(in crate::chaos) struct WebSocket {
+pub(in crate::chaos) struct WebSocket<const IS_PACKED: bool> {
     socket: Socket,
     /// The numbers of commands, by the ids on the wire.
     ops: HashMap<u64, u64>,
 }
 
-impl Driver for WebSocket {
-    const PROTOCOL: &'static str = "ws";
+impl<const IS_PACKED: bool> Driver for WebSocket<IS_PACKED> {
+    const PROTOCOL: &'static str = if IS_PACKED { "ws in MessagePack" } else { "ws" };
 
     async fn connect(address: &str, user: &User) -> Result<Self, String> {
         let authorization = format!("Bearer {}", user.token);
+        let mut headers = vec![("authorization", authorization.as_str())];
+        if IS_PACKED {
+            headers.push(PACKED);
+        }
         let opening = async {
             let tcp = TcpSocket::new_v4()?;
             tcp.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
             let address = address.parse().map_err(std::io::Error::other)?;
             let stream = tcp.connect(address).await?;
-            Socket::over(stream, "/ws", &[("authorization", &authorization)]).await
+            Socket::over(stream, "/ws", &headers).await
         };
         match tokio::time::timeout(HANDSHAKE, opening).await {
             Ok(Ok(socket)) => Ok(Self {
@@ -46,16 +51,26 @@ impl Driver for WebSocket {
     }
 
     async fn command(&mut self, op: u64, cmd: &'static str, fields: &Value) {
-        let id = self.socket.send_command(cmd, fields.clone()).await;
+        let mut fields = fields.clone();
+        if IS_PACKED {
+            msgpack::with_bytes(&mut fields);
+        }
+        let id = self.socket.send_command(cmd, fields).await;
         self.ops.insert(id, op);
     }
 
     async fn next(&mut self) -> Incoming {
-        let value = match self.socket.next_message().await {
+        let mut value = match self.socket.next_message().await {
             Ok(value) => value,
             Err(End::Closed { code, reason }) => return Incoming::End(format!("{code} {reason}")),
             Err(End::Broken(why)) => return Incoming::End(why),
         };
+        // The history is written in JSON.
+        msgpack::with_base64(&mut value);
+        let messages = value.pointer_mut("/ok/messages");
+        if let Some(messages) = messages.and_then(Value::as_array_mut) {
+            messages.iter_mut().for_each(msgpack::with_base64);
+        }
         if value.get("push").is_some() {
             return Incoming::Push(value);
         }

@@ -159,7 +159,7 @@ fn says_the_same(cmd: &str, fields: &Value, event: &Value) -> bool {
     match cmd {
         "publish" => {
             let is_same = is_redacted
-                || (same(&["body", "client_id"])
+                || (same(&["body", "encoding", "client_id"])
                     && users(&event["mentions"]) == users(&fields["mentions"]));
             event["push"] == "message" && same(&["thread"]) && is_same
         }
@@ -167,7 +167,7 @@ fn says_the_same(cmd: &str, fields: &Value, event: &Value) -> bool {
         "message.edit" => {
             event["push"] == cmd
                 && event["message_id"] == fields["message_id"]
-                && (is_redacted || same(&["body"]))
+                && (is_redacted || same(&["body", "encoding"]))
         }
         "message.delete" => event["push"] == cmd && event["message_id"] == fields["message_id"],
         "message.react" => {

@@ -169,14 +169,13 @@ impl TlsSocket {
                 }
                 buffer[..kept].copy_from_slice(&state.incoming);
                 let understood = state.understand(&mut buffer[..kept + read]);
+                // Answers of TLS itself, or what is wrong. If the socket takes no more, the next
+                // who writes takes them along.
+                let flushed = state.flush_or_keep(&self.tcp);
                 let peer_has_closed = understood?;
+                flushed?;
                 if peer_has_closed {
                     self.has_ended.set(true);
-                }
-                // Answers of TLS itself; if they wait, the next who writes takes them along.
-                match state.flush(&self.tcp) {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    _ => {}
                 }
                 if peer_has_closed || !state.plain.is_empty() {
                     return Ok(());

@@ -1,0 +1,311 @@
+//! Giving a room's members what has come for them, and writing.
+//!
+//! Nothing is put into an outbox whose socket takes it at once: all that a member lacks is one
+//! [`Batch`], made once for all who lack the same, and one `write`.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::room::{Entry, LocalRoom, Stage};
+use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
+use crate::hub::connection::outbox::{Batch, Class, Tally};
+use crate::hub::encoded::{SharedEvent, SharedPush, WireFormat};
+use crate::hub::metrics::EPHEMERAL_DROPPED;
+use crate::protocol::cursor::Position;
+use crate::protocol::id::RoomId;
+use crate::protocol::sse;
+
+/// So many bytes cost as much as another write.
+const UNIT_BYTES: usize = 16 * 1024;
+
+/// What comes of a pass.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    /// Connections whose sockets take no more, or that are closing.
+    pub(crate) to_look_after: Vec<Rc<Attachment>>,
+    /// Rooms that had too much pending for an event and have no longer.
+    pub(crate) short: Vec<RoomId>,
+    /// Something is left for another pass.
+    pub(crate) is_left: bool,
+    tally: Tally,
+}
+
+/// The batch that was made last: most members lack the same, in the same format.
+#[derive(Debug)]
+struct Made {
+    format: WireFormat,
+    from: u64,
+    batch: Batch,
+}
+
+/// Rooms that wait for what else may come, by when they wait no more.
+#[derive(Debug, Default)]
+pub(super) struct Gathering(VecDeque<(Instant, RoomKey)>);
+
+impl Table {
+    /// Takes an event for everyone in its room, if it is the next one.
+    pub(crate) fn deliver(&mut self, event: &Arc<SharedEvent>) -> Turn {
+        let Some(&key) = self.ids.get(&event.event.room_id) else {
+            return Turn::Nobody;
+        };
+        let room = &mut self.rooms[key];
+        let turn = room.turn(event.event.epoch, event.event.seq);
+        if turn != Turn::Next {
+            return turn;
+        }
+        let entry = Entry::Event(Arc::clone(event));
+        if room.is_short || !room.has_room(&entry, &self.limits) {
+            room.is_short = true;
+            return Turn::Full;
+        }
+        room.position = event.event.seq;
+        self.put(key, entry, None);
+        turn
+    }
+
+    /// Has an event given to everyone in its room but one, whether it is the next one or not.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn deliver_anyway(&mut self, event: &Arc<SharedEvent>, but: Option<ConnectionKey>) {
+        if let Some(&key) = self.ids.get(&event.event.room_id) {
+            self.put(key, Entry::Event(Arc::clone(event)), but);
+        }
+    }
+
+    /// Puts what a connection lacks in a room into its outbox.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn catch_up_in(&mut self, attachment: &Rc<Attachment>, room_id: RoomId) {
+        if let Some(&key) = self.ids.get(&room_id)
+            && let Some(at) = attachment.place_in(key)
+        {
+            self.catch_up(key, at);
+        }
+    }
+
+    /// Takes something ephemeral for everyone in a room but one.
+    pub(crate) fn broadcast(&mut self, push: Arc<SharedPush>, but: Option<ConnectionKey>) {
+        let Some(&key) = self.ids.get(&push.content.room_id()) else {
+            return;
+        };
+        let entry = Entry::Push(push);
+        if self.rooms[key].has_room(&entry, &self.limits) {
+            self.put(key, entry, but);
+        } else {
+            EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
+        }
+    }
+
+    fn put(&mut self, key: RoomKey, entry: Entry, but: Option<ConnectionKey>) {
+        let but = but.and_then(|it| self.get(it));
+        let but = but.and_then(|it| Some((it.place_in(key)?, it)));
+        if let Some((at, attachment)) = &but
+            && self.catch_up(key, *at)
+        {
+            self.mark(attachment);
+        }
+        let room = &mut self.rooms[key];
+        room.pending_bytes += entry.size_bytes();
+        match but {
+            Some((at, _)) => room.walk.push_for_others(entry, at),
+            None => room.walk.push(entry),
+        }
+        if room.stage != Stage::AtRest {
+            return;
+        }
+        if !self.coalesce.is_zero()
+            && let Some(begun) = room.begun
+            && begun.elapsed() < self.coalesce
+        {
+            room.stage = Stage::Gathering;
+            self.gathering.0.push_back((begun + self.coalesce, key));
+            return;
+        }
+        self.schedule(key);
+    }
+
+    fn schedule(&mut self, key: RoomKey) {
+        let room = &mut self.rooms[key];
+        room.stage = Stage::Scheduled;
+        if !self.coalesce.is_zero() {
+            room.begun = Some(Instant::now());
+        }
+        self.schedule.add(Flow::Room(key), room.walk.len());
+    }
+
+    /// Schedules the rooms that have waited long enough. Gives how long the next one waits.
+    pub(crate) fn end_gathering(&mut self) -> Option<Duration> {
+        while let Some((until, key)) = self.gathering.0.front().copied() {
+            let wait = until.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                return Some(wait);
+            }
+            self.gathering.0.pop_front();
+            self.schedule(key);
+        }
+        None
+    }
+
+    /// A room has nobody in it any more.
+    pub(super) fn unschedule(&mut self, key: RoomKey, stage: Stage) {
+        match stage {
+            Stage::AtRest => {}
+            Stage::Gathering => self.gathering.0.retain(|(_, it)| *it != key),
+            Stage::Scheduled => self.schedule.remove(Flow::Room(key)),
+        }
+    }
+
+    /// Gives and writes what there is time for in one pass of the thread's loop.
+    pub(crate) fn pass(&mut self) -> Pass {
+        let mut pass = Pass::default();
+        self.schedule.begin_pass();
+        while let Some((flow, units)) = self.schedule.turn() {
+            let spent = match flow {
+                Flow::Room(key) => self.walk(key, units, &mut pass),
+                Flow::Marked => self.write_marked(units, &mut pass),
+            };
+            self.schedule.spent(spent);
+        }
+        pass.tally.tell();
+        pass.is_left = !self.schedule.is_empty();
+        pass
+    }
+
+    /// Goes on through a room's members. Gives what that cost.
+    fn walk(&mut self, key: RoomKey, units: usize, pass: &mut Pass) -> usize {
+        let mut spent = 0;
+        let mut made: Option<Made> = None;
+        // Others have something for members that are in several rooms, too, and all is written at
+        // once.
+        let are_others_pending = !self.schedule.is_empty() || !self.gathering.0.is_empty();
+        while spent < units {
+            let Some(at) = self.rooms[key].walk.visit() else {
+                break;
+            };
+            let Some(member) = self.rooms[key].walk.member(at) else {
+                break;
+            };
+            if member.format.has_tails() {
+                let attachment = Rc::clone(&member.attachment);
+                spent += self.write_all(&attachment, pass);
+                continue;
+            }
+            if are_others_pending && member.attachment.room_count() > 1 {
+                let attachment = Rc::clone(&member.attachment);
+                spent += self.write_all(&attachment, pass);
+                continue;
+            }
+            let room = &mut self.rooms[key];
+            let (count, bytes) = give(room, at, &mut made, pass);
+            room.walk.give(at, count);
+            spent += 1 + bytes / UNIT_BYTES;
+        }
+        self.rest(key, pass);
+        spent
+    }
+
+    /// After a room's turn.
+    fn rest(&mut self, key: RoomKey, pass: &mut Pass) {
+        let room = &mut self.rooms[key];
+        room.finish();
+        if room.walk.is_pending() {
+            self.schedule.add(Flow::Room(key), room.walk.len());
+            return;
+        }
+        room.stage = Stage::AtRest;
+        if std::mem::take(&mut room.is_short) {
+            pass.short.push(room.handle.id());
+        }
+    }
+
+    /// Gives a connection all that it lacks in any of its rooms, and writes it at once.
+    fn write_all(&mut self, attachment: &Rc<Attachment>, pass: &mut Pass) -> usize {
+        let before = attachment.outbox.queued_bytes();
+        let mut index = 0;
+        while let Some((key, at)) = attachment.place(index) {
+            self.catch_up_tallied(key, at, &mut pass.tally);
+            index += 1;
+        }
+        let bytes = attachment.outbox.queued_bytes().saturating_sub(before);
+        attachment.outbox.flush();
+        if attachment.outbox.needs_care() {
+            pass.to_look_after.push(Rc::clone(attachment));
+        }
+        1 + bytes / UNIT_BYTES
+    }
+
+    /// Writes to connections that were marked.
+    fn write_marked(&mut self, units: usize, pass: &mut Pass) -> usize {
+        let mut spent = 0;
+        while spent < units {
+            let Some(attachment) = self.marked.pop_front() else {
+                return spent;
+            };
+            attachment.unmark();
+            spent += self.write_all(&attachment, pass);
+        }
+        if !self.marked.is_empty() {
+            self.schedule.add(Flow::Marked, TURN_UNITS);
+        }
+        spent
+    }
+
+    /// Puts what the member at a place lacks into its outbox. False if that is nothing.
+    pub(super) fn catch_up(&mut self, key: RoomKey, at: usize) -> bool {
+        if !self.rooms[key].walk.lacks(at) {
+            return false;
+        }
+        let mut tally = Tally::default();
+        self.catch_up_tallied(key, at, &mut tally);
+        tally.tell();
+        true
+    }
+
+    fn catch_up_tallied(&mut self, key: RoomKey, at: usize, tally: &mut Tally) {
+        while self.rooms[key].walk.lacks(at) {
+            let room = &mut self.rooms[key];
+            let Some((member, entry)) = room.walk.next_of(at) else {
+                return;
+            };
+            let (attachment, format) = (Rc::clone(&member.attachment), member.format);
+            let (frame, class) = (entry.frame(format), entry.class());
+            room.walk.give(at, 1);
+            // It stands behind this one now.
+            let has_tail = format.has_tails() && class == Class::Durable;
+            let tail = has_tail.then(|| sse::tail(&self.positions(&attachment, None)));
+            let pushed = attachment.outbox.push_with_tail(frame, tail, class);
+            tally.count(pushed, class);
+        }
+    }
+
+    /// Where the member at a place stands.
+    pub(super) fn position_at(&self, room_id: RoomId, key: RoomKey, at: usize) -> Option<Position> {
+        let room = self.rooms.get(key)?;
+        Some(Position {
+            room_id,
+            epoch: room.epoch,
+            seq: room.position_of(at),
+        })
+    }
+}
+
+/// Gives the member at a place what it lacks, as far as it is given in one go. Says how many
+/// frames and bytes that were.
+fn give(room: &LocalRoom, at: usize, made: &mut Option<Made>, pass: &mut Pass) -> (usize, usize) {
+    let Some(member) = room.walk.member(at) else {
+        return (0, 0);
+    };
+    let (format, from) = (member.format, room.walk.next(at));
+    let made = match made {
+        Some(made) if made.format == format && made.from == from => made,
+        _ => made.insert(Made {
+            format,
+            from,
+            batch: room.batch(from, format),
+        }),
+    };
+    if member.outbox.send(&made.batch, &mut pass.tally) {
+        pass.to_look_after.push(Rc::clone(&member.attachment));
+    }
+    (made.batch.len(), made.batch.bytes().len())
+}

@@ -1,0 +1,42 @@
+//! What can be measured of accepting connections.
+
+use std::sync::LazyLock;
+
+use prometheus::{Histogram, IntCounterVec, IntGauge};
+
+use crate::metric;
+
+/// TCP connections that are open, of whatever kind.
+pub(super) static TCP_CONNECTIONS: LazyLock<IntGauge> =
+    LazyLock::new(|| metric::gauge("http_open_connections", "TCP connections that are open"));
+
+/// Connections that were turned away or cut off before their first request, by `reason`: `total`
+/// and `address` (as many as may be), `sockets` (a socket or stream too many), `silent` (nothing
+/// was sent), `handshake_timeout`, `handshake_failed`, `not_tls`.
+pub(super) static REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "http_connections_refused_total",
+        "Connections turned away or cut off before their first request",
+        &["reason"],
+    )
+});
+
+/// TLS handshakes that were completed, by `kind`: `full`, `resumed`.
+pub(super) static TLS_HANDSHAKES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "tls_handshakes_total",
+        "TLS handshakes that were completed",
+        &["kind"],
+    )
+});
+
+/// From a connection's first byte to the end of its TLS handshake, seconds.
+pub(super) static TLS_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    metric::histogram(
+        "tls_handshake_seconds",
+        "Time from a connection's first byte to the end of its TLS handshake",
+        &[
+            0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        ],
+    )
+});

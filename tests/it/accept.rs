@@ -1,0 +1,6 @@
+//! The way in: slow clients, crowds, and how many there may be.
+
+mod bounds;
+mod crowds;
+mod files;
+mod heads;

@@ -1,0 +1,6 @@
+//! TLS on the node's port.
+
+mod files;
+mod paths;
+mod strangers;
+mod talk;
