@@ -21,7 +21,10 @@ def is_good(name, case):
 
 
 with open(sys.argv[1], encoding="utf-8") as index:
-    (cases,) = json.load(index).values()
+    agents = list(json.load(index).values())
+if len(agents) != 1:
+    sys.exit("the suite has not reached the node")
+(cases,) = agents
 groups = collections.defaultdict(collections.Counter)
 bad = []
 for name, case in sorted(cases.items(), key=lambda it: [int(part) for part in it[0].split(".")]):
