@@ -12,11 +12,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use super::Transport;
-use super::held::HeldStream;
+use super::held::{HeldStream, Patience};
 use super::metrics::{REFUSED, TLS_HANDSHAKES, TLS_SECONDS};
 use super::refusal::TransportError;
 use super::server::Ending;
 use super::tls::Tls;
+use crate::config;
 use crate::hub::connection::{Socket, TlsSocket};
 use crate::protocol::error::{ErrorCode, Refusal};
 
@@ -71,7 +72,9 @@ pub(super) async fn accept(
         } else {
             Protocol::Http1
         };
-        return Ok((HeldStream::new(Socket::Plain(io), place), protocol, peer));
+        let patience = patience(protocol, &transport.http);
+        let stream = HeldStream::new(Socket::Plain(io), place, patience);
+        return Ok((stream, protocol, peer));
     };
     if length > 0 && first[0] != TLS_HANDSHAKE {
         note("not_tls");
@@ -94,7 +97,18 @@ pub(super) async fn accept(
         Protocol::Http1
     };
     let socket = Socket::Tls(Box::new(socket));
-    Ok((HeldStream::new(socket, place), protocol, peer))
+    let patience = patience(protocol, &transport.http);
+    Ok((HeldStream::new(socket, place, patience), protocol, peer))
+}
+
+/// The patience with a connection between its requests. HTTP/2 has its own.
+fn patience(protocol: Protocol, http: &config::Http) -> Option<Patience> {
+    (protocol == Protocol::Http1).then(|| {
+        let head = Duration::from_millis(http.request_head_timeout_ms);
+        // The dispatcher goes first where it notices.
+        let idle = Duration::from_secs(http.keep_alive_s + 1);
+        Patience::new(head, idle)
+    })
 }
 
 /// Does the handshake of TLS, when it is its turn.

@@ -4,16 +4,20 @@
 //! would say can end the connection. Whoever holds the socket can: a socket that is shut down
 //! wakes the dispatcher, which finds that it can neither read nor write, and is gone.
 
-use std::cell::Cell;
+mod patience;
+
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
+pub(super) use self::patience::Patience;
 use super::places::TcpPlace;
 use crate::config::WebSocket;
 use crate::hub::connection::Socket;
@@ -27,21 +31,34 @@ pub(super) struct HeldStream(Rc<Held>);
 struct Held {
     socket: Socket,
     place: TcpPlace,
+    /// With who sends nothing, where the dispatcher has none; none for HTTP/2.
+    patience: Option<RefCell<Patience>>,
+    /// Wakes the dispatcher for it.
+    timer: RefCell<Option<Pin<Box<Sleep>>>>,
+    reader: RefCell<Option<Waker>>,
     written_bytes: Cell<u64>,
     has_ended: Cell<bool>,
     /// What may still be read, if that is bounded, bytes.
     readable_bytes: Cell<Option<usize>>,
 }
 
+/// A request that is being answered over it. Its drop says that this is over.
+#[derive(Debug)]
+pub(super) struct Answering(Weak<Held>);
+
 /// The hold on it, for as long as it is there.
 #[derive(Clone, Debug)]
 pub(super) struct SocketHold(Weak<Held>);
 
 impl HeldStream {
-    pub(super) fn new(socket: Socket, place: TcpPlace) -> Self {
+    /// `patience` is for HTTP/1.
+    pub(super) fn new(socket: Socket, place: TcpPlace, patience: Option<Patience>) -> Self {
         Self(Rc::new(Held {
             socket,
             place,
+            patience: patience.map(RefCell::new),
+            timer: RefCell::default(),
+            reader: RefCell::default(),
             written_bytes: Cell::new(0),
             has_ended: Cell::new(false),
             readable_bytes: Cell::new(None),
@@ -85,16 +102,64 @@ impl HeldStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.socket.poll_read_ready(cx))?;
+            match self.0.socket.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return self.poll_patience(cx).map(Err),
+            }
             match self.0.socket.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+                read => {
+                    if let Some(patience) = &self.0.patience {
+                        patience.borrow_mut().read(Instant::now());
+                    }
+                    return Poll::Ready(read.map(drop));
+                }
             }
         }
+    }
+
+    /// Ready when the patience is over.
+    fn poll_patience(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(patience) = &self.0.patience else {
+            return Poll::Pending;
+        };
+        let mut reader = self.0.reader.borrow_mut();
+        if !reader.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+            *reader = Some(cx.waker().clone());
+        }
+        let patience = patience.borrow();
+        let now = Instant::now();
+        let Some(next) = patience.look_again(now) else {
+            return Poll::Pending;
+        };
+        let next = tokio::time::Instant::from(next);
+        let mut timer = self.0.timer.borrow_mut();
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+        // One that is early is set anew when it wakes: most waits are put off before.
+        if timer.deadline() > next {
+            timer.as_mut().reset(next);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if patience.is_over(Instant::now()) {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            timer.as_mut().reset(next);
+        }
+        Poll::Pending
     }
 }
 
 impl SocketHold {
+    /// A request is being answered, for as long as this is kept.
+    pub(super) fn answering(&self) -> Answering {
+        if let Some(held) = self.0.upgrade()
+            && let Some(patience) = &held.patience
+        {
+            patience.borrow_mut().begin();
+        }
+        Answering(Weak::clone(&self.0))
+    }
+
     /// Makes the socket ready for a stream: small writes leave at once, and a peer that
     /// acknowledges nothing for `patience` is given up by the kernel (`TCP_USER_TIMEOUT`), which
     /// is the only one who knows.
@@ -116,6 +181,21 @@ impl SocketHold {
     /// Whether the peer has said that it sends no more. A client of a stream says so by going.
     pub(super) fn has_ended(&self) -> bool {
         self.0.upgrade().is_none_or(|held| held.has_ended.get())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let Some(held) = self.0.upgrade() else { return };
+        let Some(patience) = &held.patience else {
+            return;
+        };
+        if patience.borrow_mut().end(Instant::now())
+            && let Some(reader) = held.reader.take()
+        {
+            // It asks again, and is woken by the timer from now on.
+            reader.wake();
+        }
     }
 }
 

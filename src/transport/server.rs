@@ -1,5 +1,6 @@
 //! Listening: one port for REST and for upgrades.
 
+mod attended;
 mod ending;
 
 use std::io;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::Transport;
 use super::accept::accept;
-use super::held::HeldStream;
+use super::held::{HeldStream, SocketHold};
 use super::upgrade::upgrade;
 use crate::stall::{self, Activity, ThreadKind, marked};
 use actix_http::{HttpService, Request};
@@ -20,6 +21,7 @@ use actix_web::App;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 
+use attended::Attended;
 pub use ending::Ending;
 
 /// Listens on the configured address.
@@ -81,11 +83,15 @@ where
                 map_config(app(), move |()| config.clone()),
                 move |request: Request, app| {
                     let counted = asked.request();
+                    let hold = request.conn_data::<SocketHold>();
+                    let answering = hold.map(SocketHold::answering);
                     let answer = app.call(request);
                     async move {
                         let answer = answer.await;
                         drop(counted);
-                        answer
+                        answer.map(|answer: ServiceResponse<B>| {
+                            answer.map_body(|_, body| Attended::new(body, answering))
+                        })
                     }
                 },
             );

@@ -66,12 +66,42 @@ fn first_line(answer: &[u8]) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// What came of a second head together with the first request, and then nothing more.
+#[tokio::test]
+async fn half_a_head_after_a_request_does_not_stay() {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__REQUEST_HEAD_TIMEOUT_MS", "1000")
+        .set("HUBBUB__HTTP__KEEP_ALIVE_S", "1");
+    let node = Node::start(options).await;
+    for second in ["G", "GET /health/live HTTP/1.1\r\nhost: x\r\n"] {
+        let mut peer = TcpStream::connect(&node.address).await.expect("it accepts");
+        let said = format!("GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n{second}");
+        peer.write_all(said.as_bytes()).await.expect("it is taken");
+        let mut answer = Vec::new();
+        let reading = timeout(DEADLINE, peer.read_to_end(&mut answer)).await;
+        let _ = reading.expect("the end");
+        assert!(
+            first_line(&answer).starts_with("HTTP/1.1 200 "),
+            "{answer:?}"
+        );
+    }
+}
+
 /// One byte after the other keeps nobody in: the head has one time for all of it.
 #[tokio::test]
 async fn a_byte_now_and_then_is_cut_off() {
     let scene = scene().await;
     let upgrade = scene.head("\r\n");
-    for (said, at_once, what) in [(upgrade.as_str(), 0, "an upgrade")] {
+    let second = format!(
+        "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /health/live HTTP/1.1\r\nhost: {}",
+        "x".repeat(200)
+    );
+    for (said, at_once, expected, what) in [
+        (upgrade.as_str(), 0, "HTTP/1.1 408 ", "an upgrade"),
+        // The second request of a connection, from its first byte on, just ends.
+        (second.as_str(), 42, "HTTP/1.1 200 ", "a second request"),
+    ] {
         let mut peer = scene.peer().await;
         let begun = Instant::now();
         let (now, slowly) = said.as_bytes().split_at(at_once);
@@ -93,7 +123,7 @@ async fn a_byte_now_and_then_is_cut_off() {
         }
         let took = begun.elapsed();
         let text = String::from_utf8_lossy(&answer);
-        assert!(text.contains("HTTP/1.1 408 "), "{what}: {text}");
+        assert!(text.starts_with(expected), "{what}: {text}");
         assert!(took >= Duration::from_millis(1500), "{what}: {took:?}");
     }
     Socket::connect(&scene.node, &scene.ada).await.ping().await;
