@@ -10,12 +10,14 @@ FAIL_FAST ?=
 QUICK ?=
 # How long `make fuzz` takes.
 MINUTES ?= 10
+# Cases of `make autobahn`; all if none are given.
+CASES ?=
 # The load of `make k6`.
 SCRIPT ?= ramp
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long chaos bench k6 fuzz lint setup
+.PHONY: help run build test test-long chaos bench k6 fuzz autobahn lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +57,11 @@ k6: ## people in a browser's manner: SCRIPT=ramp|ramp-long|spike|stress|soak, BA
 
 fuzz: ## feed all decoders with made-up bytes: MINUTES=30 for all targets together
 	@scripts/fuzz minutes $(MINUTES)
+
+autobahn: ## run Autobahn's WebSocket suite against /ws/echo; CASES='1.* 12.1.*' for some of it
+	@scripts/setup run
+	cargo build --release
+	@set -f; scripts/autobahn $(TARGET_DIR)/release/hubbub $(CASES)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint

@@ -22,9 +22,6 @@ const PEER_START: Duration = Duration::from_secs(20);
 /// A peer that takes longer to end is killed.
 const PEER_END: Duration = Duration::from_secs(5);
 
-/// Connections that a node is told to take: below the 20,000 open files of common machines.
-const NODE_CONNECTIONS: u32 = 19_500;
-
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -103,10 +100,6 @@ impl Server {
         let folder = DataFolder::new(options.folder)?;
         let data = folder.path().join("node");
         let settings = [
-            (
-                "HUBBUB__HTTP__MAX_CONNECTIONS",
-                NODE_CONNECTIONS.to_string(),
-            ),
             // In the end there is nobody left who could be told to move.
             ("HUBBUB__HTTP__DRAIN_MS", "0".to_owned()),
         ];

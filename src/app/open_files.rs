@@ -4,6 +4,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
+/// Connections that are taken where open files are not limited.
+const MOST: usize = 10_000_000;
+
 /// For what is no connection: listeners, pipes, the log, files that are read, threads' pollers.
 const RESERVE: usize = 100;
 
@@ -13,8 +16,10 @@ pub(super) fn make_room(config: &Config, outside: usize) -> usize {
     let limit = raise();
     let ours = config.database.pool_max + outside + RESERVE;
     let wanted = config.http.max_tcp_connections;
-    let possible = limit.saturating_sub(ours).max(1);
-    if possible < wanted {
+    let possible = limit.saturating_sub(ours).clamp(1, MOST);
+    if wanted == 0 {
+        tracing::info!("open files allow up to {possible} connections");
+    } else if possible < wanted {
         tracing::warn!(
             limit,
             wanted = wanted + ours,

@@ -107,11 +107,11 @@ impl Http {
         );
         checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
         checks.range("http.backlog", self.backlog, 1..=65_535);
-        checks.range("http.max_connections", self.max_connections, 1..=10_000_000);
+        checks.range("http.max_connections", self.max_connections, 0..=10_000_000);
         checks.range(
             "http.max_tcp_connections",
             self.max_tcp_connections,
-            1..=10_000_000,
+            0..=10_000_000,
         );
         checks.range(
             "http.max_connections_per_address",

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::config;
 use crate::hub::metrics::{DEFLATE_BYTES, DEFLATED, DEFLATED_BYTES};
-use crate::protocol::websocket::deflate::Deflater;
+use crate::protocol::websocket::deflate::{Deflater, message_bytes};
 
 /// Which frames are compressed, and how.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,8 @@ pub(crate) fn deflated(frame: &Bytes) -> Bytes {
     let Some(settings) = SETTINGS.with_borrow(|settings| *settings) else {
         return frame.clone();
     };
-    if frame.len() < settings.threshold_bytes || frame.len() > settings.max_bytes {
+    let bytes = message_bytes(frame);
+    if bytes < settings.threshold_bytes || bytes > settings.max_bytes {
         return frame.clone();
     }
     let deflated = DEFLATER.with_borrow_mut(|deflater| {

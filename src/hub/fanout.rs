@@ -4,8 +4,8 @@
 //! takes what has come in batches and puts it down once for each room; then the rooms are walked in
 //! turns, and each connection is written to once, with all that it lacks.
 //!
-//! Pure: [`table::walk`] (who has been given what), [`table::schedule`] (whose turn it is),
-//! [`wheel`] (when to look after a connection).
+//! Pure: `table::walk` (who has been given what), `table::schedule` (whose turn it is),
+//! `wheel` (when to look after a connection).
 
 mod arrivals;
 mod departures;

@@ -76,9 +76,17 @@ impl Places {
     /// says.
     #[must_use]
     pub fn new(http: &config::Http, limits: &config::Limits, most: usize) -> Self {
+        let max_total = match http.max_tcp_connections {
+            0 => most,
+            wanted => wanted.min(most),
+        };
+        let max_sockets = match http.max_connections {
+            0 => max_total - (max_total / 50).max(16).min(max_total / 4),
+            wanted => wanted,
+        };
         Self(Arc::new(Shared {
-            max_total: http.max_tcp_connections.min(most),
-            max_sockets: http.max_connections,
+            max_total,
+            max_sockets,
             max_of_address: http.max_connections_per_address,
             proxies: http.trusted_proxies.clone(),
             exempt: limits.exempt.clone(),
@@ -217,6 +225,15 @@ mod tests {
         assert_eq!(places.sit(ben, ben).unwrap_err(), NoPlace::Sockets);
         drop(seat);
         assert!(places.sit(ben, ben).is_ok());
+    }
+
+    #[test]
+    fn without_a_bound_it_is_what_open_files_allow() {
+        let config = Config::from_sources(None, std::iter::empty()).unwrap();
+        for (most, sockets) in [(1, 1), (20, 15), (100, 84), (20_000, 19_600)] {
+            let Places(shared) = Places::new(&config.http, &config.limits, most);
+            assert_eq!((shared.max_total, shared.max_sockets), (most, sockets));
+        }
     }
 
     #[test]

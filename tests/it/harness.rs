@@ -3,6 +3,7 @@
 //! Everything that is started here ends with the test process, however that ends: see
 //! [`watchdog`].
 
+pub(crate) mod deflate;
 pub(crate) mod log;
 pub(crate) mod msgpack;
 pub(crate) mod node;

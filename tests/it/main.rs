@@ -50,4 +50,5 @@ mod statements;
 mod supervision;
 mod talk;
 mod tls;
+mod websocket_rfc;
 mod ws_limits;

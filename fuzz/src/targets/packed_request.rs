@@ -14,17 +14,22 @@ pub(super) fn run(data: &[u8]) {
     let mut rest = data;
     let value = rmpv::decode::read_value(&mut rest).expect("what is accepted is MessagePack");
     assert!(rest.is_empty(), "what follows a request was ignored");
-    let said = |field: &str| {
+    let sent = |field: &str| {
         let fields = value.as_map().expect("what is accepted is a map");
         let found = fields.iter().find(|(key, _)| key.as_str() == Some(field));
-        found.and_then(|(_, value)| value.as_str())
+        found.map(|(_, value)| value)
     };
+    let said = |field: &str| sent(field).and_then(Value::as_str);
     match &request.command {
         Command::Publish {
             body, client_id, ..
         } => {
             assert!(body.len() <= MAX_BYTES);
-            assert_eq!(Some(&**body), said("body"));
+            match sent("body") {
+                Some(Value::Binary(bytes)) => assert_eq!(body.bytes(), Some(&**bytes)),
+                _ if body.bytes().is_some() => assert_eq!(said("encoding"), Some("base64")),
+                _ => assert_eq!(body.text(), said("body")),
+            }
             assert_eq!(Some(&**client_id), said("client_id"));
         }
         Command::Emit { name, data, .. } => {

@@ -10,26 +10,28 @@ mod age;
 mod batch;
 mod end;
 mod queue;
+mod send;
 mod sink;
 mod socket;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-use self::age::Ages;
 pub(crate) use self::batch::Batch;
 use self::queue::Queue;
+pub(crate) use self::send::Tally;
 pub use self::sink::Hold;
 use self::sink::{Sink, Taker};
 pub use self::socket::{Socket, TlsSocket};
+use self::waiting::Waiting;
 use crate::config;
-use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, PONGS_SAVED, SOCKET_WRITES};
+use crate::hub::metrics::{PONGS_SAVED, SOCKET_WRITES};
 use crate::protocol::close::Disconnect;
 use crate::protocol::{sse, websocket};
 
@@ -55,38 +57,6 @@ pub(crate) enum Pushed {
     Dropped,
     /// It was durable and there was no room: the connection is closed as `slow` now.
     Overflowed,
-}
-
-/// What was done for connections, counted here and told to the metrics once in a while.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Frames that were sent, or wait in an outbox.
-    pub(crate) delivered: u64,
-    /// Ephemeral frames that found too much waiting.
-    pub(crate) dropped: u64,
-    /// Writes.
-    pub(crate) writes: u64,
-}
-
-impl Tally {
-    /// A frame was pushed.
-    pub(crate) fn count(&mut self, pushed: Pushed, class: Class) {
-        match pushed {
-            Pushed::Queued => self.delivered += 1,
-            Pushed::Dropped if class == Class::Ephemeral => self.dropped += 1,
-            Pushed::Dropped | Pushed::Overflowed => {}
-        }
-    }
-
-    /// Tells the metrics.
-    pub(crate) fn tell(&self) {
-        DELIVERIES.inc_by(self.delivered);
-        SOCKET_WRITES.inc_by(self.writes);
-        if self.dropped > 0 {
-            let dropped = EPHEMERAL_DROPPED.with_label_values(&["outbox"]);
-            dropped.inc_by(self.dropped);
-        }
-    }
 }
 
 /// Bounds of an outbox; one for all of a thread.
@@ -124,14 +94,6 @@ pub(crate) struct Outbox {
     has_peer_ended: Cell<bool>,
     /// There only while something waits, or somebody waits for that.
     waiting: RefCell<Option<Box<Waiting>>>,
-}
-
-/// What is to be known of an outbox whose frames do not all leave at once.
-#[derive(Debug, Default)]
-struct Waiting {
-    ages: Ages,
-    /// Told when no more than so many bytes wait, or never will.
-    drained: Option<(usize, oneshot::Sender<()>)>,
 }
 
 impl Outbox {
@@ -187,64 +149,6 @@ impl Outbox {
         }
         queue.push(body, tail);
         Pushed::Queued
-    }
-
-    /// Sends frames that others get, too: at once where nothing waits, after what waits otherwise.
-    /// Whether the connection needs to be looked after: its socket takes no more, or it is closing.
-    pub(crate) fn send(self: &Rc<Self>, batch: &Batch, tally: &mut Tally) -> bool {
-        let Some(socket) = self.ready() else {
-            self.queue_batch(batch.frames(), tally);
-            self.flush();
-            return self.needs_care();
-        };
-        match socket.try_write(batch.bytes()) {
-            Ok(written) if written == batch.bytes().len() => {
-                self.queue.borrow_mut().passed(written);
-                tally.writes += 1;
-                tally.delivered += batch.len() as u64;
-                if socket.try_flush().is_ok() {
-                    return false;
-                }
-                // TLS holds the end of it: a task waits until the kernel takes that.
-                self.flush();
-            }
-            Ok(0) => self.shut(),
-            Ok(written) => {
-                let (cut, whole) = batch.rest(written);
-                tally.writes += 1;
-                tally.delivered += (batch.len() - whole.len()) as u64;
-                let mut queue = self.queue.borrow_mut();
-                queue.passed(written);
-                if let Some(cut) = cut {
-                    queue.push_cut(cut);
-                }
-                drop(queue);
-                self.queue_batch(whole, tally);
-                self.flush();
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.queue_batch(batch.frames(), tally);
-                // It finds the same without asking the kernel again, and has a task wait.
-                self.flush();
-            }
-            Err(_) => self.shut(),
-        }
-        self.needs_care()
-    }
-
-    /// The socket, if a frame can be written to it now.
-    fn ready(&self) -> Option<&Socket> {
-        let is_open = !self.is_blocked.get() && self.closing.get().is_none() && !self.is_shut.get();
-        match &self.sink {
-            Sink::Socket(socket) if is_open && self.queue.borrow().is_empty() => Some(socket),
-            _ => None,
-        }
-    }
-
-    fn queue_batch(&self, frames: &[(Bytes, Class)], tally: &mut Tally) {
-        for (frame, class) in frames {
-            tally.count(self.push(frame.clone(), *class), *class);
-        }
     }
 
     /// Whether its socket takes no more for the moment, or it is closing.
@@ -414,41 +318,14 @@ impl Outbox {
         socket.try_flush()
     }
 
-    fn note_age(&self) {
-        let queue = self.queue.borrow();
-        let pushed = queue.taken() + queue.bytes() as u64;
-        let mut waiting = self.waiting.borrow_mut();
-        let ages = &mut waiting.get_or_insert_default().ages;
-        ages.note(Instant::now(), pushed, self.limits.max_age);
-    }
-
     /// Whether something waits for the socket to take more.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
     }
 
-    /// Whether something has been waiting for longer than it may.
-    pub(crate) fn is_overdue(&self) -> bool {
-        let taken = self.queue.borrow().taken();
-        let mut waiting = self.waiting.borrow_mut();
-        let is_overdue = |waiting: &mut Box<Waiting>| {
-            let ages = &mut waiting.ages;
-            ages.is_overdue(Instant::now(), taken, self.limits.max_age)
-        };
-        self.is_blocked() && waiting.as_mut().is_some_and(is_overdue)
-    }
-
     /// How long something may wait.
     pub(crate) fn max_age(&self) -> Duration {
         self.limits.max_age
-    }
-
-    /// Tells whoever waits for it that no more than so many bytes wait.
-    fn note_drained(&self, queue: &Queue) {
-        if let Some(waiting) = &mut *self.waiting.borrow_mut() {
-            let is_drained = |drained: &mut (usize, _)| queue.bytes() <= drained.0;
-            drop(waiting.drained.take_if(is_drained));
-        }
     }
 
     /// Takes a part of what waits for a stream's transport; none at the stream's end.
@@ -493,18 +370,6 @@ impl Outbox {
     /// What the socket, or a stream's transport, has taken in all, bytes.
     pub(crate) fn taken(&self) -> u64 {
         self.queue.borrow().taken()
-    }
-
-    /// Waits until no more than `bytes` wait to be written, or the socket has ended. One at a
-    /// time may wait.
-    pub(crate) async fn drained_to(&self, bytes: usize) {
-        if self.queue.borrow().bytes() <= bytes || self.is_shut.get() {
-            return;
-        }
-        let (drained, wait) = oneshot::channel();
-        self.waiting.borrow_mut().get_or_insert_default().drained = Some((bytes, drained));
-        // It is dropped rather than sent.
-        wait.await.ok();
     }
 
     /// Ready when the socket has something to read, or has ended.

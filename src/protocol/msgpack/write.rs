@@ -4,9 +4,16 @@
 //! in it, as in JSON. Three names of newtypes ask for what serde has no word for: [`RAW`],
 //! [`BINARY`] and [`JSON_ONLY`]. To any other serializer they mean nothing.
 
+mod heads;
+mod writing;
+
 use std::fmt::{self, Write as _};
 
 use serde::ser::{self, Serialize};
+
+pub(crate) use heads::{Container, binary, text};
+use heads::{length, signed, unsigned};
+use writing::Writing;
 
 /// A newtype of this name holds bytes that are MessagePack already: they are written as they are.
 pub(crate) const RAW: &str = "$hubbub::Raw";
@@ -45,112 +52,6 @@ pub(crate) fn append<T: Serialize + ?Sized>(
     })
 }
 
-/// Appends bytes.
-pub(crate) fn binary(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), WriteError> {
-    length(out, bytes.len(), [0xc4, 0xc5, 0xc6])?;
-    out.extend_from_slice(bytes);
-    Ok(())
-}
-
-/// Appends a string.
-pub(crate) fn text(out: &mut Vec<u8>, text: &str) -> Result<(), WriteError> {
-    match u8::try_from(text.len()) {
-        Ok(short @ 0..32) => out.push(0xa0 | short),
-        _ => length(out, text.len(), [0xd9, 0xda, 0xdb])?,
-    }
-    out.extend_from_slice(text.as_bytes());
-    Ok(())
-}
-
-/// The markers of a list's and of a map's lengths.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Container {
-    List,
-    Map,
-}
-
-impl Container {
-    /// Writes the head of one with so many values or pairs.
-    pub(crate) fn head(self, out: &mut Vec<u8>, count: usize) -> Result<(), WriteError> {
-        let (short, longer) = match self {
-            Self::List => (0x90, [0xdc, 0xdd]),
-            Self::Map => (0x80, [0xde, 0xdf]),
-        };
-        match u32::try_from(count) {
-            Ok(count @ 0..16) => out.push(short | count.to_be_bytes()[3]),
-            Ok(count @ 16..0x1_0000) => {
-                out.push(longer[0]);
-                out.extend_from_slice(&count.to_be_bytes()[2..]);
-            }
-            Ok(count) => {
-                out.push(longer[1]);
-                out.extend_from_slice(&count.to_be_bytes());
-            }
-            Err(_) => return Err(WriteError::TooLong),
-        }
-        Ok(())
-    }
-
-    /// Puts the right head in the place of one that was written, at `start`, for another count.
-    pub(crate) fn set_head(
-        self,
-        out: &mut Vec<u8>,
-        start: usize,
-        written: usize,
-        count: usize,
-    ) -> Result<(), WriteError> {
-        if written != count {
-            let (mut old, mut new) = (Vec::new(), Vec::new());
-            self.head(&mut old, written)?;
-            self.head(&mut new, count)?;
-            out.splice(start..start + old.len(), new);
-        }
-        Ok(())
-    }
-}
-
-fn length(out: &mut Vec<u8>, length: usize, markers: [u8; 3]) -> Result<(), WriteError> {
-    let length = u32::try_from(length).map_err(|_| WriteError::TooLong)?;
-    let bytes = length.to_be_bytes();
-    let (marker, bytes) = match length {
-        0..0x100 => (markers[0], &bytes[3..]),
-        0x100..0x1_0000 => (markers[1], &bytes[2..]),
-        _ => (markers[2], &bytes[..]),
-    };
-    out.push(marker);
-    out.extend_from_slice(bytes);
-    Ok(())
-}
-
-fn unsigned(out: &mut Vec<u8>, number: u64) {
-    let bytes = number.to_be_bytes();
-    let (marker, bytes) = match number {
-        0..0x80 => return out.push(bytes[7]),
-        0x80..0x100 => (0xcc, &bytes[7..]),
-        0x100..0x1_0000 => (0xcd, &bytes[6..]),
-        0x1_0000..0x1_0000_0000 => (0xce, &bytes[4..]),
-        _ => (0xcf, &bytes[..]),
-    };
-    out.push(marker);
-    out.extend_from_slice(bytes);
-}
-
-fn signed(out: &mut Vec<u8>, number: i64) {
-    if let Ok(number) = u64::try_from(number) {
-        return unsigned(out, number);
-    }
-    let bytes = number.to_be_bytes();
-    let (marker, bytes) = match number {
-        -0x20.. => return out.push(bytes[7]),
-        -0x80..-0x20 => (0xd0, &bytes[7..]),
-        -0x8000..-0x80 => (0xd1, &bytes[6..]),
-        -0x8000_0000..-0x8000 => (0xd2, &bytes[4..]),
-        _ => (0xd3, &bytes[..]),
-    };
-    out.push(marker);
-    out.extend_from_slice(bytes);
-}
-
 /// What bytes mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -164,15 +65,6 @@ enum Mode {
 struct Writer<'o> {
     out: &'o mut Vec<u8>,
     mode: Mode,
-}
-
-/// A list or map that is being written.
-pub(crate) struct Writing<'w, 'o> {
-    writer: &'w mut Writer<'o>,
-    container: Container,
-    start: usize,
-    announced: usize,
-    count: usize,
 }
 
 impl<'o> Writer<'o> {
@@ -196,32 +88,6 @@ impl<'o> Writer<'o> {
     fn variant(&mut self, name: &'static str) -> Result<(), WriteError> {
         Container::Map.head(self.out, 1)?;
         text(self.out, name)
-    }
-}
-
-impl Writing<'_, '_> {
-    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
-        self.count += 1;
-        value.serialize(&mut *self.writer)
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), WriteError> {
-        let before = self.writer.out.len();
-        text(self.writer.out, key)?;
-        let with_key = self.writer.out.len();
-        value.serialize(&mut *self.writer)?;
-        if self.writer.out.len() == with_key {
-            self.writer.out.truncate(before);
-        } else {
-            self.count += 1;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), WriteError> {
-        let (out, written) = (&mut *self.writer.out, self.announced);
-        self.container
-            .set_head(out, self.start, written, self.count)
     }
 }
 
@@ -441,70 +307,6 @@ impl fmt::Write for Appended<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
-    }
-}
-
-macro_rules! lists {
-    ($($trait:ident $method:ident),+) => {
-        $(impl ser::$trait for Writing<'_, '_> {
-            type Ok = ();
-            type Error = WriteError;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
-                self.item(value)
-            }
-
-            fn end(self) -> Result<(), WriteError> {
-                self.finish()
-            }
-        })+
-    };
-}
-
-lists! {
-    SerializeSeq serialize_element,
-    SerializeTuple serialize_element,
-    SerializeTupleStruct serialize_field,
-    SerializeTupleVariant serialize_field
-}
-
-macro_rules! structs {
-    ($($trait:ident),+) => {
-        $(impl ser::$trait for Writing<'_, '_> {
-            type Ok = ();
-            type Error = WriteError;
-
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                key: &'static str,
-                value: &T,
-            ) -> Result<(), WriteError> {
-                self.field(key, value)
-            }
-
-            fn end(self) -> Result<(), WriteError> {
-                self.finish()
-            }
-        })+
-    };
-}
-
-structs! { SerializeStruct, SerializeStructVariant }
-
-impl ser::SerializeMap for Writing<'_, '_> {
-    type Ok = ();
-    type Error = WriteError;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
-        self.item(key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
-        value.serialize(&mut *self.writer)
-    }
-
-    fn end(self) -> Result<(), WriteError> {
-        self.finish()
     }
 }
 

@@ -33,6 +33,13 @@ pub const fn deflated_max_bytes(message_bytes: usize) -> usize {
         .saturating_add(64)
 }
 
+/// How long the message in one of our own frames is, bytes; 0 if there is none, or if it is
+/// compressed.
+#[must_use]
+pub fn message_bytes(frame: &[u8]) -> usize {
+    header::split(frame).map_or(0, |(_, payload)| payload.len())
+}
+
 /// Compresses frames.
 #[derive(Debug)]
 pub struct Deflater {

@@ -15,7 +15,9 @@ use crate::harness::socket::Socket;
 #[tokio::test]
 async fn a_low_limit_is_said_and_kept_to() {
     let database = postgres::database().await;
-    let options = NodeOptions::on(&database.url).open_files(150, 200);
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__MAX_TCP_CONNECTIONS", "16000")
+        .open_files(150, 200);
     let node = Node::start(options).await;
     let said = |line: &str| {
         (line.contains("open files are limited to 200")

@@ -189,6 +189,19 @@ impl Node {
         (Self::start(NodeOptions::on(&database.url)).await, database)
     }
 
+    /// The same with these settings.
+    pub(crate) async fn on_fresh_database_with(
+        settings: &[(&str, &str)],
+    ) -> (Self, postgres::TestDatabase) {
+        let database = postgres::database().await;
+        let options = settings
+            .iter()
+            .fold(NodeOptions::on(&database.url), |options, (name, value)| {
+                options.set(name, value)
+            });
+        (Self::start(options).await, database)
+    }
+
     /// Starts a node; gives its log and exit status if it ends instead of listening.
     pub(crate) async fn try_start(options: NodeOptions) -> Result<Self, StartFailed> {
         let mut process = Process::spawn("node", &mut options.command(&["serve"]))

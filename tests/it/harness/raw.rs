@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::DEADLINE;
@@ -37,17 +38,25 @@ impl RawPeer {
         Self(stream.expect("the node accepts"))
     }
 
-    /// Connects and goes through a handshake by the book.
-    pub(crate) async fn upgraded(node: &Node, token: &str) -> Self {
+    /// Connects and asks for an upgrade by the book, with these headers besides. Gives the
+    /// answer's head, too.
+    pub(crate) async fn open(node: &Node, path: &str, headers: &str) -> (Self, String) {
         let mut peer = Self::connect(node).await;
         let head = format!(
-            "GET /ws HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
-             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             {headers}\r\n",
             node.address
         );
         peer.write(head.as_bytes()).await;
         let answer = peer.read_head().await;
+        (peer, answer)
+    }
+
+    /// Connects and goes through a handshake by the book.
+    pub(crate) async fn upgraded(node: &Node, token: &str) -> Self {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        let (peer, answer) = Self::open(node, "/ws", &headers).await;
         assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
         assert!(
             answer
@@ -61,6 +70,16 @@ impl RawPeer {
     /// Writes; a hub that has closed already is no failure.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
+    }
+
+    /// Has each write leave at once.
+    pub(crate) fn nodelay(&self) {
+        self.0.set_nodelay(true).expect("a socket");
+    }
+
+    /// The two directions, to use both at once.
+    pub(crate) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.0.into_split()
     }
 
     /// Says that nothing more will come.
@@ -93,6 +112,16 @@ impl RawPeer {
                 127 => self.0.read_u64().await?,
                 short => u64::from(short),
             };
+            let shortest = match second {
+                126 => 126..=0xffff,
+                127 => 0x1_0000..=u64::MAX >> 1,
+                _ => 0..=125,
+            };
+            assert!(
+                shortest.contains(&length),
+                "not the shortest form: {length}"
+            );
+            assert_eq!(first & 0x30, 0, "RSV2 and RSV3 mean nothing");
             let length = usize::try_from(length).expect("a length");
             let mut payload = vec![0; length];
             self.0.read_exact(&mut payload).await?;

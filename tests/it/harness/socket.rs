@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -15,11 +16,14 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::node::Node;
 use super::rest::User;
-use super::{DEADLINE, msgpack};
+use super::{DEADLINE, deflate, msgpack};
+
+/// The header of a client that compresses all that it sends.
+pub(crate) const DEFLATED: (&str, &str) = ("sec-websocket-extensions", deflate::OFFER);
 
 /// One connection. It reads only while the test waits for something.
 pub(crate) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Wire>>,
     next_id: u64,
     pushes: VecDeque<Value>,
     end: Option<End>,
@@ -30,6 +34,11 @@ pub(crate) struct Socket {
 
 /// The header that asks for MessagePack.
 pub(crate) const PACKED: (&str, &str) = ("sec-websocket-protocol", "hubbub.msgpack.v1");
+
+/// What a connection goes over.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +122,14 @@ impl Socket {
         opened.expect("the handshake is answered in time")
     }
 
+    /// Connects with a user's bearer token, and compresses all that it sends.
+    pub(crate) async fn deflated(node: &Node, user: &User) -> Self {
+        let authorization = format!("Bearer {}", user.token);
+        let headers = [("authorization", authorization.as_str()), DEFLATED];
+        let opened = Self::open(node, "/ws", &headers).await;
+        opened.expect("the handshake is accepted")
+    }
+
     /// Connects over a stream that the test has made.
     pub(crate) async fn over(
         stream: TcpStream,
@@ -126,7 +143,16 @@ impl Socket {
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        let (stream, _) = client_async(request, stream).await?;
+        let deflates = headers.contains(&DEFLATED);
+        let wire: Box<dyn Wire> = if deflates {
+            Box::new(deflate::deflating(stream))
+        } else {
+            Box::new(stream)
+        };
+        let (stream, answer) = client_async(request, wire).await?;
+        let agreed = answer.headers().get("sec-websocket-extensions");
+        let agreed = agreed.map(|it| it.to_str().expect("text"));
+        assert_eq!(agreed, deflates.then_some(deflate::ACCEPTED));
         Ok(Self {
             stream,
             next_id: 0,
