@@ -25,12 +25,7 @@ struct Scene {
 }
 
 async fn scene(rooms: usize, settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(name, value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     let bob = register(&node, "bob").await;
     let mut scene = Scene {

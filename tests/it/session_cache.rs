@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::eventually;
 use crate::harness::node::{Node, NodeOptions};
-use crate::harness::postgres::{self, TestDatabase};
+use crate::harness::postgres::TestDatabase;
 use crate::harness::rest::{User, http, login, register, send};
 use crate::harness::socket::Socket;
 
@@ -18,12 +18,7 @@ struct Scene {
 }
 
 async fn scene(settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(&format!("HUBBUB__{name}"), value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     let scene = Scene {
         node,
@@ -122,7 +117,7 @@ async fn a_logout_is_the_end_at_once() {
 /// be remembered.
 #[tokio::test]
 async fn what_was_read_before_the_end_is_not_remembered_after_it() {
-    let scene = scene(&[("HTTP__WORKERS", "4")]).await;
+    let scene = scene(&[("HUBBUB__HTTP__WORKERS", "4")]).await;
     let user = register(&scene.node, "bob").await;
     let sql = scene.database.connect().await;
     let query = "SELECT id, user_id FROM sessions WHERE user_id = $1::text::uuid";
@@ -184,8 +179,8 @@ async fn an_end_on_another_node_is_heard() {
 #[tokio::test]
 async fn a_node_that_hears_nothing_asks() {
     let scene = scene(&[
-        ("HUB__CONTROL_STALE_MS", "3000"),
-        ("HUB__ANTI_ENTROPY_MS", "100"),
+        ("HUBBUB__HUB__CONTROL_STALE_MS", "3000"),
+        ("HUBBUB__HUB__ANTI_ENTROPY_MS", "100"),
     ])
     .await;
     scene.node.fault("hub.control.read", "return").await;
@@ -204,7 +199,7 @@ async fn a_node_that_hears_nothing_asks() {
 /// Also what nobody has told ends with the time of the entry.
 #[tokio::test]
 async fn an_entry_has_its_time() {
-    let scene = scene(&[("AUTH__SESSION_CACHE_S", "1")]).await;
+    let scene = scene(&[("HUBBUB__AUTH__SESSION_CACHE_S", "1")]).await;
     scene.delete_by_hand(&scene.ada).await;
     eventually("it is looked up again", async || {
         (scene.status(&scene.ada).await == 401).then_some(())

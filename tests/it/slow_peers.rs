@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::eventually;
-use crate::harness::node::{Node, NodeOptions};
-use crate::harness::postgres::{self, TestDatabase};
+use crate::harness::node::Node;
+use crate::harness::postgres::TestDatabase;
 use crate::harness::raw::{FIN, RawPeer, masked, opcode};
 use crate::harness::rest::{User, register};
 use crate::harness::socket::Socket;
@@ -19,12 +19,7 @@ struct Scene {
 }
 
 async fn scene(settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(name, value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await.id;
     Scene {

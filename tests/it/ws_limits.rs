@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::harness::node::{Node, NodeOptions};
-use crate::harness::postgres::{self, TestDatabase};
+use crate::harness::node::Node;
+use crate::harness::postgres::TestDatabase;
 use crate::harness::raw::{FIN, RawPeer, head, masked, opcode, unmasked};
 use crate::harness::rest::{Room, User, register};
 use crate::harness::socket::Socket;
@@ -20,12 +20,7 @@ struct Scene {
 }
 
 async fn scene(settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(name, value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     let room = ada.create_room("general").await;
     Scene {

@@ -19,12 +19,7 @@ struct Scene {
 }
 
 async fn scene(settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(&format!("HUBBUB__{name}"), value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     Scene {
         node,
@@ -77,7 +72,7 @@ async fn health(stream: &mut TcpStream) -> Option<u16> {
 
 #[tokio::test]
 async fn connections_of_all_kinds_are_counted() {
-    let scene = scene(&[("HTTP__MAX_TCP_CONNECTIONS", "8")]).await;
+    let scene = scene(&[("HUBBUB__HTTP__MAX_TCP_CONNECTIONS", "8")]).await;
     let mut sockets = Vec::new();
     for _ in 0..4 {
         sockets.push(Socket::connect(&scene.node, &scene.ada).await);
@@ -143,7 +138,7 @@ async fn a_tls_connection_too_many_is_closed() {
 #[tokio::test]
 async fn handshakes_at_the_same_time_do_not_exceed_the_bound() {
     const MAX: usize = 10;
-    let scene = scene(&[("HTTP__MAX_CONNECTIONS", "10")]).await;
+    let scene = scene(&[("HUBBUB__HTTP__MAX_CONNECTIONS", "10")]).await;
     // All of them ask who it is, and wait for the answer.
     let mut client = scene.database.connect().await;
     let lock = client.transaction().await.expect("a transaction");
@@ -189,9 +184,9 @@ async fn handshakes_at_the_same_time_do_not_exceed_the_bound() {
 #[tokio::test]
 async fn an_address_has_only_so_many() {
     let scene = scene(&[
-        ("HTTP__MAX_CONNECTIONS_PER_ADDRESS", "3"),
-        ("LIMITS__EXEMPT", "127.0.0.1/32"),
-        ("HTTP__TRUSTED_PROXIES", "127.0.0.8/32"),
+        ("HUBBUB__HTTP__MAX_CONNECTIONS_PER_ADDRESS", "3"),
+        ("HUBBUB__LIMITS__EXEMPT", "127.0.0.1/32"),
+        ("HUBBUB__HTTP__TRUSTED_PROXIES", "127.0.0.8/32"),
     ])
     .await;
     let mut taken = Vec::new();

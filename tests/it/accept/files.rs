@@ -75,7 +75,7 @@ async fn without_files_nothing_spins() {
         let peer = TcpStream::connect(&node.address).await;
         waiting.push(peer.expect("the kernel accepts"));
     }
-    // A second and more, by the node's own clock.
+    // Processor time is measured over this while: that it passes is not waited for as a condition.
     for _ in 0..30 {
         socket.ping().await;
         tokio::time::sleep(Duration::from_millis(100)).await;

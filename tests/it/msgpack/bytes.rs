@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::msgpack::{bin, with_bytes};
-use crate::harness::node::{Node, NodeOptions};
-use crate::harness::postgres::{self, TestDatabase};
+use crate::harness::node::Node;
+use crate::harness::postgres::TestDatabase;
 use crate::harness::rest::{Room, User, register};
 use crate::harness::socket::Socket;
 use crate::harness::stream::EventStream;
@@ -23,12 +23,7 @@ struct Scene {
 }
 
 async fn scene(settings: &[(&str, &str)]) -> Scene {
-    let database = postgres::database().await;
-    let mut options = NodeOptions::on(&database.url);
-    for (name, value) in settings {
-        options = options.set(name, value);
-    }
-    let node = Node::start(options).await;
+    let (node, database) = Node::on_fresh_database_with(settings).await;
     let ada = register(&node, "ada").await;
     let bob = register(&node, "bob").await;
     let room = ada.create_room("general").await;
