@@ -14,6 +14,8 @@ MINUTES ?= 10
 CASES ?=
 # The load of `make k6`.
 SCRIPT ?= ramp
+# What a node is built with for production, and so for measurements.
+RELEASE := --release --features hubbub/jemalloc
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
@@ -24,12 +26,12 @@ help: ## list the targets
 
 run: ## install what is missing, build, start a node at http://127.0.0.1:8080
 	@scripts/setup run
-	cargo build --release
+	cargo build $(RELEASE)
 	@exec $(TARGET_DIR)/release/hubbub serve $(ARGS)
 
 build: ## build target/release/hubbub
 	@scripts/setup build
-	cargo build --release
+	cargo build $(RELEASE)
 
 test: ## install what the tests need, run all of them at a bounded size
 	@scripts/setup test
@@ -47,12 +49,12 @@ chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=
 bench: ## measure Hubbub beside the floor and other servers, and beside plain statements of its Postgres; QUICK=1
 	@scripts/setup run
 	@scripts/peers build
-	cargo build --release --workspace
+	cargo build $(RELEASE) --workspace
 	$(TARGET_DIR)/release/hubbub-loadtests bench --out $(TARGET_DIR)/bench $(if $(QUICK),--quick) $(ARGS)
 
 k6: ## people in a browser's manner: SCRIPT=ramp|ramp-long|spike|stress|soak, BASE_URL, USERS=20, DURATION=15s
 	@scripts/setup run
-	@[ -n "$(BASE_URL)" ] || cargo build --release
+	@[ -n "$(BASE_URL)" ] || cargo build $(RELEASE)
 	@scripts/k6 run $(SCRIPT)
 
 fuzz: ## feed all decoders with made-up bytes: MINUTES=30 for all targets together
@@ -60,7 +62,7 @@ fuzz: ## feed all decoders with made-up bytes: MINUTES=30 for all targets togeth
 
 autobahn: ## run Autobahn's WebSocket suite against /ws/echo; CASES='1.* 12.1.*' for some of it
 	@scripts/setup run
-	cargo build --release
+	cargo build $(RELEASE)
 	@set -f; scripts/autobahn $(TARGET_DIR)/release/hubbub $(CASES)
 
 lint: ## check format, lints, documentation and advisories

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Chosen by measurement, see ARCHITECTURE.md.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     hubbub::cli::run()
 }
