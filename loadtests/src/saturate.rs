@@ -1,5 +1,9 @@
 //! `saturate`: the rate is raised until deliveries come too late, are lost, or the generator cannot
 //! follow. What counts is the last step before that.
+//!
+//! A generator that is at its limit may follow again at a higher rate: a server that falls behind
+//! puts more messages into each write, and they cost less to receive. So such a step ends the search
+//! only if those after it are no better.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,6 +24,9 @@ const COARSE: f64 = 1.5;
 const FINE: f64 = 1.11;
 
 const STEPS_MAX: u16 = 40;
+
+/// So many steps in a row may be too much for the generator alone.
+const GENERATOR_LIMITED_MAX: u16 = 3;
 
 /// A step must have delivered this part of what it meant to.
 const DELIVERED_MIN: f64 = 0.98;
@@ -128,6 +135,9 @@ struct Search {
 impl Search {
     /// Raises the rate until a step is not sustained, and says why it is not.
     async fn climb(&mut self, rate: &mut f64, factor: f64) -> Result<String, LoadError> {
+        // The first rate after the last good one that was too much for the generator, and why.
+        let mut doubted: Option<(f64, String)> = None;
+        let mut in_a_row = 0;
         while self.run < STEPS_MAX {
             self.run += 1;
             let plan = Plan {
@@ -139,8 +149,20 @@ impl Search {
             let limit = limit(&outcome);
             self.steps.push(outcome);
             match limit {
-                Some(limit) => return Ok(limit),
-                None => self.best = Some(self.steps.len() - 1),
+                None => {
+                    self.best = Some(self.steps.len() - 1);
+                    doubted = None;
+                    in_a_row = 0;
+                }
+                Some(Limit::Generator(what)) if in_a_row < GENERATOR_LIMITED_MAX => {
+                    doubted.get_or_insert((*rate, what));
+                    in_a_row += 1;
+                }
+                Some(Limit::Generator(what) | Limit::Server(what)) => {
+                    let (first, what) = doubted.unwrap_or((*rate, what));
+                    *rate = first;
+                    return Ok(what);
+                }
             }
             *rate *= factor;
         }
@@ -148,26 +170,36 @@ impl Search {
     }
 }
 
+/// Why a step is not sustained.
+enum Limit {
+    /// The generator could not follow.
+    Generator(String),
+    /// The server, as far as can be told.
+    Server(String),
+}
+
 /// Why a step is not sustained; nothing if it is.
-fn limit(outcome: &Outcome) -> Option<String> {
-    if outcome.latency.p99_us >= P99_MAX_US {
-        let ms = outcome.latency.p99_us as f64 / 1000.0;
-        return Some(format!("p99 of {ms:.0} ms"));
-    }
+fn limit(outcome: &Outcome) -> Option<Limit> {
     // Some peers promise no order.
     if outcome.is_faulty_but_for_order() {
-        let what = format!(
+        return Some(Limit::Server(format!(
             "{} lost, {} refused, {} connections ended",
             outcome.lost, outcome.refused, outcome.ended
-        );
-        return Some(what);
+        )));
     }
+    // Before what may be its own doing.
     if let Some(objection) = outcome.invalid.first() {
-        return Some(format!("the generator: {objection}"));
+        return Some(Limit::Generator(format!("the generator: {objection}")));
+    }
+    if outcome.latency.p99_us >= P99_MAX_US {
+        let ms = outcome.latency.p99_us as f64 / 1000.0;
+        return Some(Limit::Server(format!("p99 of {ms:.0} ms")));
     }
     if outcome.per_second < outcome.meant_per_second * DELIVERED_MIN {
         let share = outcome.per_second / outcome.meant_per_second * 100.0;
-        return Some(format!("{share:.0} % of what was meant came in time"));
+        return Some(Limit::Server(format!(
+            "{share:.0} % of what was meant came in time"
+        )));
     }
     None
 }
