@@ -24,10 +24,13 @@ pub(super) struct Plan {
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// The native one in JSON, over a socket.
-    WebSocket,
-    /// The same in MessagePack.
-    Packed,
+    /// The native one over a socket.
+    WebSocket {
+        /// In MessagePack, not in JSON.
+        is_packed: bool,
+        /// With permessage-deflate.
+        is_deflated: bool,
+    },
     /// Event streams of rooms, and REST for what it says.
     Sse,
     /// The event stream of all its user's rooms, and REST.
@@ -87,8 +90,10 @@ impl Plan {
         let protocol = |_: &usize| match rng.random_range(0..6) {
             0 => Protocol::Sse,
             1 => Protocol::WholeSse,
-            2 | 3 => Protocol::Packed,
-            _ => Protocol::WebSocket,
+            _ => Protocol::WebSocket {
+                is_packed: rng.random_bool(0.5),
+                is_deflated: rng.random_bool(0.5),
+            },
         };
         let protocols = clients.iter().map(protocol).collect();
         let rooms = (0..rng.random_range(1..=3))
@@ -132,6 +137,10 @@ impl Plan {
                 pick(&mut rng, &[4096, 1_048_576]),
             ),
             ("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", 2048),
+            (
+                "HUBBUB__WEBSOCKET__DEFLATE_THRESHOLD_BYTES",
+                pick(&mut rng, &[0, 200]),
+            ),
             ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", 4096),
             ("HUBBUB__WEBSOCKET__MAX_MESSAGE_BYTES", 4096),
             ("HUBBUB__WEBSOCKET__MAX_INFLIGHT", pick(&mut rng, &[2, 256])),

@@ -145,8 +145,15 @@ impl Scene {
                     .collect(),
             };
             match plan.protocols[no] {
-                Protocol::WebSocket => tasks.spawn(Client::<WebSocket<false>>::new(seat).run()),
-                Protocol::Packed => tasks.spawn(Client::<WebSocket<true>>::new(seat).run()),
+                Protocol::WebSocket {
+                    is_packed,
+                    is_deflated,
+                } => match (is_packed, is_deflated) {
+                    (false, false) => tasks.spawn(native::<false, false>(seat)),
+                    (false, true) => tasks.spawn(native::<false, true>(seat)),
+                    (true, false) => tasks.spawn(native::<true, false>(seat)),
+                    (true, true) => tasks.spawn(native::<true, true>(seat)),
+                },
                 Protocol::Sse => tasks.spawn(Client::<Sse<false>>::new(seat).run()),
                 Protocol::WholeSse => tasks.spawn(Client::<Sse<true>>::new(seat).run()),
             };
@@ -238,4 +245,11 @@ async fn heads(database: &Database) -> BTreeMap<String, u64> {
             (row.get(0), head)
         })
         .collect()
+}
+
+/// A client of the native protocol over a socket.
+async fn native<const IS_PACKED: bool, const IS_DEFLATED: bool>(seat: Seat) {
+    Client::<WebSocket<IS_PACKED, IS_DEFLATED>>::new(seat)
+        .run()
+        .await;
 }

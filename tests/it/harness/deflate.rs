@@ -90,6 +90,11 @@ async fn expand(
 ) -> std::io::Result<()> {
     let head = read_head(&mut hub).await?;
     client.write_all(&head).await?;
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        // A refusal, which is no frame.
+        tokio::io::copy(&mut hub, &mut client).await?;
+        return Ok(());
+    }
     loop {
         let frame = read_frame(&mut hub).await?;
         let bytes = if frame.first & RSV1 == 0 {

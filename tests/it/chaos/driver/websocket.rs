@@ -1,4 +1,4 @@
-//! The native protocol over `/ws`, in either codec.
+//! The native protocol over `/ws`, in either codec, compressed and not.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Driver, Incoming};
 use crate::chaos::history::Answer;
 use crate::harness::msgpack;
 use crate::harness::rest::User;
-use crate::harness::socket::{End, PACKED, Socket};
+use crate::harness::socket::{DEFLATED, End, PACKED, Socket};
 
 /// How long a handshake may take before the client tries anew.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -18,20 +18,28 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 /// The kernel's receive buffer: small, so that a client which does not read is soon felt.
 const RECEIVE_BUFFER_BYTES: u32 = 8192;
 
-pub(in crate::chaos) struct WebSocket<const IS_PACKED: bool> {
+pub(in crate::chaos) struct WebSocket<const IS_PACKED: bool, const IS_DEFLATED: bool> {
     socket: Socket,
     /// The numbers of commands, by the ids on the wire.
     ops: HashMap<u64, u64>,
 }
 
-impl<const IS_PACKED: bool> Driver for WebSocket<IS_PACKED> {
-    const PROTOCOL: &'static str = if IS_PACKED { "ws in MessagePack" } else { "ws" };
+impl<const IS_PACKED: bool, const IS_DEFLATED: bool> Driver for WebSocket<IS_PACKED, IS_DEFLATED> {
+    const PROTOCOL: &'static str = match (IS_PACKED, IS_DEFLATED) {
+        (false, false) => "ws",
+        (false, true) => "ws, compressed",
+        (true, false) => "ws in MessagePack",
+        (true, true) => "ws in MessagePack, compressed",
+    };
 
     async fn connect(address: &str, user: &User) -> Result<Self, String> {
         let authorization = format!("Bearer {}", user.token);
         let mut headers = vec![("authorization", authorization.as_str())];
         if IS_PACKED {
             headers.push(PACKED);
+        }
+        if IS_DEFLATED {
+            headers.push(DEFLATED);
         }
         let opening = async {
             let tcp = TcpSocket::new_v4()?;
