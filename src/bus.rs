@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::envelope::Envelope;
 use crate::protocol::id::RoomId;
@@ -28,9 +28,23 @@ pub trait Bus: Send + Sync + Debug + 'static {
     /// Ends that.
     fn unsubscribe(&self, room: RoomId);
 
+    /// Which way events go to the other nodes now, and when that changes.
+    fn states(&self) -> watch::Receiver<BusState>;
+
     /// Where the node's envelopes come in. One at a time has it; when it is dropped, the next may
     /// take it with all that is in it.
     fn take_inbox(&self) -> Option<Inbox>;
+}
+
+/// Which way events go to the other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BusState {
+    /// None is configured.
+    Local,
+    /// By Redis: connected, and subscribed to what was asked for.
+    Redis,
+    /// Redis is configured and away: what happens elsewhere is read from Postgres.
+    Fallback,
 }
 
 /// Where a node's envelopes come in.

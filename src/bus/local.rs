@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::envelope::Envelope;
-use super::{Bus, BusError, Inbox, InboxHome};
+use super::{Bus, BusError, BusState, Inbox, InboxHome};
 use crate::protocol::id::RoomId;
 
 /// Envelopes that a node may have waiting.
@@ -32,6 +32,7 @@ struct Place {
 pub struct LocalBusNode {
     bus: LocalBus,
     place: Arc<Place>,
+    state: watch::Sender<BusState>,
 }
 
 impl LocalBus {
@@ -48,6 +49,7 @@ impl LocalBus {
         LocalBusNode {
             bus: self.clone(),
             place,
+            state: watch::Sender::new(BusState::Local),
         }
     }
 }
@@ -92,6 +94,10 @@ impl Bus for LocalBusNode {
 
     fn unsubscribe(&self, room: RoomId) {
         self.place.rooms.write().remove(&room);
+    }
+
+    fn states(&self) -> watch::Receiver<BusState> {
+        self.state.subscribe()
     }
 
     fn take_inbox(&self) -> Option<Inbox> {
