@@ -135,6 +135,15 @@ pub(crate) static PONGS_SAVED: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Commands that came beside one that takes its time, beyond what is held of them.
+pub(crate) static HELD_FULL: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_held_full_total",
+        "How often a connection was read no further because enough of its commands waited for one \
+         before them",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

@@ -11,7 +11,7 @@ use super::outbox::Class;
 use super::{Connection, Contract, Flow, Step, step};
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::Worker;
-use crate::hub::metrics::{INFLATED, INFLATED_BYTES};
+use crate::hub::metrics::{HELD_FULL, INFLATED, INFLATED_BYTES};
 use crate::protocol::websocket::decode::{Deflated, Incoming, Input};
 use crate::protocol::websocket::encode;
 
@@ -74,6 +74,11 @@ impl Connection {
             if self.attachment.outbox.closing().is_some() {
                 return self.skip_to_close(input, ctx);
             }
+            if self.held.is_full() {
+                HELD_FULL.inc();
+                self.is_tap_shut = true;
+                break;
+            }
             let is_more = !input.rest().is_empty() || self.decoder.has_stashed();
             if inflated_bytes > INFLATED_PER_TURN_BYTES && is_more {
                 let turn = tokio::task::yield_now().into_actor(self);
@@ -96,11 +101,8 @@ impl Connection {
                 Err(error) => (Step::Fail(error), 0),
             };
             if self.held.is_busy && step.is_command() {
-                if self.held.push(step, bytes) {
-                    continue;
-                }
-                self.is_tap_shut = true;
-                break;
+                self.held.push(step, bytes);
+                continue;
             }
             match self.take(step, ctx) {
                 Flow::Continue | Flow::Busy => {}
