@@ -144,6 +144,14 @@ pub(crate) static HELD_FULL: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Turns that ended before their connection had no more to say.
+pub(crate) static TURNS_OVER: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_turns_over_total",
+        "How often a connection had said so much in one go that others had their turn first",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
