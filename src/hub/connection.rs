@@ -252,6 +252,10 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        // It may have waited for its turn, and nobody is here any more to ask for it.
+        if self.attachment.outbox.is_over() {
+            return Flow::Continue;
+        }
         let _doing = doing_with(Activity::Command, request.command.name());
         fault::point!("hub.connection.command");
         let attachment = &self.attachment;
@@ -277,10 +281,7 @@ impl Connection {
             Admission::Wait => {
                 let answered = attachment.next_answer().into_actor(self);
                 ctx.wait(answered.map(|(), this, ctx| {
-                    if this.attachment.outbox.closing().is_some() {
-                        // Whether answers come is not certain any more.
-                        this.resume(ctx);
-                    } else if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
+                    if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
                         this.resume(ctx);
                     }
                 }));

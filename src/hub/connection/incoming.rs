@@ -74,7 +74,7 @@ impl Connection {
     fn decode_input(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
         let mut turn_bytes = 0;
         loop {
-            if self.attachment.outbox.closing().is_some() {
+            if self.attachment.outbox.is_over() {
                 return self.skip_to_close(input, ctx);
             }
             if self.held.is_full() {

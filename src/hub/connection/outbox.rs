@@ -13,6 +13,7 @@ mod queue;
 mod send;
 mod sink;
 mod socket;
+mod stream;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -27,7 +28,7 @@ pub(crate) use self::batch::Batch;
 use self::queue::Queue;
 pub(crate) use self::send::Tally;
 pub use self::sink::Hold;
-use self::sink::{Sink, Taker};
+use self::sink::Sink;
 pub use self::socket::{Socket, TlsSocket};
 use self::waiting::Waiting;
 use crate::config;
@@ -102,11 +103,6 @@ impl Outbox {
         Self::with(Sink::Socket(socket), limits)
     }
 
-    /// For a stream, whose transport takes from it by [`Outbox::poll_take`].
-    pub(crate) fn taken_by(hold: Box<dyn Hold>, limits: Rc<OutboxLimits>) -> Rc<Self> {
-        Self::with(Sink::Stream(Taker::new(hold)), limits)
-    }
-
     fn with(sink: Sink, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Rc::new(Self {
             sink,
@@ -127,7 +123,7 @@ impl Outbox {
 
     /// Adds a frame whose end is this connection's own.
     pub(crate) fn push_with_tail(&self, body: Bytes, tail: Option<Bytes>, class: Class) -> Pushed {
-        if self.closing.get().is_some() || self.is_shut.get() {
+        if self.is_over() {
             return Pushed::Dropped;
         }
         let mut queue = self.queue.borrow_mut();
@@ -218,6 +214,11 @@ impl Outbox {
         self.closing.get()
     }
 
+    /// Whether nothing of what its client still asks for counts: it is closing, or has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closing.get().is_some() || self.is_shut.get()
+    }
+
     /// Ends the socket now, whatever waits: the connection's actor reads the end of the stream.
     pub(crate) fn shut(&self) {
         if self.is_shut.replace(true) {
@@ -239,11 +240,6 @@ impl Outbox {
                 taker.wake();
             }
         }
-    }
-
-    /// Whether the socket was ended from this side.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.is_shut.get()
     }
 
     /// Writes what the socket takes. If it does not take all, a task goes on when it takes more.
@@ -326,45 +322,6 @@ impl Outbox {
     /// How long something may wait.
     pub(crate) fn max_age(&self) -> Duration {
         self.limits.max_age
-    }
-
-    /// Takes a part of what waits for a stream's transport; none at the stream's end.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut queue = self.queue.borrow_mut();
-        if let Some(part) = queue.pop() {
-            self.note_drained(&queue);
-            if queue.is_empty() {
-                queue.clear();
-            }
-            return Poll::Ready(Some(part));
-        }
-        if self.closing.get().is_some() || self.is_shut.get() {
-            return Poll::Ready(None);
-        }
-        if let Sink::Stream(taker) = &self.sink {
-            taker.wait(cx.waker());
-        }
-        Poll::Pending
-    }
-
-    /// A ping has been pushed to a stream, which is not answered: whether it arrives is seen by
-    /// [`Outbox::has_taken`]. False for a socket, whose peer answers.
-    pub(crate) fn mark(&self) -> bool {
-        match &self.sink {
-            Sink::Socket(_) => false,
-            Sink::Stream(taker) => {
-                taker.mark();
-                true
-            }
-        }
-    }
-
-    /// Whether a stream's socket has taken anything since it was marked.
-    pub(crate) fn has_taken(&self) -> bool {
-        match &self.sink {
-            Sink::Socket(_) => false,
-            Sink::Stream(taker) => taker.has_taken(),
-        }
     }
 
     /// What the socket, or a stream's transport, has taken in all, bytes.

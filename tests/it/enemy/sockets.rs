@@ -7,7 +7,7 @@ use crate::harness::eventually;
 use crate::harness::node::Node;
 use crate::harness::postgres::TestDatabase;
 use crate::harness::raw::{FIN, RawPeer, masked, opcode};
-use crate::harness::rest::{Room, User, register};
+use crate::harness::rest::{Room, User, login, register};
 use crate::harness::socket::Socket;
 
 const TEXT: u8 = FIN | opcode::TEXT;
@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 
 struct Scene {
     node: Node,
-    _database: TestDatabase,
+    database: TestDatabase,
     ada: User,
     room: Room,
 }
@@ -27,7 +27,7 @@ impl Scene {
         let room = ada.create_room("general").await;
         Self {
             node,
-            _database: database,
+            database,
             ada,
             room,
         }
@@ -47,6 +47,27 @@ impl Scene {
         }
         writer.close().await;
         scene
+    }
+
+    /// Ends the session of a peer, and reads up to its end. What its connection still had to do it
+    /// has done then.
+    async fn revoke(&self, user: &User, peer: &mut RawPeer) {
+        user.post("/api/auth/logout", &json!({})).await;
+        assert_eq!(peer.close_code().await, Some(4101));
+    }
+
+    /// Nothing but this bystander's word comes after what was there.
+    async fn only_comes(&self, bystander: &mut Socket, messages: usize) {
+        eventually("the other connection has ended", async || {
+            let open = self.node.metric("websocket_active_connections").await;
+            (open == 1).then_some(())
+        })
+        .await;
+        // One writer serves the room: what was handed to it before is there now.
+        bystander.publish(&self.room.id, "undisturbed", "end").await;
+        let history = self.ada.history(&self.room.id).await;
+        assert_eq!(history.len(), messages + 1);
+        assert_eq!(history[messages]["client_id"], "end");
     }
 
     async fn send(&self, peer: &mut RawPeer, request: &Value) {
@@ -90,4 +111,60 @@ async fn a_flood_of_nothing_beside_a_replay() {
     bystander.ping().await;
     let grown = scene.node.resident_bytes().saturating_sub(before);
     assert!(grown < 16 * MIB, "{grown}");
+}
+
+/// What was held when the session ended is not run for it.
+#[tokio::test]
+async fn commands_that_are_held_die_with_the_session() {
+    let scene = Scene::with_a_long_replay().await;
+    let mut bystander = Socket::connect(&scene.node, &scene.ada).await;
+    let doomed = login(&scene.node, "ada").await;
+    let mut peer = scene.replaying(&doomed).await;
+    let publish = json!({
+        "id": 2, "cmd": "publish", "room": scene.room.id, "body": "late", "client_id": "late",
+    });
+    scene.send(&mut peer, &publish).await;
+    peer.write(&masked(FIN | opcode::PING, b"held")).await;
+    let mut messages = 0;
+    loop {
+        let frame = peer.read_frame().await.expect("the replay goes on");
+        if frame.first == FIN | opcode::PONG {
+            break;
+        }
+        messages += 1;
+    }
+    assert!(messages < REPLAYED / 2, "{messages}: the replay goes on");
+    scene.revoke(&doomed, &mut peer).await;
+    scene.only_comes(&mut bystander, REPLAYED).await;
+}
+
+/// Nor is what waited for a room to be looked up.
+#[tokio::test]
+async fn commands_that_wait_for_a_room_die_with_the_session() {
+    let scene = Scene::with(&[]).await;
+    let mut bystander = Socket::connect(&scene.node, &scene.ada).await;
+    let doomed = login(&scene.node, "ada").await;
+    let mut peer = RawPeer::upgraded(&scene.node, &doomed.token).await;
+    let sql = scene.database.connect().await;
+    sql.batch_execute("BEGIN; LOCK TABLE rooms")
+        .await
+        .expect("it is locked");
+    let publish = json!({
+        "id": 1, "cmd": "publish", "room": scene.room.slug, "body": "late", "client_id": "late",
+    });
+    scene.send(&mut peer, &publish).await;
+    let watch = scene.database.connect().await;
+    eventually("the room is looked up", async || {
+        let sql = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'rooms'::regclass";
+        let waiting = watch.query(sql, &[]).await.expect("locks can be read");
+        (!waiting.is_empty()).then_some(())
+    })
+    .await;
+    doomed.post("/api/auth/logout", &json!({})).await;
+    let farewell = peer.read_frame().await.expect("a close frame");
+    assert_eq!(farewell.payload[..2], 4101_u16.to_be_bytes());
+    sql.batch_execute("COMMIT").await.expect("it is unlocked");
+    peer.write(&masked(FIN | opcode::CLOSE, &4101_u16.to_be_bytes()))
+        .await;
+    scene.only_comes(&mut bystander, 0).await;
 }
