@@ -105,6 +105,42 @@ async fn garbage_ends_its_own_connection_alone() {
     }
 }
 
+/// A handshake's message that has come in part, or a second one in the same record, is still known of
+/// when what follows is wrong.
+#[tokio::test]
+async fn a_handshake_that_goes_wrong_in_the_middle_is_refused() {
+    let database = postgres::database().await;
+    let node = Node::start(NodeOptions::on(&database.url).with_tls()).await;
+    let ada = register(&node, "ada").await;
+    let mut bystander = Socket::connect(&node, &ada).await;
+    let part = [22, 3, 1, 0, 6, 1, 0, 16, 0, 3, 3];
+    let cases: [(&str, &[u8], &[u8]); 5] = [
+        ("data within a message", &part, &[23, 3, 3, 0, 1, 0]),
+        ("an alert within a message", &part, &[21, 3, 3, 0, 2, 1, 90]),
+        ("an unknown record", &part, &[99, 3, 3, 0, 1, 0]),
+        ("two messages", &[22, 3, 1, 0, 8, 1, 0, 0, 0], &[1, 0, 0, 0]),
+        (
+            "a message and a part",
+            &[22, 3, 1, 0, 6, 1, 0, 0, 0],
+            &[1, 0],
+        ),
+    ];
+    for (n, (what, first, second)) in (1..).zip(cases) {
+        let mut peer = stranger(&node).await;
+        let said = [first, second].concat();
+        peer.write_all(&said).await.expect("it is taken");
+        let alert = heard(&mut peer).await;
+        assert!(alert.is_empty() || alert[0] == 21, "{what}: {alert:?}");
+        eventually("it is counted", async || {
+            (refused(&node, "handshake_failed").await == n).then_some(())
+        })
+        .await;
+        bystander.ping().await;
+    }
+    let log = node.log().text();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
 /// What comes after a good handshake, and is none of its records, ends the connection with an
 /// alert, also that of a socket.
 #[tokio::test]
