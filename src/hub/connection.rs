@@ -59,8 +59,8 @@ use crate::stall::{Activity, doing_with, marked};
 pub struct Opening {
     /// The socket, with nothing but TLS between it and the peer.
     pub socket: Socket,
-    /// The answer to the handshake. It is sent when the connection is registered: whoever has
-    /// read it is counted, and told when the node stops.
+    /// The answer to the handshake, behind those to requests before it. It is sent when the
+    /// connection is registered: whoever has read it is counted, and told when the node stops.
     pub greeting: Bytes,
     /// What had been read from it beyond the handshake.
     pub read_ahead: Vec<u8>,
