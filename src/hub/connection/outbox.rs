@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use self::batch::Batch;
-use self::queue::Queue;
+use self::queue::{PART_BYTES, Queue};
 pub(crate) use self::send::Tally;
 pub use self::sink::Hold;
 use self::sink::Sink;
@@ -49,6 +49,11 @@ pub(crate) enum Class {
     Ephemeral,
 }
 
+/// The memory that a frame takes while it waits, bytes, if its parts are so long.
+pub(crate) fn frame_bytes(body: usize, tail: Option<usize>) -> usize {
+    body + PART_BYTES + tail.map_or(0, |tail| tail + PART_BYTES)
+}
+
 /// What became of a pushed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -63,7 +68,7 @@ pub(crate) enum Pushed {
 /// Bounds of an outbox; one for all of a thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboxLimits {
-    /// What may wait in all, bytes.
+    /// The memory that what waits may take in all, bytes.
     pub(crate) max_bytes: usize,
     /// Above this fill ephemeral frames are dropped, bytes.
     pub(crate) ephemeral_max_bytes: usize,
@@ -132,8 +137,8 @@ impl Outbox {
             Class::Ephemeral => self.limits.ephemeral_max_bytes,
         };
         // One frame is always taken by an empty outbox, whatever its size.
-        let bytes = body.len() + tail.as_ref().map_or(0, Bytes::len);
-        if !queue.is_empty() && queue.bytes() + bytes > max_bytes {
+        let bytes = frame_bytes(body.len(), tail.as_ref().map(Bytes::len));
+        if !queue.is_empty() && queue.held_bytes() + bytes > max_bytes {
             drop(queue);
             return match class {
                 Class::Ephemeral => Pushed::Dropped,
@@ -168,28 +173,28 @@ impl Outbox {
         }
     }
 
-    /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
+    /// Memory up to which a replay may fill it, bytes. The other half is for what is said meanwhile: a
     /// client must not be closed as slow because it was given what it had missed.
     pub(crate) fn replay_bytes(&self) -> usize {
         self.limits.max_bytes / 2
     }
 
-    /// Whether frames of a replay, of this many bytes together, may wait besides what waits
-    /// already.
+    /// Whether frames of a replay, that take this many [bytes](frame_bytes) together, may wait
+    /// besides what waits already.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.queue.borrow().bytes() + bytes <= self.replay_bytes()
+        self.queue.borrow().held_bytes() + bytes <= self.replay_bytes()
     }
 
-    /// Whether a replay's frame of this many bytes may be added now.
+    /// Whether a replay's frame that takes this many bytes may be added now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.queue.borrow().is_empty() || self.fits(bytes)
     }
 
-    /// Whether several durable frames of so many bytes in all would be taken now, with some room
-    /// left.
+    /// Whether several durable frames that take so many bytes in all would be taken now, with some
+    /// room left.
     pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
         let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
-        self.queue.borrow().bytes() + bytes <= max_bytes
+        self.queue.borrow().held_bytes() + bytes <= max_bytes
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of

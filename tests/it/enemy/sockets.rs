@@ -168,3 +168,37 @@ async fn commands_that_wait_for_a_room_die_with_the_session() {
         .await;
     scene.only_comes(&mut bystander, 0).await;
 }
+
+/// Answers of a few bytes each are bounded by the memory that they take, not by those bytes.
+#[tokio::test]
+async fn a_flood_of_small_answers_to_peers_that_read_nothing() {
+    const PEERS: usize = 8;
+    const COMMANDS: usize = 40_000;
+    let scene = Scene::with(&[
+        ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", "4096"),
+        ("HUBBUB__WEBSOCKET__OUTBOX_MAX_AGE_MS", "600000"),
+    ])
+    .await;
+    let mut bystander = Socket::connect(&scene.node, &scene.ada).await;
+    let flood = masked(TEXT, br#"{"id":1,"cmd":"ping"}"#).repeat(COMMANDS);
+    let answers = COMMANDS * br#"..{"id":1,"ok":{}}"#.len();
+    assert!(
+        answers < 1 << 20,
+        "{answers}: the bytes alone would have room"
+    );
+    let before = scene.node.resident_bytes();
+    let mut peers = Vec::new();
+    for _ in 0..PEERS {
+        let mut peer = RawPeer::upgraded(&scene.node, &scene.ada.token).await;
+        peer.write(&flood).await;
+        peers.push(peer);
+    }
+    eventually("all are slow", async || {
+        let slow = "websocket_disconnects_total{reason=\"slow\"}";
+        (scene.node.metric(slow).await == PEERS as u64).then_some(())
+    })
+    .await;
+    let grown = scene.node.resident_bytes().saturating_sub(before);
+    assert!(grown < 3 * MIB * PEERS as u64, "{grown}");
+    bystander.ping().await;
+}
