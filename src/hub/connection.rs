@@ -74,7 +74,7 @@ pub struct Opening {
     pub deflate: bool,
     /// What is spoken.
     pub contract: Contract,
-    /// Kept until the connection has ended, and dropped then.
+    /// Kept until the socket has been closed, and dropped then.
     pub keep: Box<dyn Debug>,
 }
 
@@ -136,7 +136,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         joins: 0,
         worker,
         attachment,
-        _keep: opening.keep,
+        keep: Some(opening.keep),
     };
     let (mut connection, mut ctx) = (connection, Context::new());
     let mut read_ahead = opening.read_ahead;
@@ -170,7 +170,8 @@ struct Connection {
     is_tap_shut: bool,
     /// Numbers the joins.
     joins: u32,
-    _keep: Box<dyn Debug>,
+    /// For as long as the socket is there.
+    keep: Option<Box<dyn Debug>>,
 }
 
 /// Whether decoding may go on.
@@ -359,8 +360,8 @@ impl Drop for Connection {
             self.attachment.outbox.shut();
         }
         let close_timeout_ms = self.worker.hub.settings().websocket.close_timeout_ms;
-        let outbox = &self.attachment.outbox;
-        outbox.finish(Duration::from_millis(close_timeout_ms));
+        let patience = Duration::from_millis(close_timeout_ms);
+        self.attachment.outbox.finish(self.keep.take(), patience);
         CONNECTIONS.dec();
     }
 }

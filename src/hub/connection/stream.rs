@@ -266,7 +266,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.detach(&self.attachment);
-        self.attachment.outbox.finish(Duration::ZERO);
+        self.attachment.outbox.finish(None, Duration::ZERO);
         STREAMS.dec();
     }
 }
