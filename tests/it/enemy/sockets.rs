@@ -113,6 +113,33 @@ async fn a_flood_of_nothing_beside_a_replay() {
     assert!(grown < 16 * MIB, "{grown}");
 }
 
+/// However much a connection has said at once, others have their turn in between.
+#[tokio::test]
+async fn a_read_full_of_commands_is_several_turns() {
+    const COMMANDS: usize = 1500;
+    let scene = Scene::with(&[]).await;
+    let mut peer = RawPeer::upgraded(&scene.node, &scene.ada.token).await;
+    let before = scene.node.metric("websocket_turns_over_total").await;
+    let commands: Vec<u8> = (0..COMMANDS)
+        .flat_map(|n| {
+            let request = json!({ "id": n, "cmd": "ping" });
+            masked(TEXT, request.to_string().as_bytes())
+        })
+        .collect();
+    assert!(commands.len() < 64 * 1024, "one read");
+    // All of it is there before any of it is read.
+    scene.node.freeze();
+    peer.write(&commands).await;
+    scene.node.thaw();
+    for n in 0..COMMANDS {
+        let reply = peer.read_frame().await.expect("a reply");
+        let reply: Value = serde_json::from_slice(&reply.payload).expect("JSON");
+        assert_eq!(reply, json!({ "id": n, "ok": {} }));
+    }
+    let turns = scene.node.metric("websocket_turns_over_total").await - before;
+    assert!((1..=3).contains(&turns), "{turns}");
+}
+
 /// What was held when the session ended is not run for it.
 #[tokio::test]
 async fn commands_that_are_held_die_with_the_session() {
