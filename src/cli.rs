@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
 
 mod config;
+mod dev;
 mod drain;
 mod migrate;
 mod output;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{OrderError, StartError};
 use crate::config::{Config, ConfigError};
+use crate::dev::DevError;
 use crate::ops::telemetry::{self, TelemetryError};
 
 const EXAMPLES: &str = "\
@@ -58,6 +60,9 @@ enum Command {
     /// Run a node until it is told to stop (Ctrl-C or SIGTERM)
     #[command(after_help = serve::HELP)]
     Serve,
+    /// Run a cluster on this machine: Postgres, Redis, nodes and nginx
+    #[command(after_help = dev::HELP)]
+    Dev(dev::Arguments),
     /// Bring the database's schema up to date and exit; "serve" does so by itself
     #[command(after_help = migrate::HELP)]
     Migrate,
@@ -82,6 +87,8 @@ enum CliError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error(transparent)]
     Order(#[from] OrderError),
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
@@ -94,6 +101,7 @@ pub fn run() -> ExitCode {
     let file = config.as_deref();
     let done = match command {
         Command::Serve => serve::run(file),
+        Command::Dev(arguments) => dev::run(file, arguments),
         Command::Migrate => migrate::run(file),
         Command::Drain(arguments) => drain::run(file, arguments),
         Command::Users(command) => users::run(file, &command),
