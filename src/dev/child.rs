@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::AsyncRead;
 use tokio::process::{self, Command};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -142,12 +142,17 @@ impl Keeper {
             let begun = Instant::now();
             let why = match self.command.spawn() {
                 Ok(mut process) => {
+                    let leader = leader(&process);
                     self.attend(&mut process);
                     tokio::select! {
-                        ended = process.wait() => match ended {
-                            Ok(status) => format!("ended ({status})"),
-                            Err(error) => format!("cannot be waited for: {error}"),
-                        },
+                        ended = process.wait() => {
+                            // What it had started would be in the way of the next.
+                            kill_rest(leader);
+                            match ended {
+                                Ok(status) => format!("ended ({status})"),
+                                Err(error) => format!("cannot be waited for: {error}"),
+                            }
+                        }
                         order = self.orders.recv() => {
                             let Some(order) = order else { return };
                             let then = self.carry_out(&mut process, order).await;
@@ -208,6 +213,7 @@ impl Keeper {
 
     /// Ends the process as the order says, or a later one: then what the last one says is done.
     async fn carry_out(&mut self, process: &mut process::Child, order: Order) -> Then {
+        let group = leader(process);
         let mut done = vec![order.done];
         let mut then = order.then;
         let mut ending = order.ending;
@@ -233,6 +239,7 @@ impl Keeper {
                 }
             }
         }
+        kill_rest(group);
         for done in done {
             let _ = done.send(());
         }
@@ -241,9 +248,22 @@ impl Keeper {
 }
 
 fn send(process: &process::Child, signal: Signal) {
-    let pid = process.id().and_then(|pid| i32::try_from(pid).ok());
-    if let Some(pid) = pid.and_then(Pid::from_raw) {
+    if let Some(pid) = leader(process) {
         // It may just have ended.
         let _ = kill_process(pid, signal);
+    }
+}
+
+/// The process that leads its group.
+fn leader(process: &process::Child) -> Option<Pid> {
+    let pid = i32::try_from(process.id()?).ok()?;
+    Pid::from_raw(pid)
+}
+
+/// Kills what is left of a group whose leader has ended.
+fn kill_rest(leader: Option<Pid>) {
+    if let Some(leader) = leader {
+        // Usually there is nothing left.
+        let _ = kill_process_group(leader, Signal::KILL);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What was left is killed after this.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,9 +40,12 @@ impl Leftovers {
         let running = known
             .lines()
             .filter(|line| parse(line).is_some_and(is_running));
-        let mut list: String = running.map(|line| format!("{line}\n")).collect();
+        let mut list = String::new();
+        // Writing to a string does not fail.
+        for line in running {
+            let _ = writeln!(list, "{line}");
+        }
         if let Some(started) = i32::try_from(pid).ok().and_then(start_time) {
-            // Writing to a string does not fail.
             let _ = writeln!(list, "{pid} {started} {name}");
         }
         // Without the list only somebody who kills us has more to clear away.
@@ -57,8 +60,9 @@ impl Leftovers {
             let begun = std::time::Instant::now();
             for (pid, _) in left.iter().filter(|it| is_running(**it)) {
                 tracing::warn!(pid, ?signal, "ending what an earlier run has left");
+                // Each leads a group, with what it has started itself.
                 if let Some(pid) = Pid::from_raw(*pid) {
-                    let _ = kill_process(pid, signal);
+                    let _ = kill_process_group(pid, signal);
                 }
             }
             while left.iter().any(|it| is_running(*it)) && begun.elapsed() < GRACE {
@@ -96,6 +100,8 @@ fn start_time(pid: i32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
+
     use super::*;
 
     #[actix_rt::test]
@@ -105,6 +111,7 @@ mod tests {
         let sleep = || {
             std::process::Command::new("sleep")
                 .arg("60")
+                .process_group(0)
                 .spawn()
                 .unwrap()
         };

@@ -37,6 +37,7 @@ mod openapi;
 mod origin;
 mod pool;
 mod protocol_doc;
+mod proxy;
 mod read_markers;
 mod resume;
 mod retention;
