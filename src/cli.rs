@@ -5,6 +5,7 @@
 mod config;
 mod dev;
 mod drain;
+mod health;
 mod migrate;
 mod output;
 mod serve;
@@ -69,6 +70,9 @@ enum Command {
     /// Tell a running node to send its clients elsewhere, without stopping it
     #[command(after_help = drain::HELP)]
     Drain(drain::Arguments),
+    /// Ask the node of this machine whether it is well
+    #[command(after_help = health::HELP)]
+    Health(health::Arguments),
     /// Shut users out, or let them in again
     #[command(subcommand)]
     Users(users::Command),
@@ -90,6 +94,8 @@ enum CliError {
     Dev(#[from] DevError),
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Unwell(#[from] health::Unwell),
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
 }
@@ -104,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => dev::run(file, arguments),
         Command::Migrate => migrate::run(file),
         Command::Drain(arguments) => drain::run(file, arguments),
+        Command::Health(arguments) => health::run(file, &arguments),
         Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
     };

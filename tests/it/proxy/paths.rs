@@ -23,7 +23,9 @@ async fn rest_sockets_and_streams_go_through_it() {
         socket.join(&room.id).await;
         sockets.push(socket);
         let request = EventStream::request(&ada, "/api/events");
-        streams.push(EventStream::by_proxy(request).await.expect("a stream"));
+        let mut stream = EventStream::by_proxy(request).await.expect("a stream");
+        stream.event("resumed").await;
+        streams.push(stream);
     }
     for number in 1..=3i64 {
         let client_id = format!("c{number}");
