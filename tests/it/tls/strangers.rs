@@ -182,11 +182,11 @@ async fn a_message_of_tls_that_goes_wrong_ends_its_socket() {
 fn sealed_part(tls: ClientConnection) -> Vec<u8> {
     let suite = tls.negotiated_cipher_suite().and_then(|it| it.tls13());
     let (number, secrets) = tls.dangerous_extract_secrets().expect("the keys").tx;
-    let (key, iv) = match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
-        _ => panic!("keys of another kind"),
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        panic!("keys of another kind")
     };
     let part = OutboundPlainMessage {
         typ: ContentType::Handshake,

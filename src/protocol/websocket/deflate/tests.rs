@@ -201,7 +201,7 @@ fn the_streams_of_a_message_are_bounded() {
 #[test]
 fn room_is_not_cleared_for_each_stream() {
     let mut inflater = Inflater::default();
-    let long = compressed(&[b'x'; 60_000], 6);
+    let long = compressed(&vec![b'x'; 60_000], 6);
     let long = deflated(Opcode::Binary, &long);
     assert!(inflater.message(long, MAX_BYTES).is_ok());
     inflater.release();

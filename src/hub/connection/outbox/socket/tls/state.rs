@@ -53,21 +53,16 @@ impl State {
     /// Takes in what was read: what is of the peer's to `plain`, what TLS answers to `outgoing`,
     /// the rest is kept. Whether the peer has said that it sends no more.
     pub(super) fn understand(&mut self, read: &mut [u8]) -> io::Result<bool> {
-        let understood = self.process(read);
-        let kept = match understood {
-            Ok((begin, _)) => &read[begin..],
-            Err(_) => {
-                self.has_failed = true;
-                &[]
-            }
-        };
-        if kept.is_empty() {
+        let processed = self.process(read);
+        self.has_failed = processed.is_err();
+        let (begin, peer_has_closed) = processed?;
+        if begin == read.len() {
             self.incoming = Vec::new();
         } else {
             self.incoming.clear();
-            self.incoming.extend_from_slice(kept);
+            self.incoming.extend_from_slice(&read[begin..]);
         }
-        understood.map(|(_, peer_has_closed)| peer_has_closed)
+        Ok(peer_has_closed)
     }
 
     /// Where in what was read the part begins that is to be kept, and whether the peer has said
