@@ -38,6 +38,7 @@ mod origin;
 mod pool;
 mod protocol_doc;
 mod read_markers;
+mod redis_bus;
 mod resume;
 mod retention;
 mod roles;
