@@ -11,6 +11,7 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod rest;
 pub(crate) mod socket;
 pub(crate) mod stream;

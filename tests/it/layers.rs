@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     // Whether a thread is blocked.
     ("stall", &["metric"]),
     ("store", &["protocol", "config", "metric", "fault"]),
-    ("bus", &["protocol", "config", "metric", "fault"]),
+    ("bus", &["protocol", "config", "metric", "fault", "stall"]),
     (
         "hub",
         &[

@@ -41,6 +41,7 @@ mod pool;
 mod protocol_doc;
 mod proxy;
 mod read_markers;
+mod redis_bus;
 mod resume;
 mod retention;
 mod roles;
