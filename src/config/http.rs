@@ -36,6 +36,10 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Longest time for the head of a request.
     pub request_head_timeout_ms: u64,
+    /// Longest time in which a client takes nothing of its answer.
+    pub write_timeout_ms: u64,
+    /// What is read of a connection of HTTP/1 while a request is answered.
+    pub read_ahead_bytes: usize,
     /// How long a connection without a request stays open.
     pub keep_alive_s: u64,
     /// Connections that the kernel holds until they are accepted.
@@ -104,6 +108,17 @@ impl Http {
             // actix-http reckons with a clock that moves every 500 ms, and never notices an end
             // that is over when it begins to wait.
             1000..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "http.write_timeout_ms",
+            self.write_timeout_ms,
+            100..=TEN_MINUTES_MS,
+        );
+        // Below what actix-http buffers (131,072), or it would go round in circles.
+        checks.range(
+            "http.read_ahead_bytes",
+            self.read_ahead_bytes,
+            1024..=65_536,
         );
         checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
         checks.range("http.backlog", self.backlog, 1..=65_535);

@@ -21,6 +21,16 @@ pub(super) static REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Connections that were cut off by `reason`: `not_reading` (the peer took nothing of an answer for
+/// `http.write_timeout_ms`), `read_ahead` (it sent too much beside an event stream).
+pub(super) static CUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "http_connections_cut_total",
+        "Connections cut off after their first request",
+        &["reason"],
+    )
+});
+
 /// TLS handshakes that were completed, by `kind`: `full`, `resumed`.
 pub(super) static TLS_HANDSHAKES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric::counters(

@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -28,10 +27,6 @@ use crate::hub::connection::stream::{self, Feed};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::RoomRef;
 use crate::protocol::sse::{CONTENT_TYPE, LastEventId};
-
-/// What a client may send while its stream goes on: requests that it does not get an answer to
-/// before the end.
-const READ_AHEAD_MAX: usize = 16 * 1024;
 
 /// Only for the description.
 #[derive(IntoParams)]
@@ -171,9 +166,6 @@ fn answer(
     if let Err(error) = hold.prepare(websocket, patience) {
         // The dispatcher finds out, too.
         tracing::debug!(%error, "a socket was lost before its stream began");
-    }
-    if req.version() < Version::HTTP_2 {
-        hold.bound_reading(Some(READ_AHEAD_MAX));
     }
     tracing::debug!(user = %identity.user_id, "an event stream was opened");
     let stream = stream::open(&transport.hub, identity, Box::new(hold.clone()), feed);

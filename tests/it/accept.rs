@@ -4,3 +4,4 @@ mod bounds;
 mod crowds;
 mod files;
 mod heads;
+mod readers;

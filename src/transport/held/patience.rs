@@ -6,9 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config;
+
 /// The patience with one connection.
 #[derive(Debug)]
-pub(in crate::transport) struct Patience {
+pub(super) struct Patience {
     head: Duration,
     idle: Duration,
     /// Requests that are being answered.
@@ -21,8 +23,17 @@ pub(in crate::transport) struct Patience {
 }
 
 impl Patience {
+    /// The patience of these settings.
+    pub(super) fn of(http: &config::Http) -> Self {
+        // The dispatcher goes first where it notices.
+        Self::new(
+            Duration::from_millis(http.request_head_timeout_ms),
+            Duration::from_secs(http.keep_alive_s + 1),
+        )
+    }
+
     /// `head` is for the head of a request, `idle` for the time between requests.
-    pub(in crate::transport) fn new(head: Duration, idle: Duration) -> Self {
+    fn new(head: Duration, idle: Duration) -> Self {
         Self {
             head,
             idle,
