@@ -36,6 +36,8 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Longest time for the head of a request.
     pub request_head_timeout_ms: u64,
+    /// Longest time for the body of a request.
+    pub request_body_timeout_ms: u64,
     /// Longest time in which a client takes nothing of its answer.
     pub write_timeout_ms: u64,
     /// What is read of a connection of HTTP/1 while a request is answered.
@@ -108,6 +110,11 @@ impl Http {
             // actix-http reckons with a clock that moves every 500 ms, and never notices an end
             // that is over when it begins to wait.
             1000..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "http.request_body_timeout_ms",
+            self.request_body_timeout_ms,
+            100..=TEN_MINUTES_MS,
         );
         checks.range(
             "http.write_timeout_ms",

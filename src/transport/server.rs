@@ -6,6 +6,7 @@ mod ending;
 
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Transport;
@@ -83,11 +84,11 @@ where
             let app = apply_fn_factory(
                 map_config(app(), move |()| config.clone()),
                 move |mut request: Request, app| {
-                    let counted = asked.request();
+                    let counted = Rc::new(asked.request());
                     let hold = request.conn_data::<SocketHold>().cloned();
                     let answering = hold.as_ref().map(SocketHold::answering);
                     if let Some(hold) = &hold {
-                        arriving::attend(&mut request, hold);
+                        arriving::attend(&mut request, hold, &counted);
                     }
                     let answer = app.call(request);
                     async move {

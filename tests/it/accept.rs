@@ -1,5 +1,6 @@
 //! The way in: slow clients, crowds, and how many there may be.
 
+mod bodies;
 mod bounds;
 mod crowds;
 mod files;

@@ -1,6 +1,7 @@
 //! The body of a request, on its way in.
 
 use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use actix_http::error::PayloadError;
@@ -8,17 +9,20 @@ use actix_http::{Payload, Request};
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::ending::Counted;
 use crate::transport::held::SocketHold;
 
-/// A body that tells the socket when somebody waits for more of it.
+/// A body that tells when somebody waits for more of it: the socket, which reads on for it, and who
+/// waits for requests to be answered, as this one need not be waited for.
 struct Arriving {
     payload: Payload,
+    counted: Weak<Counted>,
     hold: SocketHold,
     is_awaited: bool,
 }
 
 /// Attends to a request's body, if it has one.
-pub(super) fn attend(request: &mut Request, hold: &SocketHold) {
+pub(super) fn attend(request: &mut Request, hold: &SocketHold, counted: &Rc<Counted>) {
     let payload = request.take_payload();
     if matches!(payload, Payload::None) {
         return;
@@ -26,6 +30,7 @@ pub(super) fn attend(request: &mut Request, hold: &SocketHold) {
     *request.payload() = Payload::Stream {
         payload: Box::pin(Arriving {
             payload,
+            counted: Rc::downgrade(counted),
             hold: hold.clone(),
             is_awaited: false,
         }),
@@ -48,6 +53,11 @@ impl Arriving {
             self.hold.await_body();
         } else if self.is_awaited {
             self.hold.body_came();
+        }
+        if self.is_awaited != is_awaited
+            && let Some(counted) = self.counted.upgrade()
+        {
+            counted.pause(is_awaited);
         }
         self.is_awaited = is_awaited;
     }
