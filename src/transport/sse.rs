@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -142,6 +143,7 @@ async fn admit(
             .or(authority.map(actix_web::http::uri::Authority::as_str)),
         address: address(transport, req.peer_addr(), headers),
         peer: peer(req.peer_addr()),
+        is_shared: req.version() >= Version::HTTP_2,
     };
     let (identity, seat) = caller.admit(transport).await?;
     let identity = identity.ok_or_else(|| AuthError::NoCredentials.refusal())?;
