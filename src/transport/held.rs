@@ -10,13 +10,14 @@
 mod ahead;
 mod hold;
 mod patience;
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use actix_http::Protocol;
@@ -25,8 +26,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use self::ahead::Ahead;
-pub(super) use self::hold::{SocketHold, Streaming};
+pub(super) use self::hold::{Answering, SocketHold, Streaming};
 use self::patience::Patience;
+use self::streams::{ANNOUNCED_OF, Untaken, announced};
 use super::metrics::CUT;
 use super::places::TcpPlace;
 use crate::config;
@@ -42,8 +44,14 @@ struct Held {
     place: TcpPlace,
     http: Arc<config::Http>,
     is_http2: bool,
-    /// With who sends nothing, where the dispatcher has none; none for HTTP/2.
-    patience: Option<RefCell<Patience>>,
+    /// With who sends nothing, where the dispatcher has none.
+    patience: RefCell<Patience>,
+    untaken: RefCell<Untaken>,
+    /// Of HTTP/2: what is left to say of the frame that says how many requests there may be.
+    /// None before it.
+    announcing: RefCell<Option<Vec<u8>>>,
+    /// Numbers the requests.
+    requests: Cell<u32>,
     ahead: RefCell<Ahead>,
     /// Wakes the dispatcher for the patience.
     timer: RefCell<Option<Pin<Box<Sleep>>>>,
@@ -68,13 +76,16 @@ impl HeldStream {
         http: &Arc<config::Http>,
     ) -> Self {
         let is_http2 = protocol == Protocol::Http2;
-        let patience = (!is_http2).then(|| RefCell::new(Patience::of(http)));
+        let patience = Patience::of(http, is_http2, Instant::now());
         Self(Rc::new(Held {
             socket,
             place,
             http: Arc::clone(http),
             is_http2,
-            patience,
+            patience: RefCell::new(patience),
+            untaken: RefCell::default(),
+            announcing: RefCell::new((!is_http2).then(Vec::new)),
+            requests: Cell::new(0),
             ahead: RefCell::new(Ahead::new(http.read_ahead_bytes)),
             timer: RefCell::default(),
             stalled: RefCell::default(),
@@ -124,6 +135,36 @@ impl Held {
         }
     }
 
+    /// Writes what is in `slices`.
+    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let is_said = self.announcing.borrow().as_ref().is_some_and(Vec::is_empty);
+        if !is_said {
+            let first = slices.first().map_or(&[][..], |slice| slice);
+            if ready!(self.poll_announce(cx, first))? {
+                return Poll::Ready(Ok(ANNOUNCED_OF));
+            }
+        }
+        self.poll_by(cx, |socket| socket.try_write_vectored(slices))
+    }
+
+    /// Says how many requests there may be at once, in place of the head of the first frame, which
+    /// is there to be written. False if that is not the frame in which it is said.
+    fn poll_announce(&self, cx: &mut Context<'_>, first: &[u8]) -> Poll<io::Result<bool>> {
+        let mut announcing = self.announcing.borrow_mut();
+        if announcing.is_none() {
+            let frame = announced(first, self.http.http2_max_streams);
+            *announcing = Some(frame.map_or_else(Vec::new, Vec::from));
+        }
+        let Some(left) = announcing.as_mut().filter(|left| !left.is_empty()) else {
+            return Poll::Ready(Ok(false));
+        };
+        while !left.is_empty() {
+            let written = ready!(self.poll_by(cx, |socket| socket.try_write(left)))?;
+            left.drain(..written);
+        }
+        Poll::Ready(Ok(true))
+    }
+
     /// What TLS has left to write.
     fn poll_rest(
         &self,
@@ -154,9 +195,7 @@ impl Held {
         while timer.as_mut().poll(cx).is_ready() {
             // The hub has an eye on it, and says why it ends.
             if self.streams.get() == 0 {
-                CUT.with_label_values(&["not_reading"]).inc();
-                // The kernel would keep what it has not taken. An error means the end, too.
-                self.socket.reset().ok();
+                self.cut("not_reading");
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             timer.as_mut().reset(tokio::time::Instant::now() + patience);
@@ -183,7 +222,7 @@ impl Held {
         if most == 0 && buffer.remaining() > 0 {
             if !self.is_http2 && self.streams.get() > 0 {
                 // It would not be noticed when the client goes.
-                CUT.with_label_values(&["read_ahead"]).inc();
+                self.cut("read_ahead");
                 return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
             }
             self.is_held_back.set(true);
@@ -214,9 +253,7 @@ impl Held {
                     if bytes == 0 {
                         self.has_ended.set(true);
                     }
-                    if let Some(patience) = &self.patience {
-                        patience.borrow_mut().read(Instant::now());
-                    }
+                    self.patience.borrow_mut().read(Instant::now());
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -229,12 +266,11 @@ impl Held {
         if !reader.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
             *reader = Some(cx.waker().clone());
         }
-        let Some(patience) = &self.patience else {
-            return Poll::Pending;
-        };
-        let patience = patience.borrow();
-        let now = Instant::now();
-        let Some(next) = patience.look_again(now) else {
+        let patience = self.patience.borrow();
+        let write_timeout = Duration::from_millis(self.http.write_timeout_ms);
+        let untaken = self.untaken.borrow().deadline(write_timeout);
+        let look_again = patience.look_again(Instant::now());
+        let Some(next) = [look_again, untaken].into_iter().flatten().min() else {
             return Poll::Pending;
         };
         let next = tokio::time::Instant::from(next);
@@ -245,12 +281,24 @@ impl Held {
             timer.as_mut().reset(next);
         }
         while timer.as_mut().poll(cx).is_ready() {
-            if patience.is_over(Instant::now()) {
+            let now = Instant::now();
+            if patience.is_over(now) {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            if untaken.is_some_and(|deadline| now >= deadline) {
+                self.cut("not_reading");
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             timer.as_mut().reset(next);
         }
         Poll::Pending
+    }
+
+    /// Ends the socket.
+    fn cut(&self, reason: &str) {
+        CUT.with_label_values(&[reason]).inc();
+        // The kernel would keep what the peer has not taken. An error means the end, too.
+        self.socket.reset().ok();
     }
 
     /// Has the dispatcher read again, if it was kept from that.
@@ -283,7 +331,7 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_by(cx, |socket| socket.try_write(bytes))
+        self.0.poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -299,8 +347,7 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0
-            .poll_by(cx, |socket| socket.try_write_vectored(slices))
+        self.0.poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

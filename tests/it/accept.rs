@@ -5,4 +5,5 @@ mod bounds;
 mod crowds;
 mod files;
 mod heads;
+mod http2;
 mod readers;

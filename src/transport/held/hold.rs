@@ -14,7 +14,10 @@ pub(in crate::transport) struct SocketHold(Weak<Held>);
 
 /// A request that is being answered over it. Its drop says that this is over.
 #[derive(Debug)]
-pub(in crate::transport) struct Answering(Weak<Held>);
+pub(in crate::transport) struct Answering {
+    held: Weak<Held>,
+    number: u32,
+}
 
 /// An event stream over it. Its drop says that this is over.
 #[derive(Debug)]
@@ -25,16 +28,24 @@ impl SocketHold {
         Self(Rc::downgrade(held))
     }
 
-    /// A request is being answered, for as long as this is kept.
+    /// A request is being answered, for as long as this is kept. With too many the connection is
+    /// cut.
     pub(in crate::transport) fn answering(&self) -> Answering {
+        let mut number = 0;
         if let Some(held) = self.0.upgrade() {
+            number = held.requests.get();
+            held.requests.set(number.wrapping_add(1));
             held.open.set(held.open.get() + 1);
             held.ahead.borrow_mut().come();
-            if let Some(patience) = &held.patience {
-                patience.borrow_mut().begin();
+            held.patience.borrow_mut().begin();
+            // Of those that the client has given up some may still be worked on.
+            let most = held.http.http2_max_streams.saturating_mul(2);
+            if held.is_http2 && held.open.get() == most + 1 {
+                held.cut("streams");
             }
         }
-        Answering(Weak::clone(&self.0))
+        let held = Weak::clone(&self.0);
+        Answering { held, number }
     }
 
     /// Somebody waits for more of a request's body.
@@ -83,14 +94,37 @@ impl SocketHold {
     }
 }
 
+impl Answering {
+    /// A part of the answer was handed out. HTTP/2 may keep it for a peer that gives its stream no
+    /// window, and the socket below knows nothing of that.
+    pub(in crate::transport) fn given(&self) {
+        if let Some(held) = self.held.upgrade()
+            && held.is_http2
+        {
+            held.untaken.borrow_mut().given(self.number, Instant::now());
+            // It sets its timer.
+            held.wake_reader();
+        }
+    }
+
+    /// The next part is asked for.
+    pub(in crate::transport) fn taken(&self) {
+        if let Some(held) = self.held.upgrade()
+            && held.is_http2
+        {
+            held.untaken.borrow_mut().taken(self.number);
+        }
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
-        let Some(held) = self.0.upgrade() else { return };
+        self.taken();
+        let Some(held) = self.held.upgrade() else {
+            return;
+        };
         held.open.set(held.open.get().saturating_sub(1));
-        let is_first = held
-            .patience
-            .as_ref()
-            .is_some_and(|patience| patience.borrow_mut().end(Instant::now()));
+        let is_first = held.patience.borrow_mut().end(Instant::now());
         if is_first {
             // It asks again, and is woken by the timer from now on.
             held.wake_reader();
