@@ -131,6 +131,7 @@ async fn judge(
         host: texts(headers, &header::HOST).next(),
         address,
         peer: peer(request.peer_addr()),
+        is_shared: false,
     };
     let (identity, seat) = match contract {
         Contract::Native => caller.admit(transport).await?,

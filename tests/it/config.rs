@@ -308,7 +308,16 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         ("WEBSOCKET__SEND_BUFFER_BYTES", "1", "1 is too small"),
         ("AUTH__ARGON2_MEMORY_KIB", "7", "too small"),
-        ("HTTP__SHUTDOWN_GRACE_MS", "6000", "which are 7000"),
+        ("AUTH__TICKET_TTL_S", "61", "61 is too large"),
+        ("HTTP__TRUSTED_PROXIES", "0.0.0.0/0", "is everybody"),
+        ("HTTP__TRUSTED_PROXIES", "::/0", "is everybody"),
+        (
+            "HTTP__TRUSTED_PROXIES",
+            "::ffff:10.0.0.0/104",
+            "without ::ffff:",
+        ),
+        ("LIMITS__EXEMPT", "::ffff:10.0.0.1/128", "without ::ffff:"),
+        ("HTTP__SHUTDOWN_GRACE_MS", "11000", "which are 12000"),
         ("JOURNAL__BATCH_MAX_EVENTS", "0", "0 is too small"),
         ("DATABASE__ACQUIRE_TIMEOUT_MS", "0", "0 is too small"),
     ] {
