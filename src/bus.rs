@@ -47,6 +47,26 @@ pub enum BusState {
     Fallback,
 }
 
+impl BusState {
+    /// As it stands in the table of nodes, and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+            Self::Fallback => "fallback",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Local, Self::Redis, Self::Fallback]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
 /// Where a node's envelopes come in.
 #[derive(Debug)]
 pub struct Inbox {

@@ -10,6 +10,7 @@ mod arbiters;
 #[doc(hidden)]
 pub mod bench;
 mod bridge;
+pub mod cluster;
 mod compression;
 pub mod connection;
 mod control;
@@ -20,6 +21,7 @@ mod journal;
 mod members;
 mod messages;
 mod metrics;
+pub mod peers;
 mod presence;
 mod read_markers;
 mod registry;
@@ -34,9 +36,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::{broadcast, watch};
+
 use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
+use self::cluster::{Cluster, Seat, Successor};
 use self::connection::identity::Gate;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
@@ -45,6 +50,7 @@ use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
+use self::peers::{Peer, PeerEvent};
 use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
@@ -99,6 +105,10 @@ pub struct HubParts<'a> {
     pub bus: Arc<dyn Bus>,
     /// This node, in this life.
     pub origin: Origin,
+    /// Its place among the nodes.
+    pub seat: Seat,
+    /// Where the other nodes reach it.
+    pub address: String,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
 }
@@ -121,6 +131,7 @@ struct Shared {
     workers: Workers,
     arbiters: Arc<Arbiters>,
     control: Control,
+    cluster: Cluster,
     replays: ReplayPages,
     read_markers: ReadMarkers,
     slugs: moka::sync::Cache<Slug, RoomId>,
@@ -146,10 +157,17 @@ impl HubHandle {
         let workers = Workers::default();
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
         let presence = Presence::new(cores);
+        let cluster = Cluster::new(
+            config,
+            &parts.database_url,
+            parts.seat,
+            parts.origin.clone(),
+            parts.address,
+            parts.bus.states(),
+        );
+        let anti_entropy = AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms));
         let bridge = BridgeHandle::new(parts.bus);
-        let control = Control::new(ControlSettings {
-            database_url: parts.database_url.clone(),
-            connect: store::SessionOptions::from_config(&config.database),
+        let control_settings = ControlSettings {
             origin: parts.origin.clone(),
             // Often enough for it not to count as unknown meanwhile.
             poll: Duration::from_millis(
@@ -160,7 +178,8 @@ impl HubHandle {
             ),
             stale_after: Duration::from_millis(config.hub.control_stale_ms),
             drain_spread: Duration::from_millis(config.http.drain_ms),
-        });
+        };
+        let control = Control::new(control_settings, cluster.clone());
         let supervisor = SupervisorHandle::start(
             &arbiters.hub(),
             Parts {
@@ -171,7 +190,8 @@ impl HubHandle {
                 bridge: bridge.clone(),
                 workers: workers.clone(),
                 arbiters: Arc::clone(&arbiters),
-                anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
+                anti_entropy: anti_entropy.clone(),
+                notices: cluster.notices().clone(),
                 origin: parts.origin,
                 room: RoomSettings::from(&config.hub),
                 presence_settings: PresenceSettings::from(&config.hub),
@@ -219,6 +239,7 @@ impl HubHandle {
                 workers,
                 arbiters,
                 control,
+                cluster,
                 slugs: remembered(SLUGS_MAX, SLUG_TTL),
                 ended: remembered(ENDED_MAX, ENDED_TTL),
                 began: remembered(ENDED_MAX, ENDED_TTL),
@@ -226,6 +247,8 @@ impl HubHandle {
             }),
         };
         hub.shared.control.start(&hub);
+        let cluster = &hub.shared.cluster;
+        cluster.start(&hub, &anti_entropy, &hub.shared.registry);
         hub
     }
 
@@ -287,6 +310,24 @@ impl HubHandle {
         self.shared.presence.who(room).await
     }
 
+    /// The other nodes that live, and when that changes.
+    #[must_use]
+    pub fn peers(&self) -> watch::Receiver<Arc<[Peer]>> {
+        self.shared.cluster.living()
+    }
+
+    /// What happens among the other nodes from now on. Who does not take them in time misses some,
+    /// and can look at [`HubHandle::peers`].
+    #[must_use]
+    pub fn peer_events(&self) -> broadcast::Receiver<PeerEvent> {
+        self.shared.cluster.events()
+    }
+
+    /// Waits until another life has taken this node's name: this one must stop.
+    pub async fn succeeded(&self) -> Successor {
+        self.shared.cluster.succeeded().await
+    }
+
     /// Whether the node is telling its clients to move.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -309,6 +350,7 @@ impl HubHandle {
     /// Tells every client to move, and closes their connections over `spread`.
     pub fn drain(&self, spread: Duration) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.cluster.poke();
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         self.shared
             .workers
@@ -323,12 +365,14 @@ impl HubHandle {
     /// Says that this node has stopped, as its last words.
     pub async fn report_stopped(&self) -> Result<(), StoreError> {
         self.shared.control.stop();
-        self.shared.control.report_stopped(&self.shared.store).await
+        self.shared.cluster.stop();
+        self.shared.cluster.report_stopped(&self.shared.store).await
     }
 
     /// Ends the actors' threads.
     pub fn stop(&self) {
         self.shared.control.stop();
+        self.shared.cluster.stop();
         self.shared.arbiters.stop();
     }
 

@@ -18,6 +18,7 @@ use crate::auth::{Authenticator, Limits};
 use crate::bus::envelope::Origin;
 use crate::bus::local::LocalBus;
 use crate::config::Config;
+use crate::hub::cluster::{Seat, Successor};
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
@@ -80,12 +81,15 @@ impl Node {
             (Some(cluster), url)
         };
         report(&store::migrate(&url).await?);
-        // The journal has two connections for each writer, outside the pool, and the control log's
-        // reader has one.
-        let outside = 2 * config.journal.writers + 1;
+        // Outside the pool: the journal has two connections for each writer, the node listens by one,
+        // tells others of events by another, and probes a server that is silent by a third.
+        let outside = 2 * config.journal.writers + 3;
         let most_connections = open_files::make_room(&config, outside);
         let store = Store::connect_beside(&config.database, &url, outside).await?;
-        let incarnation = store::nodes::begin_life(&store, &id, &address.to_string()).await?;
+        let seat = Seat::take(&url, &config, &id).await?;
+        let own_address = address.to_string();
+        let lease_ms = i64::try_from(config.node.lease_ms).unwrap_or(i64::MAX);
+        let incarnation = store::nodes::begin_life(&store, &id, &own_address, lease_ms).await?;
 
         let passwords = Passwords::new(&config.auth)?;
         let limits = Arc::new(Limits::new(&config.limits));
@@ -99,6 +103,8 @@ impl Node {
                 node: id.as_str().into(),
                 incarnation,
             },
+            seat,
+            address: own_address,
             gate: Arc::new(AuthGate {
                 authenticator: authenticator.clone(),
                 limits: Arc::clone(&limits),
@@ -161,6 +167,11 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until another life has taken the node's name.
+    pub async fn succeeded(&self) -> Successor {
+        self.hub.succeeded().await
     }
 
     /// Reads again what can change while the node runs: certificate and key.

@@ -33,6 +33,7 @@ mod licences;
 mod migrations;
 mod msgpack;
 mod node_start;
+mod nodes;
 mod openapi;
 mod origin;
 mod pool;
