@@ -4,6 +4,7 @@
 //! [`watchdog`].
 
 pub(crate) mod deflate;
+pub(crate) mod dev_cluster;
 pub(crate) mod log;
 pub(crate) mod msgpack;
 pub(crate) mod node;
