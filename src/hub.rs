@@ -36,12 +36,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, watch};
-
 use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
-use self::cluster::{Cluster, Seat, Successor};
+use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
@@ -50,7 +48,6 @@ use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
-use self::peers::{Peer, PeerEvent};
 use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
@@ -167,18 +164,7 @@ impl HubHandle {
         );
         let anti_entropy = AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms));
         let bridge = BridgeHandle::new(parts.bus);
-        let control_settings = ControlSettings {
-            origin: parts.origin.clone(),
-            // Often enough for it not to count as unknown meanwhile.
-            poll: Duration::from_millis(
-                config
-                    .hub
-                    .anti_entropy_ms
-                    .min(config.hub.control_stale_ms / 3),
-            ),
-            stale_after: Duration::from_millis(config.hub.control_stale_ms),
-            drain_spread: Duration::from_millis(config.http.drain_ms),
-        };
+        let control_settings = ControlSettings::new(config, parts.origin.clone());
         let control = Control::new(control_settings, cluster.clone());
         let supervisor = SupervisorHandle::start(
             &arbiters.hub(),
@@ -308,24 +294,6 @@ impl HubHandle {
     /// Who is in a room now, on this node.
     pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, Refusal> {
         self.shared.presence.who(room).await
-    }
-
-    /// The other nodes that live, and when that changes.
-    #[must_use]
-    pub fn peers(&self) -> watch::Receiver<Arc<[Peer]>> {
-        self.shared.cluster.living()
-    }
-
-    /// What happens among the other nodes from now on. Who does not take them in time misses some,
-    /// and can look at [`HubHandle::peers`].
-    #[must_use]
-    pub fn peer_events(&self) -> broadcast::Receiver<PeerEvent> {
-        self.shared.cluster.events()
-    }
-
-    /// Waits until another life has taken this node's name: this one must stop.
-    pub async fn succeeded(&self) -> Successor {
-        self.shared.cluster.succeeded().await
     }
 
     /// Whether the node is telling its clients to move.

@@ -15,10 +15,9 @@ use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
 use crate::auth::{Authenticator, Limits};
-use crate::bus::envelope::Origin;
 use crate::bus::local::LocalBus;
 use crate::config::Config;
-use crate::hub::cluster::{Seat, Successor};
+use crate::hub::cluster::Successor;
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
@@ -86,10 +85,9 @@ impl Node {
         let outside = 2 * config.journal.writers + 3;
         let most_connections = open_files::make_room(&config, outside);
         let store = Store::connect_beside(&config.database, &url, outside).await?;
-        let seat = Seat::take(&url, &config, &id).await?;
         let own_address = address.to_string();
-        let lease_ms = i64::try_from(config.node.lease_ms).unwrap_or(i64::MAX);
-        let incarnation = store::nodes::begin_life(&store, &id, &own_address, lease_ms).await?;
+        let (seat, origin) = identity::begin_life(&store, &url, &config, &id, &own_address).await?;
+        let incarnation = origin.incarnation;
 
         let passwords = Passwords::new(&config.auth)?;
         let limits = Arc::new(Limits::new(&config.limits));
@@ -99,10 +97,7 @@ impl Node {
             database_url: url,
             store: store.clone(),
             bus: Arc::new(LocalBus::default().attach()),
-            origin: Origin {
-                node: id.as_str().into(),
-                incarnation,
-            },
+            origin,
             seat,
             address: own_address,
             gate: Arc::new(AuthGate {

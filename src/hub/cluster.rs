@@ -260,3 +260,23 @@ impl Cluster {
         Ok(())
     }
 }
+
+impl HubHandle {
+    /// The other nodes that live, and when that changes.
+    #[must_use]
+    pub fn peers(&self) -> watch::Receiver<Arc<[Peer]>> {
+        self.shared.cluster.living()
+    }
+
+    /// What happens among the other nodes from now on. Who does not take them in time misses some,
+    /// and can look at [`HubHandle::peers`].
+    #[must_use]
+    pub fn peer_events(&self) -> broadcast::Receiver<PeerEvent> {
+        self.shared.cluster.events()
+    }
+
+    /// Waits until another life has taken this node's name: this one must stop.
+    pub async fn succeeded(&self) -> Successor {
+        self.shared.cluster.succeeded().await
+    }
+}

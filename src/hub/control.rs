@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::bus::envelope::Origin;
+use crate::config::{self, Config};
 use crate::hub::HubHandle;
 use crate::hub::cluster::Cluster;
 use crate::hub::metrics::ACTORS_DOWN;
@@ -46,6 +47,24 @@ pub(crate) struct ControlSettings {
     pub(crate) stale_after: Duration,
     /// Over which time clients are told to move when the node is ordered to drain.
     pub(crate) drain_spread: Duration,
+}
+
+impl ControlSettings {
+    /// Of the node `origin`.
+    pub(crate) fn new(config: &Config, origin: Origin) -> Self {
+        let config::Hub {
+            anti_entropy_ms,
+            control_stale_ms,
+            ..
+        } = config.hub;
+        Self {
+            origin,
+            // Often enough for it not to count as unknown meanwhile.
+            poll: Duration::from_millis(anti_entropy_ms.min(control_stale_ms / 3)),
+            stale_after: Duration::from_millis(control_stale_ms),
+            drain_spread: Duration::from_millis(config.http.drain_ms),
+        }
+    }
 }
 
 /// What the node knows of the log. Cheap to clone.

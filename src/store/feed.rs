@@ -69,12 +69,14 @@ impl Ears {
         match notification.channel() {
             CONTROL => self.control.notify_one(),
             NODES => self.nodes.notify_one(),
-            HEADS => {
-                if self.heads.try_send(notification.payload().into()).is_err() {
-                    HEARD_LOST.inc();
-                }
-            }
+            HEADS => self.hear_heads(notification.payload()),
             _ => {}
+        }
+    }
+
+    fn hear_heads(&self, notice: &str) {
+        if self.heads.try_send(notice.into()).is_err() {
+            HEARD_LOST.inc();
         }
     }
 }

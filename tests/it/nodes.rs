@@ -2,6 +2,7 @@
 //! other's end, and whose a name is.
 
 mod breaker;
+mod clocks;
 mod leases;
 mod names;
 mod notices;

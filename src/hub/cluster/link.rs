@@ -80,5 +80,5 @@ pub(super) async fn look_after_outages(store: Store, anti_entropy: AntiEntropy) 
             anti_entropy.hint();
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -162,5 +162,5 @@ pub(super) async fn hear(cluster: Cluster, registry: Registry) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

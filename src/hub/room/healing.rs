@@ -34,13 +34,19 @@ pub(super) struct Healing {
     is_reading: bool,
     /// The heads were compared since the log was last read for a hole.
     is_compared: bool,
-    /// The last event that another node has told of. Unlike what this node knows to be committed it
-    /// is believed only when the log has it.
-    hinted: Seq,
-    /// It was told of one since the log was last begun to be read.
-    is_hinted_again: bool,
+    /// What other nodes have told of.
+    hint: Hint,
     /// The head is going to be read again.
     is_load_planned: bool,
+}
+
+/// The last event that another node has told of. Unlike what this node knows to be committed it is
+/// believed only when the log has it.
+#[derive(Debug, Default)]
+struct Hint {
+    seq: Seq,
+    /// It was told since the log was last begun to be read.
+    is_new: bool,
 }
 
 impl Healing {
@@ -68,8 +74,8 @@ impl Room {
         if self.log.is_none() {
             return;
         }
-        self.healing.hinted = seq.max(self.healing.hinted);
-        self.healing.is_hinted_again = true;
+        self.healing.hint.seq = seq.max(self.healing.hint.seq);
+        self.healing.hint.is_new = true;
         if !has_bus {
             self.fill(ctx);
         } else if self.healing.timer.is_none() && !self.healing.is_reading && self.is_hinted() {
@@ -81,7 +87,7 @@ impl Room {
     fn is_hinted(&self) -> bool {
         self.log
             .as_ref()
-            .is_some_and(|log| log.delivered() < self.healing.hinted)
+            .is_some_and(|log| log.delivered() < self.healing.hint.seq)
     }
 
     fn has_gap(&self) -> bool {
@@ -103,7 +109,7 @@ impl Room {
             return;
         };
         self.healing.is_reading = true;
-        self.healing.is_hinted_again = false;
+        self.healing.hint.is_new = false;
         if has_gap {
             GAPS.inc();
         } else {
@@ -142,9 +148,9 @@ impl Room {
             // Somebody has seen their numbers, which will be given to other events.
             return self.lose_history(self.shared.committed(), ctx);
         }
-        if events.is_empty() && !self.healing.is_hinted_again {
+        if events.is_empty() && !self.healing.hint.is_new {
             // What was told is not so, or has been delivered meanwhile.
-            self.healing.hinted = 0;
+            self.healing.hint.seq = 0;
         }
         let shared = |event| SharedEvent::new(event, None);
         self.accept(events.into_iter().map(shared).collect(), ctx);
@@ -267,7 +273,7 @@ impl Room {
             fanout.send(FanoutMessage::Resync(self.id));
         }
         self.log = None;
-        self.healing.hinted = 0;
+        self.healing.hint.seq = 0;
         self.shared.forget_commits();
         self.load(ctx);
     }
