@@ -17,6 +17,7 @@ mod journal;
 mod limits;
 mod node;
 mod optional;
+mod peers;
 mod redact;
 mod refusal;
 mod render;
@@ -38,6 +39,7 @@ pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
+pub use peers::Peers;
 pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
@@ -53,6 +55,8 @@ pub struct Config {
     pub http: Http,
     /// The node's name and folder.
     pub node: Node,
+    /// Asking other nodes, and being asked.
+    pub peers: Peers,
     /// Postgres and its pool.
     pub database: Database,
     /// The writers of durable events.
@@ -122,6 +126,7 @@ impl Config {
         let mut checks = Checks::default();
         self.http.check(&mut checks);
         self.node.check(&mut checks);
+        self.peers.check(&mut checks);
         self.database.check(&mut checks);
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);

@@ -12,6 +12,7 @@ pub mod bench;
 mod bridge;
 mod compression;
 pub mod connection;
+mod connections;
 mod control;
 mod delivery;
 mod encoded;
@@ -38,6 +39,7 @@ use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::connection::identity::Gate;
+pub use self::connections::LISTED_MAX;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
@@ -111,6 +113,7 @@ pub struct HubHandle {
 
 struct Shared {
     settings: HubSettings,
+    origin: Origin,
     store: Store,
     gate: Arc<dyn Gate>,
     registry: Registry,
@@ -172,7 +175,7 @@ impl HubHandle {
                 workers: workers.clone(),
                 arbiters: Arc::clone(&arbiters),
                 anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
-                origin: parts.origin,
+                origin: parts.origin.clone(),
                 room: RoomSettings::from(&config.hub),
                 presence_settings: PresenceSettings::from(&config.hub),
                 writer: journal::WriterSettings {
@@ -202,6 +205,7 @@ impl HubHandle {
         );
         let hub = Self {
             shared: Arc::new(Shared {
+                origin: parts.origin,
                 replays,
                 read_markers,
                 settings: HubSettings {

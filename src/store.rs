@@ -5,6 +5,7 @@
 //! outside the pool (the journal's) come from [`connect_single`].
 
 pub mod clock;
+pub mod cluster;
 pub mod conn;
 pub mod control_log;
 pub mod embedded;

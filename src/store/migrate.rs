@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     2 "changes_of_messages_and_members" "0002_changes_of_messages_and_members",
     3 "mutes_of_who_is_away" "0003_mutes_of_who_is_away",
     4 "bytes_as_bodies" "0004_bytes_as_bodies",
+    5 "secret_of_the_cluster" "0005_secret_of_the_cluster",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

@@ -32,7 +32,7 @@ impl NodeState {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::Serving, Self::Draining, Self::Drained, Self::Stopped]
             .into_iter()
             .find(|state| state.as_str() == text)
@@ -46,7 +46,7 @@ pub struct NodeReport {
     pub id: String,
     /// Which of its lives.
     pub incarnation: u64,
-    /// Where it listens.
+    /// Where it listens for clients.
     pub address: String,
     /// What it is doing.
     pub state: NodeState,
@@ -56,10 +56,17 @@ pub struct NodeReport {
     pub is_alive: bool,
 }
 
-/// A node starts. The number of its life, from 1.
-pub async fn begin_life(store: &Store, id: &str, address: &str) -> Result<u64, StoreError> {
+/// A node starts, which clients find at `http_address` and other nodes at `address`. The number of
+/// its life, from 1.
+pub async fn begin_life(
+    store: &Store,
+    id: &str,
+    http_address: &str,
+    address: &str,
+) -> Result<u64, StoreError> {
     let conn = store.get().await?;
-    let row = conn.query_one(&BEGIN_LIFE, &[&id, &address]).await?;
+    let params: super::Params<'_> = &[&id, &address, &http_address];
+    let row = conn.query_one(&BEGIN_LIFE, params).await?;
     seq::from_db(row.try_get("incarnation")?)
 }
 
@@ -86,7 +93,7 @@ pub async fn list(conn: &Conn) -> Result<Vec<NodeReport>, StoreError> {
             Ok(NodeReport {
                 id: row.try_get("id")?,
                 incarnation: seq::from_db(row.try_get("incarnation")?)?,
-                address: row.try_get("address")?,
+                address: row.try_get("http_address")?,
                 state: NodeState::parse(state).ok_or_else(|| StoreError::Corrupt {
                     what: "state of a node",
                     source: format!("no state is called {state:?}").into(),

@@ -176,7 +176,8 @@ fn answer(
         hold.bound_reading(Some(READ_AHEAD_MAX));
     }
     tracing::debug!(user = %identity.user_id, "an event stream was opened");
-    let stream = stream::open(&transport.hub, identity, Box::new(hold.clone()), feed);
+    let who = (identity, address(transport, req.peer_addr(), req.headers()));
+    let stream = stream::open(&transport.hub, who, Box::new(hold.clone()), feed);
     Ok(HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
         .insert_header((header::CACHE_CONTROL, "private, no-cache, no-transform"))

@@ -35,6 +35,7 @@ mod msgpack;
 mod node_start;
 mod openapi;
 mod origin;
+mod peers;
 mod pool;
 mod protocol_doc;
 mod read_markers;
