@@ -4,8 +4,10 @@
 
 mod config;
 mod connections;
+mod dev;
 mod disconnect;
 mod drain;
+mod health;
 mod migrate;
 mod nodes;
 mod output;
@@ -21,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{OrderError, StartError};
 use crate::config::{Config, ConfigError};
+use crate::dev::DevError;
 use crate::ops::telemetry::{self, TelemetryError};
 
 const EXAMPLES: &str = "\
@@ -61,6 +64,9 @@ enum Command {
     /// Run a node until it is told to stop (Ctrl-C or SIGTERM)
     #[command(after_help = serve::HELP)]
     Serve,
+    /// Run a cluster on this machine: Postgres, Redis, nodes and nginx
+    #[command(after_help = dev::HELP)]
+    Dev(dev::Arguments),
     /// Bring the database's schema up to date and exit; "serve" does so by itself
     #[command(after_help = migrate::HELP)]
     Migrate,
@@ -76,6 +82,9 @@ enum Command {
     /// End connections, or tell them to move, on whichever node they are
     #[command(after_help = disconnect::HELP)]
     Disconnect(disconnect::Arguments),
+    /// Ask the node of this machine whether it is well
+    #[command(after_help = health::HELP)]
+    Health(health::Arguments),
     /// Shut users out, or let them in again
     #[command(subcommand)]
     Users(users::Command),
@@ -94,6 +103,8 @@ enum CliError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error(transparent)]
     Order(#[from] OrderError),
     #[error("{silent} of {asked} node(s) did not answer:{named}")]
     Unanswered {
@@ -102,6 +113,8 @@ enum CliError {
         /// Each with the reason, on lines of their own.
         named: String,
     },
+    #[error(transparent)]
+    Unwell(#[from] health::Unwell),
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
 }
@@ -113,11 +126,13 @@ pub fn run() -> ExitCode {
     let file = config.as_deref();
     let done = match command {
         Command::Serve => serve::run(file),
+        Command::Dev(arguments) => dev::run(file, arguments),
         Command::Migrate => migrate::run(file),
         Command::Drain(arguments) => drain::run(file, arguments),
         Command::Nodes(arguments) => nodes::run(file, &arguments),
         Command::Connections(arguments) => connections::run(file, &arguments),
         Command::Disconnect(arguments) => disconnect::run(file, arguments),
+        Command::Health(arguments) => health::run(file, &arguments),
         Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
     };

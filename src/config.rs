@@ -19,6 +19,7 @@ mod node;
 mod optional;
 mod peers;
 mod redact;
+mod redis;
 mod refusal;
 mod render;
 mod retention;
@@ -40,6 +41,7 @@ pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
 pub use peers::Peers;
+pub use redis::Redis;
 pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
@@ -59,6 +61,8 @@ pub struct Config {
     pub peers: Peers,
     /// Postgres and its pool.
     pub database: Database,
+    /// The bus between nodes.
+    pub redis: Redis,
     /// The writers of durable events.
     pub journal: Journal,
     /// Rooms, presence and fan-out.
@@ -128,6 +132,7 @@ impl Config {
         self.node.check(&mut checks);
         self.peers.check(&mut checks);
         self.database.check(&mut checks);
+        self.redis.check(&mut checks);
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
         self.websocket.check(&mut checks);
@@ -156,6 +161,13 @@ impl Config {
             ("limits.message_bytes", self.limits.message_bytes),
             ("journal.batch_max_bytes", self.journal.batch_max_bytes),
         );
+        if self.redis.url.is_some() {
+            let twice = self.journal.batch_max_bytes.saturating_mul(2);
+            checks.at_least(
+                ("redis.envelope_max_bytes", self.redis.envelope_max_bytes),
+                ("twice journal.batch_max_bytes", twice),
+            );
+        }
         let bind = self.http.bind;
         checks.require(
             !self.websocket.echo_contract || bind.ip().is_loopback(),

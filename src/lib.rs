@@ -10,6 +10,7 @@
 //! * [`auth`] knows `protocol` and `store`;
 //! * [`transport`] knows `hub`, `auth`, `peers` and `protocol`;
 //! * [`api`] knows `store`, `auth`, `peers` and the handles of `hub`;
+//! * [`dev`] knows `config` and `store`;
 //! * [`app`] and [`cli`] know all.
 
 pub mod api;
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod dev;
 mod fault;
 pub mod hub;
 mod metric;
