@@ -16,6 +16,7 @@ mod replay;
 mod sabotage;
 mod session_check;
 mod slow;
+mod survey;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use self::survey::{Dismissed, Survey};
 pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::hub::encoded::{SharedEvent, SharedPush};
@@ -79,6 +81,10 @@ pub(crate) enum FanoutMessage {
     Disconnect(Target, Disconnect),
     /// A user has become a member of a room: streams of all their rooms get this one, too.
     JoinRoom(UserId, RoomId),
+    /// Say who is connected.
+    Survey(Survey),
+    /// End connections by order.
+    Dismiss(Dismissed),
     /// Tell every connection to move, and close them over this time, milliseconds.
     Drain { spread_ms: u64 },
 }
@@ -132,6 +138,8 @@ struct Overflow {
     connections: HashSet<ConnectionKey>,
     /// Sessions that have ended.
     sessions: HashSet<SessionId>,
+    /// Orders to end connections.
+    dismissed: HashSet<Dismissed>,
     /// Everybody has to come back.
     everybody: bool,
     /// Presence shards that want to know who is here, and their generations.
@@ -218,6 +226,13 @@ impl FanoutHandle {
             FanoutMessage::Disconnect(Target::All, _) => {
                 self.overflow(|missed| missed.everybody = true);
             }
+            FanoutMessage::Dismiss(dismissed) => {
+                self.overflow(|missed| {
+                    missed.dismissed.insert(dismissed);
+                });
+            }
+            // Who asked notices that an answer is missing.
+            FanoutMessage::Survey(_) => {}
             FanoutMessage::JoinRoom(user_id, _) => {
                 self.overflow(|missed| {
                     missed.joiners.insert(user_id);

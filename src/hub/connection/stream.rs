@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -200,7 +201,12 @@ pub struct Stream {
 }
 
 /// Opens a stream on the present thread.
-pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed) -> Stream {
+pub fn open(
+    hub: &HubHandle,
+    (identity, address): (Identity, IpAddr),
+    hold: Box<dyn Hold>,
+    feed: Feed,
+) -> Stream {
     let worker = Worker::current(hub);
     let outbox = Outbox::taken_by(hold, Rc::clone(&worker.outbox_limits));
     let mut life = Liveness::new(worker.now(), true);
@@ -215,11 +221,14 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
         joins: Cell::new(0),
         takes_new_rooms: feed.takes_new_rooms,
     });
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, feed.format, Some(identity), life, Some(state));
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        feed.format,
+        address,
+        Some(identity),
+        life,
+        Some(state),
+    );
     attachment.resuming.replace(resuming);
     attachment.check_session_at(worker.look_before(identity.expires_at));
     worker.watch(&attachment);

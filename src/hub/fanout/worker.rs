@@ -239,6 +239,8 @@ impl Fanout {
             FanoutMessage::JoinRoom(user_id, room_id) => {
                 stream::join_room(worker, user_id, room_id);
             }
+            FanoutMessage::Survey(survey) => worker.tell(&survey),
+            FanoutMessage::Dismiss(dismissed) => worker.dismiss(dismissed),
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
         }
     }
@@ -351,6 +353,9 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
             for session in overflow.sessions {
                 self.worker
                     .disconnect(Target::Session(session), Disconnect::SessionEnded);
+            }
+            for dismissed in overflow.dismissed {
+                self.worker.dismiss(dismissed);
             }
             if overflow.everybody {
                 self.worker.disconnect(Target::All, Disconnect::Resync);
