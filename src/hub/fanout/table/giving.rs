@@ -89,7 +89,9 @@ impl Table {
             return;
         };
         let entry = Entry::Push(push);
-        if self.rooms[key].has_room(&entry, &self.limits) {
+        let room = &self.rooms[key];
+        // What is owed goes first.
+        if !room.is_short && room.has_room(&entry, &self.limits) {
             self.put(key, entry, but);
         } else {
             EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
@@ -201,6 +203,11 @@ impl Table {
             spent += 1 + bytes / UNIT_BYTES;
         }
         self.rest(key, pass);
+        // Not when nothing is pending any more: as long as members come and go that may never be.
+        if room.is_short && room.pending_bytes <= self.limits.max_bytes / 2 {
+            room.is_short = false;
+            pass.short.push(room.handle.id());
+        }
         spent
     }
 
@@ -210,11 +217,8 @@ impl Table {
         room.finish();
         if room.walk.is_pending() {
             self.schedule.add(Flow::Room(key), room.walk.len());
-            return;
-        }
-        room.stage = Stage::AtRest;
-        if std::mem::take(&mut room.is_short) {
-            pass.short.push(room.handle.id());
+        } else {
+            room.stage = Stage::AtRest;
         }
     }
 
@@ -302,6 +306,9 @@ fn give(room: &LocalRoom, at: usize, made: &mut Option<Made>, pass: &mut Pass) -
             format,
             from,
             batch: room.batch(from, format),
+
+#[cfg(test)]
+mod tests;
         }),
     };
     if member.outbox.send(&made.batch, &mut pass.tally) {
