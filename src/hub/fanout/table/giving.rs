@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
-use crate::hub::connection::outbox::{Batch, Class, Tally};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Batch, Class, Outbox, Tally};
 use crate::hub::encoded::{SharedEvent, SharedPush, WireFormat};
 use crate::hub::metrics::EPHEMERAL_DROPPED;
 use crate::protocol::cursor::Position;
@@ -224,18 +224,19 @@ impl Table {
 
     /// Gives a connection all that it lacks in any of its rooms, and writes it at once.
     fn write_all(&mut self, attachment: &Rc<Attachment>, pass: &mut Pass) -> usize {
-        let before = attachment.outbox.queued_bytes();
+        let pushed = |outbox: &Outbox| outbox.taken() + outbox.queued_bytes() as u64;
+        let before = pushed(&attachment.outbox);
         let mut index = 0;
         while let Some((key, at)) = attachment.place(index) {
             self.catch_up_tallied(key, at, &mut pass.tally);
             index += 1;
         }
-        let bytes = attachment.outbox.queued_bytes().saturating_sub(before);
+        let bytes = pushed(&attachment.outbox).saturating_sub(before);
         attachment.outbox.flush();
         if attachment.outbox.needs_care() {
             pass.to_look_after.push(Rc::clone(attachment));
         }
-        1 + bytes / UNIT_BYTES
+        1 + usize::try_from(bytes).unwrap_or(usize::MAX) / UNIT_BYTES
     }
 
     /// Writes to connections that were marked.
@@ -279,6 +280,12 @@ impl Table {
             let tail = has_tail.then(|| sse::tail(&self.positions(&attachment, None)));
             let pushed = attachment.outbox.push_with_tail(frame, tail, class);
             tally.count(pushed, class);
+            // What is pending in several rooms, each within its bound, may be more than an outbox
+            // holds. A compare for each frame; little is written together as ever.
+            let outbox = &attachment.outbox;
+            if outbox.queued_bytes() > BATCH_MAX_BYTES && !outbox.is_blocked() {
+                outbox.flush();
+            }
         }
     }
 
