@@ -46,6 +46,8 @@ pub(crate) enum FanoutMessage {
     /// Events of one room, in their order, for everyone in it.
     Deliver(Vec<Arc<SharedEvent>>),
     /// Something ephemeral for everyone in its room but one.
+    /// A part of what this thread has asked for, out of the log.
+    Page(Vec<Arc<SharedEvent>>),
     Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
     /// The answer to a request.
     Reply(ConnectionKey, Option<RequestId>, Result<Reply, Refusal>),
@@ -183,7 +185,7 @@ impl FanoutHandle {
             FanoutMessage::Broadcast(..) => {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
-            FanoutMessage::Deliver(events) => {
+            FanoutMessage::Deliver(events) | FanoutMessage::Page(events) => {
                 if let Some(event) = events.first() {
                     self.overflow_room(event.event.room_id);
                 }

@@ -207,6 +207,14 @@ impl Fanout {
                     deliver(worker, event);
                 }
             }
+            FanoutMessage::Page(events) => {
+                for event in &events {
+                    deliver(worker, event);
+                }
+                if let Some(event) = events.last() {
+                    worker.ask_on(event.event.room_id);
+                }
+            }
             FanoutMessage::Broadcast(push, except) => {
                 worker.table.borrow_mut().broadcast(push, except);
             }
