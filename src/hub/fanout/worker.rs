@@ -284,7 +284,7 @@ impl Fanout {
     }
 }
 
-fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
+fn deliver(worker: &Rc<Worker>, event: &Arc<SharedEvent>) {
     fault::point!("hub.fanout.deliver", ());
     if !worker.take(event) {
         return;
@@ -304,7 +304,7 @@ fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
             change if change.ends_membership() => {
                 table.unmute(room_id, *user_id);
                 drop(table);
-                worker.evict(room_id, |it| it.user_id() == Some(*user_id));
+                worker.evict(room_id, *user_id);
             }
             _ => {}
         }
