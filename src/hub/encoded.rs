@@ -44,6 +44,21 @@ impl WireFormat {
         }
     }
 
+    /// How many there are.
+    pub(crate) const COUNT: usize = 6;
+
+    /// Its place among all of them.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Native { codec, is_deflated } => match codec {
+                Codec::Json => usize::from(is_deflated),
+                Codec::MessagePack => 2 + usize::from(is_deflated),
+            },
+            Self::SseRoom => 4,
+            Self::SseAll => 5,
+        }
+    }
+
     /// The format that it is a compressed form of; itself if of none.
     fn plain(self) -> Self {
         match self {

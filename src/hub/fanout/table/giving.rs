@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batches::Batches;
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
-use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Batch, Class, Outbox, Tally};
-use crate::hub::encoded::{SharedEvent, SharedPush, WireFormat};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally};
+use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::EPHEMERAL_DROPPED;
 use crate::protocol::cursor::Position;
 use crate::protocol::id::RoomId;
@@ -30,14 +31,6 @@ pub(crate) struct Pass {
     /// Something is left for another pass.
     pub(crate) is_left: bool,
     tally: Tally,
-}
-
-/// The batch that was made last: most members lack the same, in the same format.
-#[derive(Debug)]
-struct Made {
-    format: WireFormat,
-    from: u64,
-    batch: Batch,
 }
 
 /// Rooms that wait for what else may come, by when they wait no more.
@@ -176,7 +169,7 @@ impl Table {
     /// Goes on through a room's members. Gives what that cost.
     fn walk(&mut self, key: RoomKey, units: usize, pass: &mut Pass) -> usize {
         let mut spent = 0;
-        let mut made: Option<Made> = None;
+        let mut made = Batches::default();
         // Others have something for members that are in several rooms, too, and all is written at
         // once.
         let are_others_pending = !self.schedule.is_empty() || !self.gathering.0.is_empty();
@@ -203,11 +196,6 @@ impl Table {
             spent += 1 + bytes / UNIT_BYTES;
         }
         self.rest(key, pass);
-        // Not when nothing is pending any more: as long as members come and go that may never be.
-        if room.is_short && room.pending_bytes <= self.limits.max_bytes / 2 {
-            room.is_short = false;
-            pass.short.push(room.handle.id());
-        }
         spent
     }
 
@@ -215,6 +203,11 @@ impl Table {
     fn rest(&mut self, key: RoomKey, pass: &mut Pass) {
         let room = &mut self.rooms[key];
         room.finish();
+        // Not when nothing is pending any more: as long as members come and go that may never be.
+        if room.is_short && room.pending_bytes <= self.limits.max_bytes / 2 {
+            room.is_short = false;
+            pass.short.push(room.handle.id());
+        }
         if room.walk.is_pending() {
             self.schedule.add(Flow::Room(key), room.walk.len());
         } else {
@@ -302,24 +295,17 @@ impl Table {
 
 /// Gives the member at a place what it lacks, as far as it is given in one go. Says how many
 /// frames and bytes that were.
-fn give(room: &LocalRoom, at: usize, made: &mut Option<Made>, pass: &mut Pass) -> (usize, usize) {
+fn give(room: &LocalRoom, at: usize, made: &mut Batches, pass: &mut Pass) -> (usize, usize) {
     let Some(member) = room.walk.member(at) else {
         return (0, 0);
     };
     let (format, from) = (member.format, room.walk.next(at));
-    let made = match made {
-        Some(made) if made.format == format && made.from == from => made,
-        _ => made.insert(Made {
-            format,
-            from,
-            batch: room.batch(from, format),
+    let batch = made.get(format, from, || room.batch(from, format));
+    if member.outbox.send(batch, &mut pass.tally) {
+        pass.to_look_after.push(Rc::clone(&member.attachment));
+    }
+    (batch.len(), batch.bytes().len())
+}
 
 #[cfg(test)]
 mod tests;
-        }),
-    };
-    if member.outbox.send(&made.batch, &mut pass.tally) {
-        pass.to_look_after.push(Rc::clone(&member.attachment));
-    }
-    (made.batch.len(), made.batch.bytes().len())
-}
