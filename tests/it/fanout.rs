@@ -8,7 +8,7 @@ use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 use crate::harness::raw::{FIN, RawPeer, masked, opcode};
 use crate::harness::rest::{Room, User, register};
-use crate::harness::socket::Socket;
+use crate::harness::socket::{End, Socket};
 
 struct Scene {
     node: Node,
@@ -220,4 +220,21 @@ async fn a_burst_in_two_rooms_ends_nobody_who_reads() {
             assert_eq!(seq(&push), *last);
         }
     }
+}
+
+/// What finds a thread's inbox full is made up for, also if nothing comes after it.
+#[tokio::test]
+async fn what_an_idle_thread_could_not_be_told_is_made_up_for() {
+    let scene = scene().await;
+    let mut socket = scene.member_of(&scene.huge).await;
+    scene.node.fault("hub.fanout.inbox", "return").await;
+    scene.ada.post("/api/auth/logout", &json!({})).await.ok();
+    eventually("it was told twice in vain", async || {
+        let name = "hub_queue_overflows_total{queue=\"fanout\"}";
+        (scene.node.metric(name).await >= 2).then_some(())
+    })
+    .await;
+    scene.node.fault("hub.fanout.inbox", "off").await;
+    let end = socket.closed().await;
+    assert!(matches!(end, End::Closed { code: 4101, .. }), "{end:?}");
 }

@@ -251,6 +251,35 @@ impl Fanout {
         }
     }
 
+    /// Does what has to be done about messages that found the inbox full.
+    fn make_up(&self) {
+        let worker = &self.worker;
+        let Some(overflow) = worker.fanout.take_overflow() else {
+            return;
+        };
+        for room_id in overflow.rooms {
+            worker.resync(room_id);
+        }
+        for (shard, generation) in overflow.shards {
+            worker.reannounce(shard, generation);
+        }
+        for session in overflow.sessions {
+            worker.disconnect(Target::Session(session), Disconnect::SessionEnded);
+        }
+        if overflow.everybody {
+            worker.disconnect(Target::All, Disconnect::Resync);
+        }
+        for user_id in overflow.joiners {
+            stream::resync(worker, user_id);
+        }
+        if let Some(spread_ms) = overflow.drain {
+            drain::start(worker, spread_ms);
+        }
+        for connection in overflow.connections {
+            worker.disconnect(Target::Connection(connection), Disconnect::Resync);
+        }
+    }
+
     /// Writes for a while, and goes on after everything else on this thread had its turn.
     fn pass(&mut self, ctx: &mut Context<Self>) {
         let _doing = doing(Activity::Flush);
@@ -331,6 +360,8 @@ impl Actor for Fanout {
             }
             this.worker.check_blocked();
             this.worker.look_behind();
+            // It may have been noted after the last batch was looked through.
+            this.make_up();
         });
     }
 }
@@ -349,31 +380,7 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
         for message in batch {
             self.apply(message);
         }
-        if let Some(overflow) = self.worker.fanout.take_overflow() {
-            for room_id in overflow.rooms {
-                self.worker.resync(room_id);
-            }
-            for (shard, generation) in overflow.shards {
-                self.worker.reannounce(shard, generation);
-            }
-            for session in overflow.sessions {
-                self.worker
-                    .disconnect(Target::Session(session), Disconnect::SessionEnded);
-            }
-            if overflow.everybody {
-                self.worker.disconnect(Target::All, Disconnect::Resync);
-            }
-            for user_id in overflow.joiners {
-                stream::resync(&self.worker, user_id);
-            }
-            if let Some(spread_ms) = overflow.drain {
-                drain::start(&self.worker, spread_ms);
-            }
-            for connection in overflow.connections {
-                self.worker
-                    .disconnect(Target::Connection(connection), Disconnect::Resync);
-            }
-        }
+        self.make_up();
         drop(delivering);
         self.write(ctx);
     }
