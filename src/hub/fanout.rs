@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::survey::{Dismissed, Survey};
 pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
+use crate::fault;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
 use crate::hub::presence::Generation;
@@ -47,6 +48,8 @@ use crate::protocol::reply::{Gap, Reply};
 pub(crate) enum FanoutMessage {
     /// Events of one room, in their order, for everyone in it.
     Deliver(Vec<Arc<SharedEvent>>),
+    /// A part of what this thread has asked for, out of the log.
+    Page(Vec<Arc<SharedEvent>>),
     /// Something ephemeral for everyone in its room but one.
     Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
     /// The answer to a request.
@@ -183,15 +186,23 @@ impl FanoutHandle {
             EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             return;
         }
-        let Err(mpsc::error::TrySendError::Full(message)) = self.shared.inbox.try_send(message)
-        else {
-            return;
+        let sent = if has_room() {
+            inbox.try_send(message)
+        } else {
+            Err(mpsc::error::TrySendError::Full(message))
         };
+        if let Err(mpsc::error::TrySendError::Full(message)) = sent {
+            self.note_lost(message);
+        }
+    }
+
+    /// A message found the inbox full.
+    fn note_lost(&self, message: FanoutMessage) {
         match message {
             FanoutMessage::Broadcast(..) => {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
-            FanoutMessage::Deliver(events) => {
+            FanoutMessage::Deliver(events) | FanoutMessage::Page(events) => {
                 if let Some(event) = events.first() {
                     self.overflow_room(event.event.room_id);
                 }
@@ -268,6 +279,12 @@ impl FanoutHandle {
             .swap(false, Ordering::Acquire)
             .then(|| std::mem::take(&mut *self.shared.overflow.lock()))
     }
+}
+
+/// Whether there may be room in an inbox. Tests say that there is none.
+fn has_room() -> bool {
+    fault::point!("hub.fanout.inbox", false);
+    true
 }
 
 /// Where a request's answer goes.

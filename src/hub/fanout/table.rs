@@ -1,6 +1,7 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
 mod attachment;
+mod batches;
 mod giving;
 mod hashing;
 mod mutes;
