@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::cluster::Addresses;
 use super::driver::{Driver, Incoming};
 use super::history::{Answer, ClientNo, Recorder, What, room_of, seq_of};
 use super::outbox::Outbox;
@@ -54,8 +55,9 @@ pub(super) struct Client<D> {
     invitations: Invitations,
     rng: StdRng,
     recorder: Recorder,
-    /// Where the node is; none while there is none.
-    address: watch::Receiver<Option<String>>,
+    addresses: watch::Receiver<Addresses>,
+    /// The only node that it connects to; none: any.
+    home: Option<usize>,
     phase: watch::Receiver<Phase>,
     progress: watch::Sender<Progress>,
     driver: Option<D>,
@@ -124,7 +126,9 @@ pub(super) struct Seat {
     pub(super) invitations: Invitations,
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
-    pub(super) address: watch::Receiver<Option<String>>,
+    pub(super) addresses: watch::Receiver<Addresses>,
+    /// The only node that it connects to; none: any.
+    pub(super) home: Option<usize>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) progress: watch::Sender<Progress>,
     /// Ids and epochs.
@@ -149,7 +153,8 @@ impl<D: Driver> Client<D> {
             invitations: seat.invitations,
             rng: seat.rng,
             recorder: seat.recorder,
-            address: seat.address,
+            addresses: seat.addresses,
+            home: seat.home,
             phase: seat.phase,
             progress: seat.progress,
             driver: None,
@@ -256,7 +261,7 @@ impl<D: Driver> Client<D> {
         let pause = self.rng.random_range(0..longest);
         sleep(Duration::from_millis(pause)).await;
         self.failures += 1;
-        let Some(address) = self.address.borrow().clone() else {
+        let Some((node, address)) = self.a_node(self.home) else {
             return false;
         };
         match D::connect(&address, &self.user).await {
@@ -264,7 +269,7 @@ impl<D: Driver> Client<D> {
                 self.driver = Some(driver);
                 self.connection += 1;
                 let protocol = D::PROTOCOL;
-                self.record(What::Connected { protocol });
+                self.record(What::Connected { protocol, node });
                 let mut away: Vec<usize> = (0..self.rooms.len()).collect();
                 // Now and then a room is left aside for a while.
                 away.retain(|_| self.rng.random_bool(0.9));
@@ -277,6 +282,18 @@ impl<D: Driver> Client<D> {
             }
             Err(_) => false,
         }
+    }
+
+    /// A node that is there: this one, or any.
+    fn a_node(&mut self, home: Option<usize>) -> Option<(usize, String)> {
+        let addresses = Arc::clone(&self.addresses.borrow());
+        let there = addresses.iter().enumerate().filter_map(|(node, address)| {
+            let is_meant = home.is_none_or(|home| home == node);
+            Some((node, address.clone().filter(|_| is_meant)?))
+        });
+        let there: Vec<(usize, String)> = there.collect();
+        let pick = self.rng.random_range(0..there.len().max(1));
+        there.into_iter().nth(pick)
     }
 
     /// Joins a room on the connection.

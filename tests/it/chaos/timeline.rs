@@ -14,14 +14,17 @@ const TOLD: usize = 4;
 /// Lines of each.
 const LINES: usize = 60;
 
+/// Lines of each node's log.
+const LOG_LINES: usize = 25;
+
 /// Events of the room that are shown before and after the one that it is about.
 const AROUND: u64 = 1;
 
 /// Longest text of a value.
 const VALUE_CHARS: usize = 220;
 
-/// All of them, with what surrounds them. `log` is the node's.
-pub(super) fn story(history: &History, violations: &[Violation], log: &str) -> String {
+/// All of them, with what surrounds them. `logs` are the nodes'.
+pub(super) fn story(history: &History, violations: &[Violation], logs: &[String]) -> String {
     let mut story = String::new();
     if violations.is_empty() {
         return story;
@@ -39,10 +42,12 @@ pub(super) fn story(history: &History, violations: &[Violation], log: &str) -> S
             short(&violation.text)
         );
     }
-    let _ = writeln!(story, "  the node said, at last:");
-    let lines: Vec<&str> = log.lines().collect();
-    for line in &lines[lines.len().saturating_sub(25)..] {
-        let _ = writeln!(story, "    {}", short(line));
+    for (node, log) in logs.iter().enumerate() {
+        let _ = writeln!(story, "  node {node} said, at last:");
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+            let _ = writeln!(story, "    {}", short(line));
+        }
     }
     let _ = writeln!(story, "replay it with HUBBUB_CHAOS_SEED={seed}");
     story
@@ -129,7 +134,7 @@ fn is_relevant(
             })
     };
     match &record.what {
-        What::Fault { .. } | What::Settled => true,
+        What::Struck { .. } | What::Fault { .. } | What::Mended | What::Settled => true,
         What::Connected { .. } | What::Ended { .. } => is_theirs && violation.client.is_some(),
         What::Observed { push } => {
             is_here(room_of(push))
@@ -165,7 +170,7 @@ fn line(history: &History, at: usize) -> String {
         None => "---".to_owned(),
     };
     let what = match &record.what {
-        What::Connected { protocol } => format!("connected by {protocol}"),
+        What::Connected { protocol, node } => format!("connected to node {node} by {protocol}"),
         What::Ended { why } => format!("ended: {why}"),
         What::Asked { op, cmd, fields } => format!("asked [{op}] {cmd} {}", value(fields)),
         What::Answered { op, answer } => match answer {
@@ -175,7 +180,8 @@ fn line(history: &History, at: usize) -> String {
         },
         What::Observed { push } => format!("observed {}", value(push)),
         What::Snapshot { page, .. } => format!("read a page at {}", page["last_seq"]),
-        What::Fault { what } => what.clone(),
+        What::Struck { what, .. } | What::Fault { what } => what.clone(),
+        What::Mended => "nothing is broken any more".to_owned(),
         What::Settled => "at rest".to_owned(),
     };
     format!("{at:>6} {:>5} ms  {who:<20} {what}", record.at_ms)

@@ -47,7 +47,7 @@ impl Story {
                 seed: 0,
                 clients: vec![client(ADA), client(BOB)],
                 rooms: vec![room],
-                records: Vec::new(),
+                ..History::default()
             },
             log: BTreeMap::new(),
             state: None,
