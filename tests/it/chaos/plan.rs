@@ -89,9 +89,10 @@ impl Plan {
         };
         let protocols = clients.iter().map(protocol).collect();
         let rooms = (0..rng.random_range(1..=3))
-            .map(|_| RoomPlan {
+            .map(|number| RoomPlan {
                 owner: rng.random_range(0..users),
-                is_private: rng.random_bool(0.3),
+                // Into the first one everybody can come back, so that there is always somebody.
+                is_private: number > 0 && rng.random_bool(0.3),
                 hides_past: rng.random_bool(0.3),
             })
             .collect();

@@ -1,6 +1,6 @@
 //! What to show of a violation, so that a person can see what happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -42,15 +42,36 @@ pub(super) fn story(history: &History, violations: &[Violation], logs: &[String]
             short(&violation.text)
         );
     }
+    let _ = writeln!(story, "  refusals: {:?}", refusals(history));
     for (node, log) in logs.iter().enumerate() {
         let _ = writeln!(story, "  node {node} said, at last:");
-        let lines: Vec<&str> = log.lines().collect();
+        // Neither backtraces, which have no time, nor slowness, which is no news here.
+        let is_told = |line: &&str| line.starts_with("20") && !line.contains("slow query");
+        let lines = log.lines().filter(is_told);
+        let lines: Vec<&str> = lines.collect();
         for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
             let _ = writeln!(story, "    {}", short(line));
         }
     }
     let _ = writeln!(story, "replay it with HUBBUB_CHAOS_SEED={seed}");
     story
+}
+
+/// How often commands were refused, and why.
+fn refusals(history: &History) -> BTreeMap<(&str, &str), u64> {
+    let asked = asked(history);
+    let mut refusals = BTreeMap::new();
+    for record in &history.records {
+        if let What::Answered {
+            op,
+            answer: Answer::Refused { code, .. },
+        } = &record.what
+        {
+            let cmd = asked.get(op).map_or("", |(cmd, _)| cmd);
+            *refusals.entry((cmd, code.as_str())).or_default() += 1;
+        }
+    }
+    refusals
 }
 
 fn tell(story: &mut String, history: &History, violation: &Violation) {
