@@ -254,15 +254,6 @@ pub(crate) static JOURNAL_OUTCOMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-/// Envelopes on the bus, by what became of them.
-pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "hub_bus_envelopes_total",
-        "Envelopes on the bus: in, out, lost (an inbox was full), bad (could not be read)",
-        &["fate"],
-    )
-});
-
 /// Pages of the log asked for by replays: read, or shared with another that waits.
 pub(crate) static REPLAY_PAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
