@@ -26,4 +26,15 @@ macro_rules! death {
     };
 }
 
-pub(crate) use {death, point};
+/// Whether the action `return` is asked for at a place.
+macro_rules! asked {
+    ($name:literal) => {{
+        #[cfg(feature = "failpoints")]
+        let asked = fail::eval($name, |_| ()).is_some();
+        #[cfg(not(feature = "failpoints"))]
+        let asked = false;
+        asked
+    }};
+}
+
+pub(crate) use {asked, death, point};

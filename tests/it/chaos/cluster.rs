@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::sleep;
 
+use super::bus::Bus;
 use super::history::Recorder;
 use super::plan::Plan;
 use super::verdict::{Promise, Violation};
@@ -20,6 +21,9 @@ const START: Duration = Duration::from_secs(30);
 /// The pause between two attempts.
 const START_AGAIN: Duration = Duration::from_millis(150);
 
+/// How long nodes may take to come back to Redis when nothing is broken any more.
+const BUS: Duration = Duration::from_secs(15);
+
 /// Postgres, as those who break it share it.
 pub(super) type Postgres = Arc<Mutex<TestServer>>;
 
@@ -29,6 +33,7 @@ pub(super) type Addresses = Arc<Vec<Option<String>>>;
 /// The nodes.
 pub(super) struct Cluster {
     members: Vec<Member>,
+    pub(super) bus: Bus,
     addresses: watch::Sender<Addresses>,
     recorder: Recorder,
 }
@@ -38,6 +43,8 @@ pub(super) struct Member {
     pub(super) number: usize,
     /// The way to Postgres.
     pub(super) postgres: Arc<TcpProxy>,
+    /// The way to Redis, if there is one that can break.
+    pub(super) redis: Option<Arc<TcpProxy>>,
     options: NodeOptions,
     /// None only while one is being started.
     node: Mutex<Option<Node>>,
@@ -53,17 +60,23 @@ impl Cluster {
         plan: &Plan,
         database: &TestDatabase,
         server: &Postgres,
+        bus: Bus,
         recorder: Recorder,
     ) -> Self {
         let socket = server.lock().await.socket();
         let mut members = Vec::new();
         for number in 0..plan.nodes {
             let postgres = Arc::new(TcpProxy::to(Target::Unix(socket.clone())));
-            let options = plan.node(&database.url_at(postgres.address));
+            let (redis, redis_url) = bus.way().await;
+            let mut options = plan.node(&database.url_at(postgres.address));
+            if let Some(url) = redis_url {
+                options = options.set("REDIS_URL", &url);
+            }
             let node = Node::start(options.clone()).await;
             members.push(Member {
                 number,
                 postgres,
+                redis,
                 options,
                 id: id_of(node.log()),
                 logs: parking_lot::Mutex::new(vec![node.log().clone()]),
@@ -72,6 +85,7 @@ impl Cluster {
         }
         let cluster = Self {
             members,
+            bus,
             addresses: watch::Sender::new(Arc::default()),
             recorder,
         };
@@ -155,6 +169,31 @@ impl Cluster {
         }
     }
 
+    /// Waits until all nodes hear of each other by Redis again, if there is one.
+    pub(super) async fn has_its_bus(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let end = Instant::now() + BUS;
+        for member in self.members.iter().filter(|_| self.bus.is_some()) {
+            let number = member.number;
+            loop {
+                let path = match self.address(number) {
+                    Some(address) => path_of(&address).await,
+                    None => None,
+                };
+                if path.as_deref() == Some("redis") {
+                    break;
+                }
+                if Instant::now() > end {
+                    let text = format!("node {number} does not come back to Redis: {path:?}");
+                    violations.push(Violation::new(Promise::Ends, text));
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        violations
+    }
+
     /// What the nodes have said at last.
     pub(super) fn logs(&self) -> Vec<String> {
         let of = |member: &Member| {
@@ -176,6 +215,14 @@ impl Member {
             .map(|log| log.text().matches(what).count())
             .sum()
     }
+}
+
+/// By which way a node hears of others.
+async fn path_of(address: &str) -> Option<String> {
+    let asked = reqwest::Client::new().get(format!("http://{address}/health/redis"));
+    let answer = asked.timeout(BUS).send().await.ok()?.text().await.ok()?;
+    let health: serde_json::Value = serde_json::from_str(&answer).ok()?;
+    Some(health["path"].as_str()?.to_owned())
 }
 
 /// A node's name, from the line in which it says that it listens.

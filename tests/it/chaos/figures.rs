@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use super::history::{Answer, History, Record, What, seq_of};
+use super::plan::{BusPlan, Plan};
 use super::stored::Stored;
 
 /// Counts of one run, or of several.
@@ -12,6 +13,8 @@ use super::stored::Stored;
 pub(super) struct Figures {
     pub(super) runs: u64,
     pub(super) nodes: usize,
+    /// Runs with Redis.
+    pub(super) redis: u64,
     pub(super) stored: u64,
     pub(super) observed: u64,
     pub(super) acks: u64,
@@ -27,7 +30,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(history: &History, stored: &Stored, nodes: usize) -> Self {
+    pub(super) fn of(history: &History, stored: &Stored, plan: &Plan) -> Self {
         let at = |what: &What| {
             let is_it = |record: &&Record| record.what == *what;
             history.records.iter().find(is_it).map(|it| it.at_ms)
@@ -35,7 +38,8 @@ impl Figures {
         let rest_ms = at(&What::Mended).zip(at(&What::Settled));
         let mut figures = Self {
             runs: 1,
-            nodes,
+            nodes: plan.nodes,
+            redis: u64::from(plan.bus != BusPlan::None),
             stored: stored.values().map(|room| room.last_seq).sum(),
             rests_ms: rest_ms.iter().map(|(from, to)| to - from).collect(),
             ..Self::default()
@@ -66,6 +70,7 @@ impl AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
         self.runs += other.runs;
         self.nodes += other.nodes;
+        self.redis += other.redis;
         self.stored += other.stored;
         self.observed += other.observed;
         self.acks += other.acks;
@@ -86,10 +91,11 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs, {} nodes: {} events stored, {} acks, {} observed, {} refusals, \
+            "{} runs, {} nodes, {} with Redis: {} events stored, {} acks, {} observed, {} refusals, \
              {} unanswered, {} connections, {} joins from a position, {} resumes",
             self.runs,
             self.nodes,
+            self.redis,
             self.stored,
             self.acks,
             self.observed,

@@ -1,4 +1,5 @@
-//! The one who breaks things: nodes, the ways to what they need, Postgres, and actors within nodes.
+//! The one who breaks things: nodes, the ways to what they need, Postgres, Redis, and actors within
+//! nodes.
 //! Whatever is planned is done, several things at a time.
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::bus::{self, Bus};
 use super::cluster::{Cluster, Member, Postgres};
 use super::driver::answer_of;
 use super::history::{Answer, Recorder};
@@ -129,6 +131,13 @@ impl Hand<'_> {
                 self.over("Postgres is back".to_owned());
                 Ok(())
             }
+            Fault::RestartRedis | Fault::FreezeRedis => self.redis_away().await,
+            Fault::EndRedisLinks => self.end_redis_links().await,
+            Fault::LoseSlot => self.lose_a_slot().await,
+            Fault::Bus(point) => {
+                self.bus_errs(point).await;
+                Ok(())
+            }
             Fault::Way(service, trouble, extent) => {
                 let way = trouble.way(&mut self.rng);
                 self.way(service, way, extent).await;
@@ -220,6 +229,97 @@ impl Hand<'_> {
         Ok(())
     }
 
+    /// Redis ends and starts again, or stands still; of a cluster one of the masters.
+    async fn redis_away(&mut self) -> Broken {
+        let mut single;
+        let mut cluster;
+        let (redis, who) = match &self.nemesis.cluster.bus {
+            Bus::None => return Ok(()),
+            Bus::Redis(redis) => {
+                single = redis.lock().await;
+                (&mut *single, "Redis".to_owned())
+            }
+            Bus::Cluster(shared) => {
+                cluster = shared.lock().await;
+                let master = bus::a_master(&cluster, &mut self.rng).await;
+                let who = format!("server {master} of the Redis Cluster");
+                (&mut cluster.servers[master], who)
+            }
+        };
+        if self.strike.fault == Fault::RestartRedis {
+            self.struck(format!("{who} is killed"));
+            redis.kill9();
+            self.lasts().await;
+            redis.restart().await;
+        } else {
+            self.struck(format!("{who} stands still"));
+            redis.freeze();
+            self.lasts().await;
+            redis.thaw();
+        }
+        self.over(format!("{who} is back"));
+        self.cluster_is_whole().await
+    }
+
+    /// Until the cluster is whole, nothing else is done to it.
+    async fn cluster_is_whole(&self) -> Broken {
+        if let Bus::Cluster(shared) = &self.nemesis.cluster.bus {
+            let cluster = shared.lock().await;
+            if !bus::is_whole_again(&cluster).await {
+                let text = "the Redis Cluster is not whole again";
+                return Err(Violation::new(Promise::Tried, text));
+            }
+            self.over("the Redis Cluster is whole".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn end_redis_links(&mut self) -> Broken {
+        let kind = ["pubsub", "normal"][self.rng.random_range(0..2)];
+        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
+        self.struck(format!("Redis ends connections: {kind}"));
+        match &self.nemesis.cluster.bus {
+            Bus::None => {}
+            Bus::Redis(redis) => drop(redis.lock().await.run(&kill).await),
+            Bus::Cluster(shared) => {
+                for server in &shared.lock().await.servers {
+                    let _ = server.run(&kill).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn lose_a_slot(&mut self) -> Broken {
+        if let Bus::Cluster(shared) = &self.nemesis.cluster.bus {
+            let cluster = shared.lock().await;
+            let slot = bus::take_a_slot(&cluster, &mut self.rng).await;
+            self.struck(format!("slot {slot} has no master"));
+            self.lasts().await;
+            bus::give_a_slot(&cluster, slot, &mut self.rng).await;
+            self.over(format!("slot {slot} has a master"));
+        }
+        self.cluster_is_whole().await
+    }
+
+    /// One node loses, doubles or reorders what goes by the bus.
+    async fn bus_errs(&mut self, point: &'static str) {
+        let end = Instant::now() + TRIED;
+        let nodes = self.nemesis.cluster.members().len();
+        for node in (0..nodes).cycle().skip(self.strike.node) {
+            if self.point(node, point, "40%return").await {
+                self.struck(format!("{point} in node {node}"));
+                self.lasts().await;
+                self.point(node, point, "off").await;
+                return self.over(format!("{point} in node {node} is over"));
+            }
+            if Instant::now() > end {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn way(&self, service: Service, way: Way, extent: Extent) {
         let members = self.nemesis.cluster.members();
         let hit = match extent {
@@ -227,9 +327,10 @@ impl Hand<'_> {
             Extent::AllNodes => members,
         };
         let way_of = |member: &Member| match service {
-            Service::Postgres => Arc::clone(&member.postgres),
+            Service::Postgres => Some(Arc::clone(&member.postgres)),
+            Service::Redis => member.redis.clone(),
         };
-        let ways: Vec<Arc<TcpProxy>> = hit.iter().map(way_of).collect();
+        let ways: Vec<Arc<TcpProxy>> = hit.iter().filter_map(way_of).collect();
         let who: Vec<usize> = hit.iter().map(|member| member.number).collect();
         self.struck(format!("{service:?} is {way:?} for {who:?}"));
         ways.iter().for_each(|it| it.set(way));

@@ -20,6 +20,7 @@ const NODES: usize = 4;
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) nodes: usize,
+    pub(super) bus: BusPlan,
     pub(super) users: usize,
     /// Each client's user. The first clients have one each.
     pub(super) clients: Vec<usize>,
@@ -34,6 +35,16 @@ pub(super) struct Plan {
     /// In the order of their times.
     pub(super) strikes: Vec<Strike>,
     settings: Vec<(&'static str, u64)>,
+}
+
+/// What nodes hear of each other by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BusPlan {
+    /// Nothing but Postgres.
+    None,
+    Redis,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 /// What a client speaks.
@@ -66,10 +77,22 @@ impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = rng.random_range(1..=NODES);
-        Self::with(seed, nodes, rng)
+        let bus = if rng.random_bool(0.7) {
+            BusPlan::Redis
+        } else {
+            BusPlan::None
+        };
+        Self::with(seed, nodes, bus, rng)
     }
 
-    fn with(seed: u64, nodes: usize, mut rng: StdRng) -> Self {
+    /// The same on a Redis Cluster.
+    pub(super) fn of_a_cluster(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let nodes = rng.random_range(2..=NODES);
+        Self::with(seed, nodes, BusPlan::Cluster, rng)
+    }
+
+    fn with(seed: u64, nodes: usize, bus: BusPlan, mut rng: StdRng) -> Self {
         let users = rng.random_range(3..=5);
         let mut clients: Vec<usize> = (0..users).collect();
         let more = rng
@@ -113,8 +136,19 @@ impl Plan {
                 "HUBBUB__JOURNAL__BATCH_MAX_EVENTS",
                 pick(&mut rng, &[2, 16, 256]),
             ),
-            // Rooms hear of what other nodes commit when heads are compared.
-            ("HUBBUB__HUB__ANTI_ENTROPY_MS", pick(&mut rng, &[100, 300])),
+            (
+                "HUBBUB__HUB__ANTI_ENTROPY_MS",
+                match bus {
+                    // Rooms hear of what other nodes commit when heads are compared.
+                    BusPlan::None => pick(&mut rng, &[100, 300]),
+                    _ => pick(&mut rng, &[100, 2000]),
+                },
+            ),
+            ("HUBBUB__REDIS__CONNECT_TIMEOUT_MS", 500),
+            ("HUBBUB__REDIS__RESPONSE_TIMEOUT_MS", 300),
+            ("HUBBUB__REDIS__PING_INTERVAL_MS", 200),
+            ("HUBBUB__REDIS__RECONNECT_MAX_MS", 200),
+            ("HUBBUB__REDIS__TOPOLOGY_INTERVAL_MS", 1000),
             ("HUBBUB__JOURNAL__STALLED_AFTER_MS", 150),
             ("HUBBUB__JOURNAL__FLIGHT_TIMEOUT_MS", 600),
             ("HUBBUB__JOURNAL__RECONNECT_MAX_MS", 100),
@@ -140,23 +174,24 @@ impl Plan {
         Self {
             seed,
             nodes,
+            bus,
             users,
             clients,
             protocols,
             homes,
             rooms,
             load_ms,
-            strikes: faults::strikes(&mut rng, nodes, load_ms),
+            strikes: faults::strikes(&mut rng, nodes, bus, load_ms),
             settings,
         }
     }
 
     /// A run in which nothing breaks by itself: what goes wrong is what a test injects.
-    pub(super) fn calm(seed: u64, nodes: usize) -> Self {
+    pub(super) fn calm(seed: u64, nodes: usize, bus: BusPlan) -> Self {
         Self {
             strikes: Vec::new(),
             load_ms: 1500,
-            ..Self::with(seed, nodes, StdRng::seed_from_u64(seed))
+            ..Self::with(seed, nodes, bus, StdRng::seed_from_u64(seed))
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_postgres::Client as Database;
 
+use super::bus::Bus;
 use super::client::{Client, Invitations, Phase, Progress, Seat};
 use super::cluster::{Cluster, Postgres};
 use super::driver::{Sse, WebSocket};
@@ -42,7 +43,12 @@ pub(super) struct Outcome {
 
 /// Runs a plan on a server; `inject` gives fail points of all nodes their actions before the first
 /// step.
-pub(super) async fn run(plan: &Plan, server: &Postgres, inject: &[(&str, &str)]) -> Outcome {
+pub(super) async fn run(
+    plan: &Plan,
+    server: &Postgres,
+    bus: Bus,
+    inject: &[(&str, &str)],
+) -> Outcome {
     let database = server.lock().await.database().await;
     let recorder = Recorder::new(History {
         seed: plan.seed,
@@ -50,7 +56,7 @@ pub(super) async fn run(plan: &Plan, server: &Postgres, inject: &[(&str, &str)])
         acks_min: ACKS_MIN,
         ..History::default()
     });
-    let cluster = Cluster::start(plan, &database, server, recorder.clone()).await;
+    let cluster = Cluster::start(plan, &database, server, bus, recorder.clone()).await;
     let scene = Scene::set(plan, &cluster, recorder).await;
     for member in cluster.members() {
         let place = cluster.node(member.number).await;
@@ -74,7 +80,7 @@ pub(super) async fn run(plan: &Plan, server: &Postgres, inject: &[(&str, &str)])
     all.extend(verdict::all(&case));
     Outcome {
         seed: plan.seed,
-        figures: Figures::of(&history, &stored, plan.nodes),
+        figures: Figures::of(&history, &stored, plan),
         story: timeline::story(&history, &all, &cluster.logs()),
         violations: all,
     }
@@ -195,7 +201,9 @@ impl Scene {
             recorder: &self.recorder,
         };
         let database = connect(&nemesis.database_url).await;
-        violations.extend(rest.come(&database).await);
+        let (at_rest, has_bus) = tokio::join!(rest.come(&database), nemesis.cluster.has_its_bus(),);
+        violations.extend(at_rest);
+        violations.extend(has_bus);
         phase.send_replace(Phase::Over);
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {

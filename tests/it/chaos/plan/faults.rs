@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::pick;
+use super::{BusPlan, pick};
 use crate::harness::tcp_proxy::{Direction, Way};
 
 /// Something that breaks, and when.
@@ -37,6 +37,16 @@ pub(in crate::chaos) enum Fault {
     RestartPostgres,
     /// All its processes are killed, and it starts again.
     KillPostgres,
+    /// Redis, or one of a cluster's masters, is killed and starts again.
+    RestartRedis,
+    /// It stands still.
+    FreezeRedis,
+    /// It ends the connections by which nodes hear of each other.
+    EndRedisLinks,
+    /// A slot of the cluster has no master.
+    LoseSlot,
+    /// A node does with some of the messages on the bus what the bus may do: a fail point.
+    Bus(&'static str),
     /// The way from one node, or from all, to a service.
     Way(Service, Trouble, Extent),
     /// An actor panics.
@@ -47,6 +57,7 @@ pub(in crate::chaos) enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::chaos) enum Service {
     Postgres,
+    Redis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +77,7 @@ pub(in crate::chaos) enum Trouble {
 }
 
 use Extent::{AllNodes, OneNode};
-use Service::Postgres;
+use Service::{Postgres, Redis};
 use Trouble::{Cut, Delayed, Frozen, SilentToNode, SilentToServer};
 
 /// All that the generator picks from, each with the name that it is counted under.
@@ -98,6 +109,28 @@ const FAULTS: &[(Fault, &str)] = &[
         Fault::Way(Postgres, SilentToNode, OneNode),
         "one hears nothing of Postgres",
     ),
+    (Fault::RestartRedis, "Redis restarts"),
+    (Fault::FreezeRedis, "Redis freezes"),
+    (Fault::EndRedisLinks, "Redis ends links"),
+    (Fault::LoseSlot, "slot without a master"),
+    (Fault::Way(Redis, Delayed, OneNode), "Redis delayed for one"),
+    (Fault::Way(Redis, Delayed, AllNodes), "Redis delayed"),
+    (Fault::Way(Redis, Frozen, OneNode), "Redis frozen for one"),
+    (Fault::Way(Redis, Cut, OneNode), "Redis cut for one"),
+    (Fault::Way(Redis, Cut, AllNodes), "Redis cut"),
+    (
+        Fault::Way(Redis, SilentToServer, OneNode),
+        "Redis hears nothing of one",
+    ),
+    (
+        Fault::Way(Redis, SilentToNode, OneNode),
+        "one hears nothing of Redis",
+    ),
+    (Fault::Bus("hub.bridge.lose"), "bus loses"),
+    (Fault::Bus("hub.bridge.double"), "bus doubles"),
+    (Fault::Bus("hub.bridge.reverse"), "bus reorders"),
+    (Fault::Panic("hub.bridge.publish"), "panic"),
+    (Fault::Panic("hub.bridge.receive"), "panic"),
     (Fault::Panic("hub.room.accept"), "panic"),
     (Fault::Panic("hub.presence.move"), "panic"),
     (Fault::Panic("hub.journal.writer"), "panic"),
@@ -123,13 +156,31 @@ impl Fault {
         matches!(self, Self::RestartPostgres | Self::KillPostgres)
     }
 
+    /// Whether it can happen with such a bus.
+    fn is_of(self, bus: BusPlan) -> bool {
+        match self {
+            Self::Way(Redis, ..) => bus == BusPlan::Redis,
+            Self::LoseSlot => bus == BusPlan::Cluster,
+            Self::RestartRedis | Self::FreezeRedis | Self::EndRedisLinks | Self::Bus(_) => {
+                bus != BusPlan::None
+            }
+            Self::Panic(point) if point.starts_with("hub.bridge.") => bus != BusPlan::None,
+            _ => true,
+        }
+    }
+
     /// A time that it may last, milliseconds.
     fn lasts_ms(self, rng: &mut StdRng) -> u64 {
         match self {
             Self::Kill | Self::KillCommitted | Self::Drain => rng.random_range(0..500),
             Self::RestartPostgres | Self::KillPostgres => rng.random_range(0..300),
+            Self::FreezeRedis if rng.random_bool(0.05) => 10_000,
             // Now and then for longer than anybody waits for an answer.
-            Self::Way(_, Frozen | SilentToServer | SilentToNode, _) if rng.random_bool(0.1) => {
+            Self::FreezeRedis
+            | Self::RestartRedis
+            | Self::Way(_, Frozen | SilentToServer | SilentToNode, _)
+                if rng.random_bool(0.1) =>
+            {
                 rng.random_range(2500..4000)
             }
             _ => rng.random_range(20..1200),
@@ -152,11 +203,11 @@ impl Trouble {
 }
 
 /// What breaks in a run. Few kinds of things in each, so that it shows what causes what.
-pub(super) fn strikes(rng: &mut StdRng, nodes: usize, load_ms: u64) -> Vec<Strike> {
+pub(super) fn strikes(rng: &mut StdRng, nodes: usize, bus: BusPlan, load_ms: u64) -> Vec<Strike> {
     // A fifth of the runs break nothing but connections.
     let kept = if rng.random_bool(0.2) { 0.0 } else { 0.25 };
     let mut faults: Vec<Fault> = FAULTS.iter().map(|(fault, _)| *fault).collect();
-    faults.retain(|_| rng.random_bool(kept));
+    faults.retain(|fault| fault.is_of(bus) && rng.random_bool(kept));
     if faults.is_empty() {
         return Vec::new();
     }
