@@ -204,23 +204,31 @@ impl Trouble {
 
 /// What breaks in a run. Few kinds of things in each, so that it shows what causes what.
 pub(super) fn strikes(rng: &mut StdRng, nodes: usize, bus: BusPlan, load_ms: u64) -> Vec<Strike> {
-    // A fifth of the runs break nothing but connections.
-    let kept = if rng.random_bool(0.2) { 0.0 } else { 0.25 };
+    // An eighth of the runs break nothing but connections.
+    let kept = if rng.random_bool(0.125) { 0.0 } else { 0.25 };
     let mut faults: Vec<Fault> = FAULTS.iter().map(|(fault, _)| *fault).collect();
-    faults.retain(|fault| fault.is_of(bus) && rng.random_bool(kept));
-    if faults.is_empty() {
-        return Vec::new();
+    faults.retain(|fault| {
+        // There are many of those, and each has tests of its own.
+        let is_panic = matches!(fault, Fault::Panic(_));
+        fault.is_of(bus) && rng.random_bool(if is_panic { kept / 2.0 } else { kept })
+    });
+    let count = if faults.is_empty() {
+        0
+    } else {
+        rng.random_range(3..=4 + 2 * nodes)
+    };
+    let mut chosen: Vec<Fault> = (0..count).map(|_| pick(rng, &faults)).collect();
+    if bus == BusPlan::Cluster {
+        // What it is there for.
+        let of_clusters = [Fault::RestartRedis, Fault::LoseSlot, Fault::FreezeRedis];
+        chosen.push(pick(rng, &of_clusters));
     }
-    let count = rng.random_range(2..=3 + 2 * nodes);
-    let mut strikes: Vec<Strike> = (0..count)
-        .map(|_| {
-            let fault = pick(rng, &faults);
-            Strike {
-                at_ms: rng.random_range(100..load_ms),
-                fault,
-                node: rng.random_range(0..nodes),
-                lasts_ms: fault.lasts_ms(rng),
-            }
+    let mut strikes: Vec<Strike> = (chosen.into_iter())
+        .map(|fault| Strike {
+            at_ms: rng.random_range(100..load_ms),
+            fault,
+            node: rng.random_range(0..nodes),
+            lasts_ms: fault.lasts_ms(rng),
         })
         .collect();
     strikes.sort_by_key(|strike| strike.at_ms);
