@@ -30,11 +30,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{Auth, CookieSameSite, CookieSecure};
+pub use auth::{Auth, CookieSameSite, CookieSecure, TICKET_TTL_MAX_S};
 pub use database::{Database, Embedded};
 pub use defaults::DEFAULTS;
 pub use error::{ConfigError, Origin, Problem};
-pub use http::Http;
+pub use http::{DRAIN_ANSWERS_MS, Http};
 pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
@@ -169,10 +169,11 @@ impl Config {
             "websocket.echo_contract",
             || format!("it is for development: not where others get to, and http.bind is {bind}"),
         );
-        let stopping = self.http.drain_ms + self.websocket.close_timeout_ms;
+        let stopping = self.http.drain_ms + DRAIN_ANSWERS_MS + self.websocket.close_timeout_ms;
         checks.require(self.http.shutdown_grace_ms >= stopping, "http.shutdown_grace_ms", || {
             format!(
-                "{} is less than http.drain_ms + websocket.close_timeout_ms, which are {stopping}",
+                "{} is less than http.drain_ms + {DRAIN_ANSWERS_MS} + websocket.close_timeout_ms, \
+                 which are {stopping}",
                 self.http.shutdown_grace_ms
             )
         });

@@ -73,8 +73,9 @@ const SLUG_TTL: Duration = Duration::from_secs(60);
 /// Ended sessions that are remembered, and users whose memberships have begun.
 const ENDED_MAX: u64 = 100_000;
 
-/// For longer than it may take to be let in.
-const ENDED_TTL: Duration = Duration::from_secs(60);
+/// For longer than it may take to be let in, which may be by a ticket that was given out in the
+/// moment of the session's end, by a request that took as long as one may.
+const ENDED_TTL: Duration = Duration::from_secs(2 * config::TICKET_TTL_MAX_S);
 
 /// The settings that the hub works by.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The gate before every `/api` route: who asks, from which page, how often.
 //!
-//! In this order: an address that asks too often is turned away before the database is asked who
+//! In this order (but for those who register or log in, of whom there is only the address): an address that asks too often is turned away before the database is asked who
 //! it is; then credentials are looked up; a cookie's write must come from a page of ours; and the
 //! request counts for its user, or for its address if it has none.
 
@@ -22,9 +22,11 @@ use crate::auth::{AuthError, Authenticated, Bucket, Credentials, Subject, Via};
 #[derive(Clone, Copy)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
-/// What these do, they check and count by themselves: old credentials must not keep anybody from
-/// getting new ones.
-const WITHOUT_CREDENTIALS: [&str; 2] = ["/api/auth/register", "/api/auth/login"];
+/// Where one registers.
+const REGISTER: &str = "/api/auth/register";
+
+/// Where one logs in.
+const LOGIN: &str = "/api/auth/login";
 
 /// What counts as publishing, when it is written to: messages, and what is done to them.
 const PUBLISHING: &str = "/api/rooms/{id}/messages";
@@ -56,7 +58,22 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue
     let address = request::address(req, &state.config.http.trusted_proxies);
     req.extensions_mut().insert(ClientAddress(address));
     let pattern = req.match_pattern().unwrap_or_default();
-    if WITHOUT_CREDENTIALS.contains(&pattern.as_str()) {
+    // What these do, they check and count by themselves: old credentials must not keep anybody
+    // from getting new ones. But whose turn it is not need not send a body.
+    let newcomer = match pattern.as_str() {
+        REGISTER => Some(Subject::Newcomer(address)),
+        LOGIN => Some(Subject::Address(address)),
+        _ => None,
+    };
+    if let Some(subject) = newcomer {
+        if state
+            .limits
+            .check(Bucket::Logins, subject.clone(), address)
+            .is_err()
+        {
+            // Counted among the refusals, which lead to a block.
+            state.limits.take(Bucket::Logins, subject, address)?;
+        }
         return Ok(None);
     }
     let bucket = bucket(req.method(), &pattern);

@@ -7,14 +7,24 @@ use crate::config::Config;
 /// Connections that are taken where open files are not limited.
 const MOST: usize = 10_000_000;
 
-/// For what is no connection: listeners, pipes, the log, files that are read, threads' pollers.
-const RESERVE: usize = 100;
+/// For what is no connection: listeners, pipes, the log, files that are read, and scrapes.
+const RESERVE: usize = 64;
+
+/// For connections that are being told that there is no place, see `transport::accept`.
+const FAREWELLS: usize = 64;
+
+/// What each thread with a runtime has open: its poller, and what wakes it.
+const FILES_OF_THREAD: usize = 4;
+
+/// Threads with a runtime besides the workers and the arbiters: the main one, the server's, and
+/// some that come and go.
+const OTHER_THREADS: usize = 4;
 
 /// Raises the limit as far as it goes, and says how many TCP connections clients may have within
 /// it. `outside` is how many connections to Postgres there are besides the pool's.
 pub(super) fn make_room(config: &Config, outside: usize) -> usize {
     let limit = raise();
-    let ours = config.database.pool_max + outside + RESERVE;
+    let ours = config.database.pool_max + outside + RESERVE + FAREWELLS + files_of_threads(config);
     let wanted = config.http.max_tcp_connections;
     let possible = limit.saturating_sub(ours).clamp(1, MOST);
     if wanted == 0 {
@@ -31,6 +41,14 @@ pub(super) fn make_room(config: &Config, outside: usize) -> usize {
         );
     }
     possible
+}
+
+/// What the threads have open.
+fn files_of_threads(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let or_cores = |threads| if threads == 0 { cores } else { threads };
+    let threads = or_cores(config.http.workers) + or_cores(config.hub.arbiters) + 1;
+    FILES_OF_THREAD * (threads + OTHER_THREADS)
 }
 
 /// Raises the soft limit to the hard one. The limit that holds then.

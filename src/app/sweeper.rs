@@ -28,34 +28,35 @@ pub(super) fn start(store: Store, authenticator: Authenticator, config: &Config)
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            if let Err(error) = authenticator.sessions().sweep(STEP_MAX).await {
+            let sessions = authenticator.sessions();
+            if let Err(error) = in_steps(async || sessions.sweep(STEP_MAX).await).await {
                 tracing::warn!(%error, "expired sessions were not removed");
             }
-            if let Err(error) = invitations(&store).await {
+            let invitations = async || {
+                let conn = store.get().await?;
+                store::invitations::delete_expired(&conn, STEP_MAX).await
+            };
+            if let Err(error) = in_steps(invitations).await {
                 tracing::warn!(%error, "expired invitations were not removed");
             }
-            if let Err(error) = control_log(&store, control_log_hours).await {
+            let control_log = async || {
+                let conn = store.get().await?;
+                store::control_log::delete_old(&conn, control_log_hours, STEP_MAX).await
+            };
+            if let Err(error) = in_steps(control_log).await {
                 tracing::warn!(%error, "old entries of the control log were not removed");
             }
         }
     })
 }
 
-async fn invitations(store: &Store) -> Result<(), StoreError> {
-    let conn = store.get().await?;
-    store::invitations::delete_expired(&conn, STEP_MAX).await?;
-    Ok(())
-}
-
-async fn control_log(store: &Store, hours: u32) -> Result<(), StoreError> {
-    // It grows with every membership change: one step a tick might not keep up.
+/// Removes by `step`, which says how much it has removed, until it finds less than it may: one
+/// step a tick might not keep up.
+async fn in_steps(step: impl AsyncFn() -> Result<u64, StoreError>) -> Result<(), StoreError> {
     for _ in 0..STEPS_MAX {
-        let conn = store.get().await?;
-        let removed = store::control_log::delete_old(&conn, hours, STEP_MAX).await?;
-        if removed < u64::from(STEP_MAX) {
+        if step().await? < u64::from(STEP_MAX) {
             break;
         }
-        drop(conn);
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())

@@ -13,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::metrics;
 use crate::config;
 
+/// OWASP recommends no less for argon2id, however many passes there are.
+const MEMORY_KIB: u32 = 7168;
+
 /// Why a password could be neither hashed nor checked.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
@@ -46,6 +49,13 @@ pub struct Passwords {
 impl Passwords {
     /// Takes the parameters from the configuration.
     pub fn new(config: &config::Auth) -> Result<Self, PasswordError> {
+        let memory_kib = config.argon2_memory_kib;
+        if memory_kib < MEMORY_KIB {
+            tracing::warn!(
+                "auth.argon2_memory_kib = {memory_kib}: passwords that are stolen are cheap to \
+                 guess; less than {MEMORY_KIB} is for tests only"
+            );
+        }
         let params = Params::new(
             config.argon2_memory_kib,
             config.argon2_iterations,

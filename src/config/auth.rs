@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::check::Checks;
 use super::node::is_name;
 
+/// A WebSocket ticket is good for this long at most, seconds. The end of a session, which ends its
+/// tickets, is remembered for longer.
+pub const TICKET_TTL_MAX_S: u64 = 60;
+
 /// The section `auth`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +82,7 @@ impl Auth {
                 self.cookie_name
             )
         });
-        checks.range("auth.ticket_ttl_s", self.ticket_ttl_s, 1..=3600);
+        checks.range("auth.ticket_ttl_s", self.ticket_ttl_s, 1..=TICKET_TTL_MAX_S);
         checks.range("auth.tickets_max", self.tickets_max, 1..=100_000_000);
         checks.range(
             "auth.argon2_memory_kib",

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 use super::error::{ConfigError, Problem};
 use super::sources::Origins;
 
@@ -14,6 +16,18 @@ pub(super) const HOUR_MS: u64 = 3_600_000;
 pub(super) const TEN_MINUTES_MS: u64 = 600_000;
 /// A gibibyte, the largest that a message or buffer may be.
 pub(super) const GIB: usize = 1 << 30;
+
+/// Refuses a network of IPv4 addresses that is written as one of IPv6: addresses are compared in
+/// their IPv4 form, and none would be in it.
+pub(super) fn network(checks: &mut Checks, key: &'static str, network: &IpNet) {
+    let is_mapped = match network {
+        IpNet::V4(_) => false,
+        IpNet::V6(v6) => v6.prefix_len() >= 96 && v6.addr().to_ipv4_mapped().is_some(),
+    };
+    checks.require(!is_mapped, key, || {
+        format!("{network} is a network of IPv4: write it as that, without ::ffff:")
+    });
+}
 
 /// The findings so far.
 #[derive(Debug, Default)]

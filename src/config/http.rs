@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checks, DAY_S, GIB, HOUR_MS, TEN_MINUTES_MS};
 use super::optional;
 
+/// A connection that is told to move waits this long for what it was promised, milliseconds.
+pub const DRAIN_ANSWERS_MS: u64 = 5000;
+
 /// The section `http`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +39,14 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Longest time for the head of a request.
     pub request_head_timeout_ms: u64,
+    /// Longest time for the body of a request.
+    pub request_body_timeout_ms: u64,
+    /// Longest time in which a client takes nothing of its answer.
+    pub write_timeout_ms: u64,
+    /// What is read of a connection of HTTP/1 while a request is answered.
+    pub read_ahead_bytes: usize,
+    /// Requests that an HTTP/2 connection may have at once.
+    pub http2_max_streams: u32,
     /// How long a connection without a request stays open.
     pub keep_alive_s: u64,
     /// Connections that the kernel holds until they are accepted.
@@ -48,7 +59,7 @@ pub struct Http {
     pub max_connections_per_address: usize,
     /// Time over which clients are told to move when the node stops.
     pub drain_ms: u64,
-    /// Time from the order to stop to the end of the process.
+    /// Time from the order to stop until clients and requests are cut off.
     pub shutdown_grace_ms: u64,
     /// Networks of proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -92,6 +103,12 @@ impl Http {
         if let Some(url) = &self.public_url {
             checks.require(is_origin(url), "http.public_url", || not_an_origin(url));
         }
+        for network in &self.trusted_proxies {
+            checks.require(network.prefix_len() > 0, "http.trusted_proxies", || {
+                format!("{network} is everybody, and everybody could name any address")
+            });
+            super::check::network(checks, "http.trusted_proxies", network);
+        }
         for origin in &self.allowed_origins {
             checks.require(is_origin(origin), "http.allowed_origins", || {
                 not_an_origin(origin)
@@ -105,6 +122,23 @@ impl Http {
             // that is over when it begins to wait.
             1000..=TEN_MINUTES_MS,
         );
+        checks.range(
+            "http.request_body_timeout_ms",
+            self.request_body_timeout_ms,
+            100..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "http.write_timeout_ms",
+            self.write_timeout_ms,
+            100..=TEN_MINUTES_MS,
+        );
+        // Below what actix-http buffers (131,072), or it would go round in circles.
+        checks.range(
+            "http.read_ahead_bytes",
+            self.read_ahead_bytes,
+            1024..=65_536,
+        );
+        checks.range("http.http2_max_streams", self.http2_max_streams, 1..=10_000);
         checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
         checks.range("http.backlog", self.backlog, 1..=65_535);
         checks.range("http.max_connections", self.max_connections, 0..=10_000_000);

@@ -37,6 +37,9 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn check(&self, checks: &mut Checks) {
+        for network in &self.exempt {
+            super::check::network(checks, "limits.exempt", network);
+        }
         checks.range("limits.message_bytes", self.message_bytes, 1..=GIB);
         for (key, value) in [
             ("limits.reactions_per_message", self.reactions_per_message),

@@ -135,6 +135,23 @@ pub(crate) static PONGS_SAVED: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Commands that came beside one that takes its time, beyond what is held of them.
+pub(crate) static HELD_FULL: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_held_full_total",
+        "How often a connection was read no further because enough of its commands waited for one \
+         before them",
+    )
+});
+
+/// Turns that ended before their connection had no more to say.
+pub(crate) static TURNS_OVER: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_turns_over_total",
+        "How often a connection had said so much in one go that others had their turn first",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

@@ -40,6 +40,8 @@ codes! {
     InvalidText = "invalid_text", retry: false;
     /// A body, a message or a request is over its limit.
     TooLarge = "too_large", retry: false;
+    /// The body of a request did not come in time.
+    RequestTimeout = "request_timeout", retry: true;
     /// No valid session, token or ticket.
     Unauthenticated = "unauthenticated", retry: false;
     /// Login or password are wrong (which of them is not said).

@@ -72,6 +72,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::MessageNotFound
         | ErrorCode::NotFound => 404,
         ErrorCode::MethodNotAllowed => 405,
+        ErrorCode::RequestTimeout => 408,
         ErrorCode::NotJoined
         | ErrorCode::UsernameTaken
         | ErrorCode::EmailTaken

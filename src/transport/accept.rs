@@ -12,12 +12,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use super::Transport;
-use super::held::{HeldStream, Patience};
+use super::held::HeldStream;
 use super::metrics::{REFUSED, TLS_HANDSHAKES, TLS_SECONDS};
 use super::refusal::TransportError;
 use super::server::Ending;
 use super::tls::Tls;
-use crate::config;
 use crate::hub::connection::{Socket, TlsSocket};
 use crate::protocol::error::{ErrorCode, Refusal};
 
@@ -72,8 +71,7 @@ pub(super) async fn accept(
         } else {
             Protocol::Http1
         };
-        let patience = patience(protocol, &transport.http);
-        let stream = HeldStream::new(Socket::Plain(io), place, patience);
+        let stream = HeldStream::new(Socket::Plain(io), place, protocol, &transport.http);
         return Ok((stream, protocol, peer));
     };
     if length > 0 && first[0] != TLS_HANDSHAKE {
@@ -97,18 +95,8 @@ pub(super) async fn accept(
         Protocol::Http1
     };
     let socket = Socket::Tls(Box::new(socket));
-    let patience = patience(protocol, &transport.http);
-    Ok((HeldStream::new(socket, place, patience), protocol, peer))
-}
-
-/// The patience with a connection between its requests. HTTP/2 has its own.
-fn patience(protocol: Protocol, http: &config::Http) -> Option<Patience> {
-    (protocol == Protocol::Http1).then(|| {
-        let head = Duration::from_millis(http.request_head_timeout_ms);
-        // The dispatcher goes first where it notices.
-        let idle = Duration::from_secs(http.keep_alive_s + 1);
-        Patience::new(head, idle)
-    })
+    let stream = HeldStream::new(socket, place, protocol, &transport.http);
+    Ok((stream, protocol, peer))
 }
 
 /// Does the handshake of TLS, when it is its turn.

@@ -22,6 +22,8 @@ pub(super) struct Caller<'a> {
     pub(super) address: IpAddr,
     /// The other end of the TCP connection, which may be a proxy.
     pub(super) peer: IpAddr,
+    /// Other requests may come by the same connection at the same time: HTTP/2.
+    pub(super) is_shared: bool,
 }
 
 impl Caller<'_> {
@@ -58,7 +60,9 @@ impl Caller<'_> {
         if transport.hub.is_draining() {
             return Err(unavailable("this node is shutting down; connect to another").into());
         }
-        let seat = transport.places.sit(self.address, self.peer)?;
+        let seat = transport
+            .places
+            .sit(self.address, self.peer, self.is_shared)?;
         transport.limits.take(
             Bucket::Connects,
             Subject::Address(self.address),

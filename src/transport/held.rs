@@ -3,25 +3,36 @@
 //! A dispatcher does not ask a body for more while the peer takes nothing, so nothing that a body
 //! would say can end the connection. Whoever holds the socket can: a socket that is shut down
 //! wakes the dispatcher, which finds that it can neither read nor write, and is gone.
+//!
+//! The dispatcher waits for such a peer without an end, and reads on meanwhile. So the time in
+//! which nothing is taken, and what is read ahead, are bounded here.
 
+mod ahead;
+mod hold;
 mod patience;
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use actix_http::Protocol;
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-pub(super) use self::patience::Patience;
+use self::ahead::Ahead;
+pub(super) use self::hold::{Answering, SocketHold, Streaming};
+use self::patience::Patience;
+use self::streams::{ANNOUNCED_OF, Untaken, announced};
+use super::metrics::CUT;
 use super::places::TcpPlace;
-use crate::config::WebSocket;
+use crate::config;
 use crate::hub::connection::Socket;
-use crate::hub::connection::stream::Hold;
 
 /// The socket. It is the dispatcher's; it belongs to one thread, as that does.
 #[derive(Debug)]
@@ -31,42 +42,64 @@ pub(super) struct HeldStream(Rc<Held>);
 struct Held {
     socket: Socket,
     place: TcpPlace,
-    /// With who sends nothing, where the dispatcher has none; none for HTTP/2.
-    patience: Option<RefCell<Patience>>,
-    /// Wakes the dispatcher for it.
+    http: Arc<config::Http>,
+    is_http2: bool,
+    /// With who sends nothing, where the dispatcher has none.
+    patience: RefCell<Patience>,
+    untaken: RefCell<Untaken>,
+    /// Of HTTP/2: what is left to say of the frame that says how many requests there may be.
+    /// None before it.
+    announcing: RefCell<Option<Vec<u8>>>,
+    /// Numbers the requests.
+    requests: Cell<u32>,
+    ahead: RefCell<Ahead>,
+    /// Wakes the dispatcher for the patience.
     timer: RefCell<Option<Pin<Box<Sleep>>>>,
+    /// Wakes it when the peer has taken nothing for too long: there while it takes nothing.
+    stalled: RefCell<Option<Pin<Box<Sleep>>>>,
     reader: RefCell<Option<Waker>>,
+    /// The reader was given nothing of what may be there.
+    is_held_back: Cell<bool>,
+    /// Requests that are being answered.
+    open: Cell<u32>,
+    /// Event streams among the answers, which have a patience of their own.
+    streams: Cell<u32>,
     written_bytes: Cell<u64>,
     has_ended: Cell<bool>,
-    /// What may still be read, if that is bounded, bytes.
-    readable_bytes: Cell<Option<usize>>,
 }
 
-/// A request that is being answered over it. Its drop says that this is over.
-#[derive(Debug)]
-pub(super) struct Answering(Weak<Held>);
-
-/// The hold on it, for as long as it is there.
-#[derive(Clone, Debug)]
-pub(super) struct SocketHold(Weak<Held>);
-
 impl HeldStream {
-    /// `patience` is for HTTP/1.
-    pub(super) fn new(socket: Socket, place: TcpPlace, patience: Option<Patience>) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        place: TcpPlace,
+        protocol: Protocol,
+        http: &Arc<config::Http>,
+    ) -> Self {
+        let is_http2 = protocol == Protocol::Http2;
+        let patience = Patience::of(http, is_http2, Instant::now());
         Self(Rc::new(Held {
             socket,
             place,
-            patience: patience.map(RefCell::new),
+            http: Arc::clone(http),
+            is_http2,
+            patience: RefCell::new(patience),
+            untaken: RefCell::default(),
+            announcing: RefCell::new((!is_http2).then(Vec::new)),
+            requests: Cell::new(0),
+            ahead: RefCell::new(Ahead::new(http.read_ahead_bytes)),
             timer: RefCell::default(),
+            stalled: RefCell::default(),
             reader: RefCell::default(),
+            is_held_back: Cell::new(false),
+            open: Cell::new(0),
+            streams: Cell::new(0),
             written_bytes: Cell::new(0),
             has_ended: Cell::new(false),
-            readable_bytes: Cell::new(None),
         }))
     }
 
     pub(super) fn hold(&self) -> SocketHold {
-        SocketHold(Rc::downgrade(&self.0))
+        SocketHold::of(&self.0)
     }
 
     /// The socket itself, which nobody holds any more, and its place.
@@ -74,7 +107,9 @@ impl HeldStream {
         let held = Rc::into_inner(self.0)?;
         Some((held.socket, held.place))
     }
+}
 
+impl Held {
     /// Writes by `write`, when the socket takes something.
     fn poll_by(
         &self,
@@ -82,37 +117,144 @@ impl HeldStream {
         write: impl Fn(&Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match write(&self.0.socket) {
+            match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.socket.poll_write_ready(cx))?;
+                    match self.socket.poll_write_ready(cx) {
+                        Poll::Ready(ready) => ready?,
+                        Poll::Pending => return self.poll_stalled(cx).map(Err),
+                    }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(bytes) => {
-                    let before = self.0.written_bytes.get();
-                    self.0.written_bytes.set(before + bytes as u64);
+                    let before = self.written_bytes.get();
+                    self.written_bytes.set(before + bytes as u64);
+                    self.progress();
                     return Poll::Ready(Ok(bytes));
                 }
             }
         }
     }
 
-    fn poll_read_some(
+    /// Writes what is in `slices`.
+    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let is_said = self.announcing.borrow().as_ref().is_some_and(Vec::is_empty);
+        if !is_said {
+            let first = slices.first().map_or(&[][..], |slice| slice);
+            if ready!(self.poll_announce(cx, first))? {
+                return Poll::Ready(Ok(ANNOUNCED_OF));
+            }
+        }
+        self.poll_by(cx, |socket| socket.try_write_vectored(slices))
+    }
+
+    /// Says how many requests there may be at once, in place of the head of the first frame, which
+    /// is there to be written. False if that is not the frame in which it is said.
+    fn poll_announce(&self, cx: &mut Context<'_>, first: &[u8]) -> Poll<io::Result<bool>> {
+        let mut announcing = self.announcing.borrow_mut();
+        if announcing.is_none() {
+            let frame = announced(first, self.http.http2_max_streams);
+            *announcing = Some(frame.map_or_else(Vec::new, Vec::from));
+        }
+        let Some(left) = announcing.as_mut().filter(|left| !left.is_empty()) else {
+            return Poll::Ready(Ok(false));
+        };
+        while !left.is_empty() {
+            let written = ready!(self.poll_by(cx, |socket| socket.try_write(left)))?;
+            left.drain(..written);
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// What TLS has left to write.
+    fn poll_rest(
         &self,
         cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
+        poll: impl FnOnce(&Socket, &mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            match self.0.socket.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return self.poll_patience(cx).map(Err),
+        match poll(&self.socket, cx) {
+            Poll::Ready(done) => {
+                self.progress();
+                Poll::Ready(done)
             }
-            match self.0.socket.try_read_buf(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => {
-                    if let Some(patience) = &self.0.patience {
-                        patience.borrow_mut().read(Instant::now());
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+        }
+    }
+
+    /// The peer has taken something.
+    fn progress(&self) {
+        if self.stalled.take().is_some() {
+            self.wake_held_back();
+        }
+    }
+
+    /// Ready when the peer has taken nothing for too long.
+    fn poll_stalled(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let patience = Duration::from_millis(self.http.write_timeout_ms);
+        let mut stalled = self.stalled.borrow_mut();
+        let timer = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        while timer.as_mut().poll(cx).is_ready() {
+            // The hub has an eye on it, and says why it ends.
+            if self.streams.get() == 0 {
+                self.cut("not_reading");
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            timer.as_mut().reset(tokio::time::Instant::now() + patience);
+        }
+        Poll::Pending
+    }
+
+    /// Whether the dispatcher is to have whatever comes. Not while the peer takes nothing: it
+    /// could ask for answers without an end.
+    fn is_asked(&self) -> bool {
+        self.stalled.borrow().is_none() && (self.is_http2 || self.open.get() == 0)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.is_held_back.set(false);
+        let is_asked = self.is_asked();
+        let most = if is_asked {
+            buffer.remaining()
+        } else if self.is_http2 {
+            0
+        } else {
+            self.ahead.borrow().left().min(buffer.remaining())
+        };
+        if most == 0 && buffer.remaining() > 0 {
+            if !self.is_http2 && self.streams.get() > 0 {
+                // It would not be noticed when the client goes.
+                self.cut("read_ahead");
+                return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+            }
+            self.is_held_back.set(true);
+            return self.poll_patience(cx).map(Err);
+        }
+        loop {
+            match self.socket.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => {
+                    if is_asked {
+                        self.ahead.borrow_mut().wait();
                     }
-                    return Poll::Ready(read.map(drop));
+                    return self.poll_patience(cx).map(Err);
+                }
+            }
+            let read = if is_asked {
+                self.socket.try_read_buf(buffer)
+            } else {
+                let part = buffer.initialize_unfilled_to(most);
+                let read = self.socket.try_read(part);
+                read.inspect(|bytes| buffer.advance(*bytes))
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(bytes) => {
+                    self.ahead.borrow_mut().read(bytes);
+                    if bytes == 0 {
+                        self.has_ended.set(true);
+                    }
+                    self.patience.borrow_mut().read(Instant::now());
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
@@ -120,95 +262,56 @@ impl HeldStream {
 
     /// Ready when the patience is over.
     fn poll_patience(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(patience) = &self.0.patience else {
-            return Poll::Pending;
-        };
-        let mut reader = self.0.reader.borrow_mut();
+        let mut reader = self.reader.borrow_mut();
         if !reader.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
             *reader = Some(cx.waker().clone());
         }
-        let patience = patience.borrow();
-        let now = Instant::now();
-        let Some(next) = patience.look_again(now) else {
+        let patience = self.patience.borrow();
+        let write_timeout = Duration::from_millis(self.http.write_timeout_ms);
+        let untaken = self.untaken.borrow().deadline(write_timeout);
+        let look_again = patience.look_again(Instant::now());
+        let Some(next) = [look_again, untaken].into_iter().flatten().min() else {
             return Poll::Pending;
         };
         let next = tokio::time::Instant::from(next);
-        let mut timer = self.0.timer.borrow_mut();
+        let mut timer = self.timer.borrow_mut();
         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
         // One that is early is set anew when it wakes: most waits are put off before.
         if timer.deadline() > next {
             timer.as_mut().reset(next);
         }
         while timer.as_mut().poll(cx).is_ready() {
-            if patience.is_over(Instant::now()) {
+            let now = Instant::now();
+            if patience.is_over(now) {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            if untaken.is_some_and(|deadline| now >= deadline) {
+                self.cut("not_reading");
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             timer.as_mut().reset(next);
         }
         Poll::Pending
     }
-}
 
-impl SocketHold {
-    /// A request is being answered, for as long as this is kept.
-    pub(super) fn answering(&self) -> Answering {
-        if let Some(held) = self.0.upgrade()
-            && let Some(patience) = &held.patience
-        {
-            patience.borrow_mut().begin();
-        }
-        Answering(Weak::clone(&self.0))
+    /// Ends the socket.
+    fn cut(&self, reason: &str) {
+        CUT.with_label_values(&[reason]).inc();
+        // The kernel would keep what the peer has not taken. An error means the end, too.
+        self.socket.reset().ok();
     }
 
-    /// Makes the socket ready for a stream: small writes leave at once, and a peer that
-    /// acknowledges nothing for `patience` is given up by the kernel (`TCP_USER_TIMEOUT`), which
-    /// is the only one who knows.
-    pub(super) fn prepare(&self, config: &WebSocket, patience: Duration) -> io::Result<()> {
-        let held = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
-        let socket = held.socket.tcp();
-        prepare(socket, config)?;
-        socket2::SockRef::from(socket).set_tcp_user_timeout(Some(patience))
-    }
-
-    /// Bounds what is read from now on, or lifts that. An HTTP/1 dispatcher whose read buffer is
-    /// full while an answer goes on asks again and again, for ever if the answer has no end.
-    pub(super) fn bound_reading(&self, bytes: Option<usize>) {
-        if let Some(held) = self.0.upgrade() {
-            held.readable_bytes.set(bytes);
+    /// Has the dispatcher read again, if it was kept from that.
+    fn wake_held_back(&self) {
+        if self.is_held_back.get() {
+            self.wake_reader();
         }
     }
 
-    /// Whether the peer has said that it sends no more. A client of a stream says so by going.
-    pub(super) fn has_ended(&self) -> bool {
-        self.0.upgrade().is_none_or(|held| held.has_ended.get())
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let Some(held) = self.0.upgrade() else { return };
-        let Some(patience) = &held.patience else {
-            return;
-        };
-        if patience.borrow_mut().end(Instant::now())
-            && let Some(reader) = held.reader.take()
-        {
-            // It asks again, and is woken by the timer from now on.
+    fn wake_reader(&self) {
+        if let Some(reader) = self.reader.take() {
             reader.wake();
         }
-    }
-}
-
-impl Hold for SocketHold {
-    fn cut(&self) {
-        if let Some(held) = self.0.upgrade() {
-            // An error means that the socket has ended already.
-            held.socket.reset().ok();
-        }
-    }
-
-    fn written_bytes(&self) -> u64 {
-        self.0.upgrade().map_or(0, |held| held.written_bytes.get())
     }
 }
 
@@ -218,21 +321,7 @@ impl AsyncRead for HeldStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = self.poll_read_some(cx, buffer);
-        if let Poll::Ready(Ok(())) = &read {
-            let bytes = buffer.filled().len() - before;
-            if bytes == 0 {
-                self.0.has_ended.set(true);
-            }
-            if let Some(readable) = self.0.readable_bytes.get() {
-                let Some(left) = readable.checked_sub(bytes) else {
-                    return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
-                };
-                self.0.readable_bytes.set(Some(left));
-            }
-        }
-        read
+        self.0.poll_read(cx, buffer)
     }
 }
 
@@ -242,15 +331,15 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_by(cx, |socket| socket.try_write(bytes))
+        self.0.poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.socket.poll_flush(cx)
+        self.0.poll_rest(cx, Socket::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.socket.poll_finish(cx)
+        self.0.poll_rest(cx, Socket::poll_finish)
     }
 
     fn poll_write_vectored(
@@ -258,7 +347,7 @@ impl AsyncWrite for HeldStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_by(cx, |socket| socket.try_write_vectored(slices))
+        self.0.poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -284,7 +373,7 @@ impl ActixStream for HeldStream {
 
 /// Small frames leave at once, and the kernel holds no more for a peer that does not read than
 /// it is allowed to.
-pub(super) fn prepare(socket: &TcpStream, config: &WebSocket) -> io::Result<()> {
+pub(super) fn prepare(socket: &TcpStream, config: &config::WebSocket) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = socket2::SockRef::from(socket);
     if config.send_buffer_bytes > 0 {

@@ -115,8 +115,13 @@ impl Places {
     }
 
     /// Takes a place for a socket or stream of the client at `address`, whose TCP connection is
-    /// with `peer`.
-    pub(super) fn sit(&self, address: IpAddr, peer: IpAddr) -> Result<Seat, NoPlace> {
+    /// with `peer`, and may carry others.
+    pub(super) fn sit(
+        &self,
+        address: IpAddr,
+        peer: IpAddr,
+        is_shared: bool,
+    ) -> Result<Seat, NoPlace> {
         let shared = &self.0;
         take(&shared.sockets, shared.max_sockets)
             .ok_or(NoPlace::Sockets)
@@ -125,8 +130,10 @@ impl Places {
             shared: Arc::clone(shared),
             counted: None,
         };
-        // Otherwise it is counted already; and a proxy that names nobody is not to blame.
-        if address != peer.to_canonical() {
+        // Otherwise it is counted already, if it has a connection of its own; and a proxy that
+        // names nobody is not to blame.
+        let peer = peer.to_canonical();
+        if address != peer || (is_shared && !is_in(&shared.proxies, peer)) {
             seat.counted = shared.count(address).map_err(noted)?;
         }
         Ok(seat)
@@ -221,10 +228,10 @@ mod tests {
         drop(first);
         let _third = places.enter(ben).unwrap();
 
-        let seat = places.sit(ann, ann).unwrap();
-        assert_eq!(places.sit(ben, ben).unwrap_err(), NoPlace::Sockets);
+        let seat = places.sit(ann, ann, false).unwrap();
+        assert_eq!(places.sit(ben, ben, false).unwrap_err(), NoPlace::Sockets);
         drop(seat);
-        assert!(places.sit(ben, ben).is_ok());
+        assert!(places.sit(ben, ben, false).is_ok());
     }
 
     #[test]
@@ -251,11 +258,11 @@ mod tests {
         assert_eq!(places.enter(ann).unwrap_err(), NoPlace::Address);
 
         // Its socket is what its TCP connection is counted for.
-        let _own = places.sit(ann, ann).unwrap();
+        let _own = places.sit(ann, ann, false).unwrap();
         let _by_proxy: Vec<_> = (0..10).map(|_| places.enter(proxy).unwrap()).collect();
-        assert_eq!(places.sit(ann, proxy).unwrap_err(), NoPlace::Address);
+        assert_eq!(places.sit(ann, proxy, false).unwrap_err(), NoPlace::Address);
         drop(direct);
-        let by_proxy = places.sit(ann, proxy).unwrap();
+        let by_proxy = places.sit(ann, proxy, false).unwrap();
         assert_eq!(places.enter(ann).unwrap_err(), NoPlace::Address);
         drop(by_proxy);
         assert!(places.enter(ann).is_ok());

@@ -1,10 +1,12 @@
 //! Listening: one port for REST and for upgrades.
 
+mod arriving;
 mod attended;
 mod ending;
 
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Transport;
@@ -81,10 +83,13 @@ where
             let head_timeout = Duration::from_millis(http.request_head_timeout_ms);
             let app = apply_fn_factory(
                 map_config(app(), move |()| config.clone()),
-                move |request: Request, app| {
-                    let counted = asked.request();
-                    let hold = request.conn_data::<SocketHold>();
-                    let answering = hold.map(SocketHold::answering);
+                move |mut request: Request, app| {
+                    let counted = Rc::new(asked.request());
+                    let hold = request.conn_data::<SocketHold>().cloned();
+                    let answering = hold.as_ref().map(SocketHold::answering);
+                    if let Some(hold) = &hold {
+                        arriving::attend(&mut request, hold, &counted);
+                    }
                     let answer = app.call(request);
                     async move {
                         let answer = answer.await;

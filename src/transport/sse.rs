@@ -29,10 +29,6 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::RoomRef;
 use crate::protocol::sse::{CONTENT_TYPE, LastEventId};
 
-/// What a client may send while its stream goes on: requests that it does not get an answer to
-/// before the end.
-const READ_AHEAD_MAX: usize = 16 * 1024;
-
 /// Only for the description.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -147,6 +143,7 @@ async fn admit(
             .or(authority.map(actix_web::http::uri::Authority::as_str)),
         address: address(transport, req.peer_addr(), headers),
         peer: peer(req.peer_addr()),
+        is_shared: req.version() >= Version::HTTP_2,
     };
     let (identity, seat) = caller.admit(transport).await?;
     let identity = identity.ok_or_else(|| AuthError::NoCredentials.refusal())?;
@@ -171,9 +168,6 @@ fn answer(
     if let Err(error) = hold.prepare(websocket, patience) {
         // The dispatcher finds out, too.
         tracing::debug!(%error, "a socket was lost before its stream began");
-    }
-    if req.version() < Version::HTTP_2 {
-        hold.bound_reading(Some(READ_AHEAD_MAX));
     }
     tracing::debug!(user = %identity.user_id, "an event stream was opened");
     let stream = stream::open(&transport.hub, identity, Box::new(hold.clone()), feed);

@@ -1,6 +1,7 @@
 //! Settings: which layer wins, what is refused, and how it is said.
 
 mod command;
+mod redis;
 
 use std::io::Write as _;
 
@@ -98,68 +99,6 @@ fn an_empty_text_is_none() {
         &[("DATABASE_URL", "")],
     );
     assert_eq!(config.expect("accepted").database.url, None);
-}
-
-#[test]
-fn redis_may_be_one_or_several_and_its_passwords_are_not_shown() {
-    let url = "rediss://u:se,cret@r:1, rediss://:secret@s";
-    let config = load("", &[("REDIS_URL", url)]).expect("accepted");
-    assert_eq!(
-        config.redis.addresses(),
-        ["rediss://u:se,cret@r:1", "rediss://:secret@s"]
-    );
-    assert_eq!(config.redis.servers(), ["r:1", "s:6379"]);
-    assert!(config.redis.is_cluster());
-    let shown = format!("{:?} {}", config.redis, config.redacted_toml());
-    assert!(!shown.contains("cret"), "{shown}");
-    let config = load("", &[]).expect("accepted");
-    assert!(config.redis.url.is_none() && !config.redis.is_cluster());
-}
-
-#[test]
-fn a_redis_that_cannot_be_used_is_refused_by_its_key() {
-    for (url, what) in [
-        ("secret", "not an address"),
-        ("http://:secret@r", "not an address"),
-        ("redis://:secret@r:port", "not an address"),
-        ("rediss://:secret@r#insecure", "not of the form"),
-        (
-            "redis://:secret@r,rediss://s",
-            "some addresses are with TLS",
-        ),
-        (
-            "redis://:secret@r/1,redis://s",
-            "a cluster has no databases",
-        ),
-    ] {
-        let error = load("", &[("REDIS_URL", url)]).expect_err(url).to_string();
-        assert!(
-            error.contains("redis.url") && error.contains(what),
-            "{error}"
-        );
-        assert!(!error.contains("secret"), "{error}");
-    }
-    for (key, value, what) in [
-        ("CHANNEL_PREFIX", "{a}", "other characters"),
-        ("TLS_CA", "/ca.pem", "not with TLS"),
-        (
-            "RECONNECT_MIN_MS",
-            "5000",
-            "larger than redis.reconnect_max_ms",
-        ),
-        (
-            "ENVELOPE_MAX_BYTES",
-            "100000",
-            "smaller than twice journal.batch_max_bytes",
-        ),
-        ("PUBLISH_QUEUE_BYTES", "1", "too small"),
-    ] {
-        let name = format!("HUBBUB__REDIS__{key}");
-        let env = [("REDIS_URL", "redis://r"), (&name, value)];
-        let error = load("", &env).expect_err(key).to_string();
-        let key = format!("redis.{}", key.to_lowercase());
-        assert!(error.contains(&key) && error.contains(what), "{error}");
-    }
 }
 
 #[test]
@@ -369,7 +308,16 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         ("WEBSOCKET__SEND_BUFFER_BYTES", "1", "1 is too small"),
         ("AUTH__ARGON2_MEMORY_KIB", "7", "too small"),
-        ("HTTP__SHUTDOWN_GRACE_MS", "6000", "which are 7000"),
+        ("AUTH__TICKET_TTL_S", "61", "61 is too large"),
+        ("HTTP__TRUSTED_PROXIES", "0.0.0.0/0", "is everybody"),
+        ("HTTP__TRUSTED_PROXIES", "::/0", "is everybody"),
+        (
+            "HTTP__TRUSTED_PROXIES",
+            "::ffff:10.0.0.0/104",
+            "without ::ffff:",
+        ),
+        ("LIMITS__EXEMPT", "::ffff:10.0.0.1/128", "without ::ffff:"),
+        ("HTTP__SHUTDOWN_GRACE_MS", "11000", "which are 12000"),
         ("JOURNAL__BATCH_MAX_EVENTS", "0", "0 is too small"),
         ("DATABASE__ACQUIRE_TIMEOUT_MS", "0", "0 is too small"),
     ] {

@@ -53,3 +53,10 @@ async fn a_password_that_is_wrong_is_not_told() {
     assert!(!failed.log.is_empty());
     assert!(!failed.log.contains("s3cret-pa55"), "{}", failed.log);
 }
+
+#[tokio::test]
+async fn cheap_passwords_are_noted() {
+    let (node, _database) = Node::on_fresh_database().await;
+    let noted = |line: &str| line.contains("auth.argon2_memory_kib = 64").then_some(());
+    node.log().find(0, noted).await.expect("it is said");
+}

@@ -17,7 +17,7 @@ async fn draining_node(drain_ms: &str) -> (Node, TestDatabase) {
     let database = postgres::database().await;
     let options = NodeOptions::on(&database.url)
         .set("HUBBUB__HTTP__DRAIN_MS", drain_ms)
-        .set("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", "10000");
+        .set("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", "20000");
     (Node::start(options).await, database)
 }
 

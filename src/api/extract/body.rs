@@ -1,9 +1,11 @@
-//! JSON bodies.
+//! JSON bodies: as large as they may be, and in time.
+
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{BytesMut, Data};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
@@ -11,7 +13,15 @@ use serde::de::DeserializeOwned;
 use crate::api::ApiState;
 use crate::api::problem::{ApiError, FieldError};
 use crate::api::request::text;
+use crate::auth::Identity;
+use crate::config::Config;
 use crate::protocol::error::{ErrorCode, Refusal};
+
+/// Who shows no credentials may send so much besides the longest password.
+const OPEN_BODY_BYTES: usize = 16 * 1024;
+
+/// What a byte of text is at most in JSON: `\u0000`.
+const ESCAPED_BYTES: usize = 6;
 
 /// A JSON object in the body.
 pub(in crate::api) struct Body<T>(pub(in crate::api) T);
@@ -26,11 +36,26 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
             let state = req
                 .app_data::<Data<ApiState>>()
                 .ok_or(ApiError::Internal("ApiState is not registered"))?;
-            check_head(&req, state.config.http.max_body_bytes)?;
-            let bytes = read(payload, state.config.http.max_body_bytes).await?;
+            let max_bytes = max_bytes(&req, &state.config);
+            check_head(&req, max_bytes)?;
+            let limit = Duration::from_millis(state.config.http.request_body_timeout_ms);
+            let bytes = tokio::time::timeout(limit, read(payload, max_bytes))
+                .await
+                .map_err(|_| too_late(limit))??;
             parse(&bytes).map(Self)
         })
     }
+}
+
+/// How large the body may be. Until it is whole it lies in memory, and who shows no credentials is
+/// counted for what it says.
+fn max_bytes(req: &HttpRequest, config: &Config) -> usize {
+    let max_bytes = config.http.max_body_bytes;
+    if req.extensions().contains::<Identity>() {
+        return max_bytes;
+    }
+    let password = config.auth.password_max_bytes.saturating_mul(ESCAPED_BYTES);
+    max_bytes.min(OPEN_BODY_BYTES.saturating_add(password))
 }
 
 fn check_head(req: &HttpRequest, max_bytes: usize) -> Result<(), ApiError> {
@@ -114,6 +139,11 @@ fn explain(path: &str, error: &serde_json::Error) -> ApiError {
 
 fn media_type(message: &'static str) -> ApiError {
     Refusal::new(ErrorCode::UnsupportedMediaType, message).into()
+}
+
+fn too_late(limit: Duration) -> ApiError {
+    let message = format!("the body did not come within {} ms", limit.as_millis());
+    Refusal::new(ErrorCode::RequestTimeout, message).into()
 }
 
 fn too_large(max_bytes: usize) -> ApiError {

@@ -11,7 +11,7 @@ use crate::protocol::close::Disconnect;
 use crate::protocol::push::Push;
 
 /// A connection that has publishes on their way is closed when they are answered, or after this.
-const ANSWERS: Duration = Duration::from_secs(5);
+const ANSWERS: Duration = Duration::from_millis(crate::config::DRAIN_ANSWERS_MS);
 
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(5);

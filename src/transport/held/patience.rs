@@ -1,15 +1,19 @@
-//! How long a connection of HTTP/1 may be silent between its requests, and in the middle of the
+//! How long a connection may be silent between its requests, and, of HTTP/1, in the middle of the
 //! head of one. Pure.
 //!
-//! actix-http times the head of a connection's first request, and connections that are idle. One
-//! that has begun a further request, and does not go on, it would keep for ever.
+//! actix-http times the head of a connection's first request, and connections of HTTP/1 that are
+//! idle. One that has begun a further request, and does not go on, it would keep for ever; one of
+//! HTTP/2 for as long as it answers pings.
 
 use std::time::{Duration, Instant};
 
+use crate::config;
+
 /// The patience with one connection.
 #[derive(Debug)]
-pub(in crate::transport) struct Patience {
-    head: Duration,
+pub(super) struct Patience {
+    /// None for HTTP/2, where what is read need not be a head.
+    head: Option<Duration>,
     idle: Duration,
     /// Requests that are being answered.
     open: u32,
@@ -21,10 +25,32 @@ pub(in crate::transport) struct Patience {
 }
 
 impl Patience {
-    /// `head` is for the head of a request, `idle` for the time between requests.
-    pub(in crate::transport) fn new(head: Duration, idle: Duration) -> Self {
+    /// The patience of these settings.
+    pub(super) fn of(http: &config::Http, is_http2: bool, now: Instant) -> Self {
+        // The dispatcher goes first where it notices.
+        let idle = Duration::from_secs(http.keep_alive_s + 1);
+        if is_http2 {
+            return Self::of_http2(idle, now);
+        }
+        Self::new(Duration::from_millis(http.request_head_timeout_ms), idle)
+    }
+
+    /// `idle` is from now on, too: the dispatcher times the handshake alone.
+    fn of_http2(idle: Duration, now: Instant) -> Self {
         Self {
-            head,
+            head: None,
+            idle,
+            open: 0,
+            has_answered: true,
+            is_in_head: false,
+            deadline: Some(now + idle),
+        }
+    }
+
+    /// `head` is for the head of a request, `idle` for the time between requests.
+    fn new(head: Duration, idle: Duration) -> Self {
+        Self {
+            head: Some(head),
             idle,
             open: 0,
             has_answered: false,
@@ -36,9 +62,13 @@ impl Patience {
     /// Something was read. While a request is open that is its body, or the beginning of the next
     /// head, which nobody here can tell apart.
     pub(super) fn read(&mut self, now: Instant) {
-        if self.open == 0 && self.has_answered && !self.is_in_head {
+        if let Some(head) = self.head
+            && self.open == 0
+            && self.has_answered
+            && !self.is_in_head
+        {
             self.is_in_head = true;
-            self.deadline = Some(now + self.head);
+            self.deadline = Some(now + head);
         }
     }
 
@@ -110,6 +140,20 @@ mod tests {
         assert!(patience.is_over(now + IDLE));
         patience.read(now);
         assert_eq!(patience.look_again(now), Some(now + HEAD));
+    }
+
+    #[test]
+    fn http2_is_idle_from_its_beginning_whatever_else_it_says() {
+        let now = Instant::now();
+        let at = |s| now + Duration::from_secs(s);
+        let mut patience = Patience::of_http2(IDLE, now);
+        patience.read(at(1));
+        assert_eq!(patience.look_again(at(1)), Some(now + IDLE));
+        patience.begin();
+        assert!(!patience.is_over(now + 2 * IDLE));
+        assert!(!patience.end(at(200)));
+        patience.read(at(201));
+        assert!(!patience.is_over(at(274)) && patience.is_over(at(275)));
     }
 
     #[test]

@@ -1,28 +1,39 @@
-//! A body that knows when it has been sent, or given up.
+//! A body that knows when it has been sent, or given up, and what of it was taken.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use pin_project_lite::pin_project;
 
+use crate::transport::held::Answering;
+
+/// The most that is handed out at a time: whether it was taken is known of a whole part.
+const PART_BYTES: usize = 32 * 1024;
+
 pin_project! {
-    /// A body, and what is dropped together with it.
-    pub(super) struct Attended<B, G> {
+    /// The body of an answer.
+    pub(super) struct Attended<B> {
         #[pin]
         body: B,
-        guard: G,
+        rest: Bytes,
+        // Dropped with it.
+        answering: Option<Answering>,
     }
 }
 
-impl<B, G> Attended<B, G> {
-    pub(super) fn new(body: B, guard: G) -> Self {
-        Self { body, guard }
+impl<B> Attended<B> {
+    pub(super) fn new(body: B, answering: Option<Answering>) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            answering,
+        }
     }
 }
 
-impl<B: MessageBody, G> MessageBody for Attended<B, G> {
+impl<B: MessageBody> MessageBody for Attended<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
@@ -33,6 +44,20 @@ impl<B: MessageBody, G> MessageBody for Attended<B, G> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.project().body.poll_next(cx)
+        let this = self.project();
+        if let Some(answering) = this.answering {
+            answering.taken();
+        }
+        if this.rest.is_empty() {
+            match ready!(this.body.poll_next(cx)) {
+                Some(Ok(part)) => *this.rest = part,
+                end => return Poll::Ready(end),
+            }
+        }
+        if let Some(answering) = this.answering {
+            answering.given();
+        }
+        let part = this.rest.split_to(this.rest.len().min(PART_BYTES));
+        Poll::Ready(Some(Ok(part)))
     }
 }

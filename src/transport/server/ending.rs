@@ -5,6 +5,7 @@
 //! connections are gone. So they are told, and counted, here; the server is stopped when there is
 //! nothing left to wait for.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +42,7 @@ impl Ending {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Requests that are being worked on.
+    /// Requests that are being worked on; not those whose client still has to send something.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
@@ -67,17 +68,32 @@ impl Ending {
 }
 
 /// One that is counted for as long as this is held.
-pub(in crate::transport) struct Counted(Arc<AtomicUsize>);
+pub(in crate::transport) struct Counted {
+    count: Arc<AtomicUsize>,
+    is_paused: Cell<bool>,
+}
 
 impl Counted {
     fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+        Self {
+            count: Arc::clone(count),
+            is_paused: Cell::new(false),
+        }
+    }
+
+    /// Nobody need wait for it until this is taken back.
+    pub(super) fn pause(&self, is_paused: bool) {
+        match (self.is_paused.replace(is_paused), is_paused) {
+            (false, true) => self.count.fetch_sub(1, Ordering::Relaxed),
+            (true, false) => self.count.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.pause(true);
     }
 }

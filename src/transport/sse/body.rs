@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream::{LocalBoxStream, Stream};
 
 use crate::hub::connection::stream;
-use crate::transport::held::SocketHold;
+use crate::transport::held::{SocketHold, Streaming};
 use crate::transport::places::Seat;
 
 /// The body that sends a stream.
@@ -29,6 +29,7 @@ pub(super) fn body(
     let is_waiting = Rc::new(Cell::new(false));
     let source = Source {
         stream,
+        _streaming: hold.streaming(),
         hold,
         _seat: seat,
         is_waiting: Rc::clone(&is_waiting),
@@ -66,6 +67,7 @@ impl StreamHandler<Bytes> for EventStream {
 struct Source {
     stream: stream::Stream,
     hold: SocketHold,
+    _streaming: Streaming,
     /// Given back with the stream.
     _seat: Seat,
     /// A part is with the context.
@@ -86,13 +88,6 @@ impl Stream for Source {
         let taken = std::task::ready!(self.stream.poll_take(cx));
         self.is_waiting.set(taken.is_some());
         Poll::Ready(taken)
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        // The connection may be used for other requests.
-        self.hold.bound_reading(None);
     }
 }
 

@@ -153,7 +153,7 @@ impl Plan {
             ("HUBBUB__JOURNAL__FLIGHT_TIMEOUT_MS", 600),
             ("HUBBUB__JOURNAL__RECONNECT_MAX_MS", 100),
             ("HUBBUB__HTTP__DRAIN_MS", 200),
-            ("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", 5000),
+            ("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", 10_000),
             ("HUBBUB__WEBSOCKET__CLOSE_TIMEOUT_MS", 300),
             ("HUBBUB__WEBSOCKET__COMMAND_TIMEOUT_MS", 2000),
             (
