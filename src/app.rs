@@ -18,6 +18,7 @@ pub use self::error::StartError;
 pub use self::node::Node;
 pub use self::operator::{DrainTarget, OrderError, activate_user, deactivate_user, drain};
 use crate::config::Config;
+use crate::hub::cluster::Successor;
 use crate::stall::{self, ThreadKind, Watch};
 use crate::store;
 use crate::store::embedded::Cluster;
@@ -36,14 +37,20 @@ pub fn serve(config: Config) -> Result<(), StartError> {
             node = Node::start(config) => node?,
             () = stop.next() => return Ok(()),
         };
-        loop {
+        let successor = loop {
             tokio::select! {
-                () = stop.next() => break,
+                () = stop.next() => break None,
                 _ = reload.recv() => node.reload(),
+                successor = node.succeeded() => break Some(successor),
             }
-        }
+        };
         tokio::select! {
-            stopped = node.stop() => stopped,
+            stopped = node.stop() => match successor {
+                Some(Successor { incarnation, address }) => {
+                    Err(StartError::Succeeded { incarnation, address })
+                }
+                None => stopped,
+            },
             () = stop.next() => {
                 tracing::warn!("told to stop again: stopping at once");
                 Err(StartError::Interrupted)

@@ -36,10 +36,6 @@ pub trait Bus: Send + Sync + Debug + 'static {
     /// Ends that.
     fn unsubscribe(&self, room: RoomId);
 
-    /// Whether other nodes live, as far as somebody knows who is not the bus: while none does,
-    /// nothing need be published.
-    fn expect_others(&self, _any: bool) {}
-
     /// Which way events go to the other nodes now, and when that changes.
     fn states(&self) -> watch::Receiver<BusState>;
 
@@ -75,7 +71,7 @@ pub enum BusState {
 }
 
 impl BusState {
-    /// Its name in metrics, logs and health.
+    /// As it stands in the table of nodes, in metrics, logs and health.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -83,6 +79,14 @@ impl BusState {
             Self::Redis => "redis",
             Self::Fallback => "fallback",
         }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Local, Self::Redis, Self::Fallback]
+            .into_iter()
+            .find(|state| state.name() == text)
     }
 }
 

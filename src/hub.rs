@@ -10,6 +10,7 @@ mod arbiters;
 #[doc(hidden)]
 pub mod bench;
 mod bridge;
+pub mod cluster;
 mod compression;
 pub mod connection;
 mod control;
@@ -20,6 +21,7 @@ mod journal;
 mod members;
 mod messages;
 mod metrics;
+pub mod peers;
 mod presence;
 mod read_markers;
 mod registry;
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
+use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
@@ -100,6 +103,10 @@ pub struct HubParts<'a> {
     pub bus: Arc<dyn Bus>,
     /// This node, in this life.
     pub origin: Origin,
+    /// Its place among the nodes.
+    pub seat: Seat,
+    /// Where the other nodes reach it.
+    pub address: String,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
 }
@@ -122,6 +129,7 @@ struct Shared {
     workers: Workers,
     arbiters: Arc<Arbiters>,
     control: Control,
+    cluster: Cluster,
     replays: ReplayPages,
     read_markers: ReadMarkers,
     slugs: moka::sync::Cache<Slug, RoomId>,
@@ -143,21 +151,18 @@ impl HubHandle {
         let workers = Workers::default();
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
         let presence = Presence::new(cores);
+        let cluster = Cluster::new(
+            config,
+            &parts.database_url,
+            parts.seat,
+            parts.origin.clone(),
+            parts.address,
+            parts.bus.states(),
+        );
+        let anti_entropy = AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms));
         let bridge = BridgeHandle::new(parts.bus);
-        let control = Control::new(ControlSettings {
-            database_url: parts.database_url.clone(),
-            connect: store::SessionOptions::from_config(&config.database),
-            origin: parts.origin.clone(),
-            // Often enough for it not to count as unknown meanwhile.
-            poll: Duration::from_millis(
-                config
-                    .hub
-                    .anti_entropy_ms
-                    .min(config.hub.control_stale_ms / 3),
-            ),
-            stale_after: Duration::from_millis(config.hub.control_stale_ms),
-            drain_spread: Duration::from_millis(config.http.drain_ms),
-        });
+        let control_settings = ControlSettings::new(config, parts.origin.clone());
+        let control = Control::new(control_settings, cluster.clone());
         let supervisor = SupervisorHandle::start(
             &arbiters.hub(),
             Parts {
@@ -168,7 +173,8 @@ impl HubHandle {
                 bridge: bridge.clone(),
                 workers: workers.clone(),
                 arbiters: Arc::clone(&arbiters),
-                anti_entropy: AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms)),
+                anti_entropy: anti_entropy.clone(),
+                notices: cluster.notices().clone(),
                 origin: parts.origin,
                 room: RoomSettings::from(&config.hub),
                 presence_settings: PresenceSettings::from(&config.hub),
@@ -216,6 +222,7 @@ impl HubHandle {
                 workers,
                 arbiters,
                 control,
+                cluster,
                 slugs: remembered(SLUGS_MAX, SLUG_TTL),
                 ended: remembered(ENDED_MAX, ENDED_TTL),
                 began: remembered(ENDED_MAX, ENDED_TTL),
@@ -223,6 +230,8 @@ impl HubHandle {
             }),
         };
         hub.shared.control.start(&hub);
+        let cluster = &hub.shared.cluster;
+        cluster.start(&hub, &anti_entropy, &hub.shared.registry);
         hub
     }
 
@@ -306,6 +315,7 @@ impl HubHandle {
     /// Tells every client to move, and closes their connections over `spread`.
     pub fn drain(&self, spread: Duration) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.cluster.poke();
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         self.shared
             .workers
@@ -320,12 +330,14 @@ impl HubHandle {
     /// Says that this node has stopped, as its last words.
     pub async fn report_stopped(&self) -> Result<(), StoreError> {
         self.shared.control.stop();
-        self.shared.control.report_stopped(&self.shared.store).await
+        self.shared.cluster.stop();
+        self.shared.cluster.report_stopped(&self.shared.store).await
     }
 
     /// Ends the actors' threads.
     pub fn stop(&self) {
         self.shared.control.stop();
+        self.shared.cluster.stop();
         self.shared.arbiters.stop();
     }
 

@@ -4,15 +4,19 @@
 //! [`Conn`] or [`Tx`] of the [`Store`]: timed, logged when slow, bounded in time. Connections
 //! outside the pool (the journal's) come from [`connect_single`].
 
+mod breaker;
 pub mod clock;
 pub mod conn;
 pub mod control_log;
 pub mod embedded;
 pub mod error;
+pub mod feed;
+pub mod head_notices;
 pub mod invitations;
 pub mod messages;
 pub mod metrics;
 pub mod migrate;
+pub mod node_name;
 pub mod nodes;
 pub mod pool;
 pub mod read_markers;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::auth::passwords::PasswordError;
 use crate::bus::redis::RedisBusError;
 use crate::store::embedded::EmbeddedError;
+use crate::store::node_name::NameError;
 use crate::store::{MigrateError, StoreError};
 use crate::transport::TlsError;
 
@@ -41,6 +42,17 @@ pub enum StartError {
     /// The database.
     #[error("cannot use the database")]
     Store(#[from] StoreError),
+    /// The node's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Another node has started under the name of this one.
+    #[error("another node has taken this one's name (node.id): life {incarnation}, at {address}")]
+    Succeeded {
+        /// The other's life.
+        incarnation: u64,
+        /// The other's address.
+        address: String,
+    },
     /// The journal's connections, and the control log's.
     #[error("the journal or the control log's reader cannot connect to the database")]
     Journal,

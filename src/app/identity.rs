@@ -1,4 +1,4 @@
-//! The node's name: configured, or made once and kept in the data folder.
+//! The node's name: configured, or made once and kept in the data folder; and its lives under it.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,10 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::StartError;
-use crate::config;
+use crate::bus::envelope::Origin;
+use crate::config::{self, Config};
+use crate::hub::cluster::Seat;
+use crate::store::{Store, nodes};
 
 /// The file that keeps a name that was made.
 const FILE: &str = "node_id";
@@ -21,6 +24,23 @@ pub(super) fn node_id(config: &config::Node) -> Result<String, StartError> {
         path: config.data_dir.join(FILE),
         source,
     })
+}
+
+/// Takes the name, which no other running node may have, and counts this life under it.
+pub(super) async fn begin_life(
+    store: &Store,
+    url: &str,
+    config: &Config,
+    id: &str,
+    address: &str,
+) -> Result<(Seat, Origin), StartError> {
+    let seat = Seat::take(url, config, id).await?;
+    let lease_ms = i64::try_from(config.node.lease_ms).unwrap_or(i64::MAX);
+    let origin = Origin {
+        node: id.into(),
+        incarnation: nodes::begin_life(store, id, address, lease_ms).await?,
+    };
+    Ok((seat, origin))
 }
 
 /// The node's name, if it has one already.

@@ -20,6 +20,7 @@ use crate::bus::envelope::Origin;
 use crate::bus::local::LocalBus;
 use crate::bus::redis::RedisBus;
 use crate::config::Config;
+use crate::hub::cluster::Successor;
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
@@ -76,20 +77,18 @@ impl Node {
             folder,
         } = Database::of(&config, &id).await?;
         report(&store::migrate(&url).await?);
-        // The journal has two connections for each writer, outside the pool, and the control log's
-        // reader has one.
-        let outside = 2 * config.journal.writers + 1;
+        // Outside the pool: the journal has two connections for each writer, the node listens by one,
+        // tells others of events by another, and probes a server that is silent by a third.
+        let outside = 2 * config.journal.writers + 3;
         let most_connections = open_files::make_room(&config, outside);
         let store = Store::connect_beside(&config.database, &url, outside).await?;
-        let incarnation = store::nodes::begin_life(&store, &id, &address.to_string()).await?;
+        let own_address = address.to_string();
+        let (seat, origin) = identity::begin_life(&store, &url, &config, &id, &own_address).await?;
+        let incarnation = origin.incarnation;
 
         let passwords = Passwords::new(&config.auth)?;
         let limits = Arc::new(Limits::new(&config.limits));
         let authenticator = Authenticator::new(store.clone(), &config);
-        let origin = Origin {
-            node: id.as_str().into(),
-            incarnation,
-        };
         let bus = start_bus(&config, &origin)?;
         let hub = HubHandle::start(HubParts {
             config: &config,
@@ -97,6 +96,8 @@ impl Node {
             store: store.clone(),
             bus: Arc::clone(&bus),
             origin,
+            seat,
+            address: own_address,
             gate: Arc::new(AuthGate {
                 authenticator: authenticator.clone(),
                 limits: Arc::clone(&limits),
@@ -161,6 +162,11 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until another life has taken the node's name.
+    pub async fn succeeded(&self) -> Successor {
+        self.hub.succeeded().await
     }
 
     /// Reads again what can change while the node runs: certificate and key.

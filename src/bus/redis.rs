@@ -102,15 +102,13 @@ impl RedisBus {
 }
 
 impl Bus for RedisBus {
-    /// Redis does not say who listens: yes, while there is a connection and, as far as is known,
-    /// another node.
+    /// Redis does not say who listens: yes, while there is a connection. Also for a node that knows of
+    /// no other: it would learn of one later than that one's clients come.
     fn has_listeners(&self, room: RoomId) -> bool {
         let shared = &self.shared;
-        shared.others.load(Ordering::Relaxed)
-            && shared
-                .routes()
-                .link_of(&shared.channels, room)
-                .is_some_and(|link| link.can_publish())
+        let routes = shared.routes();
+        let link = routes.link_of(&shared.channels, room);
+        link.is_some_and(|link| link.can_publish())
     }
 
     fn publish(&self, envelope: Envelope) -> Result<(), BusError> {
@@ -142,10 +140,6 @@ impl Bus for RedisBus {
 
     fn unsubscribe(&self, room: RoomId) {
         self.set_wanted(room, false);
-    }
-
-    fn expect_others(&self, any: bool) {
-        self.shared.others.store(any, Ordering::Relaxed);
     }
 
     fn states(&self) -> watch::Receiver<BusState> {

@@ -27,6 +27,8 @@ pub struct Database {
     pub idle_timeout_s: u64,
     /// The server ends a statement that runs longer.
     pub statement_timeout_ms: u64,
+    /// A statement or wait that takes longer has the server probed.
+    pub suspect_after_ms: u64,
     /// Slower statements are logged by name.
     pub slow_query_ms: u64,
     /// Log every statement by name.
@@ -69,6 +71,7 @@ impl Database {
             ("database.acquire_timeout_ms", self.acquire_timeout_ms),
             ("database.connect_timeout_ms", self.connect_timeout_ms),
             ("database.statement_timeout_ms", self.statement_timeout_ms),
+            ("database.suspect_after_ms", self.suspect_after_ms),
             ("database.slow_query_ms", self.slow_query_ms),
             (
                 "database.embedded.start_timeout_ms",

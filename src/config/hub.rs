@@ -42,6 +42,8 @@ pub struct Hub {
     pub presence_mailbox: usize,
     /// Joins and leaves of this time are sent as one diff.
     pub presence_coalesce_ms: u64,
+    /// Rooms whose heads may wait to be told by NOTIFY.
+    pub notify_rooms_max: usize,
     /// Without a look at the control log for so long, what not everybody may do is refused.
     pub control_stale_ms: u64,
     /// Members that a presence list names at most.
@@ -96,6 +98,7 @@ impl Hub {
             self.presence_coalesce_ms,
             0..=60_000,
         );
+        checks.range("hub.notify_rooms_max", self.notify_rooms_max, 1..=1_000_000);
         checks.range(
             "hub.control_stale_ms",
             self.control_stale_ms,

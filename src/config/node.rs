@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::Checks;
+use super::check::{Checks, HOUR_MS};
 
 /// The section `node`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,6 +14,10 @@ pub struct Node {
     pub id: String,
     /// The folder for what the node keeps.
     pub data_dir: PathBuf,
+    /// How long others take the node for living after they have last heard of it.
+    pub lease_ms: u64,
+    /// How often it renews its lease and looks at those of others.
+    pub report_ms: u64,
 }
 
 impl Node {
@@ -25,6 +29,13 @@ impl Node {
             !self.data_dir.as_os_str().is_empty(),
             "node.data_dir",
             || "it is empty".to_owned(),
+        );
+        checks.range("node.lease_ms", self.lease_ms, 1000..=HOUR_MS);
+        checks.range("node.report_ms", self.report_ms, 100..=HOUR_MS);
+        checks.require(
+            self.report_ms <= self.lease_ms / 3,
+            "node.report_ms",
+            || "it is more than a third of node.lease_ms".to_owned(),
         );
     }
 }

@@ -16,7 +16,6 @@
 //! refuses what only some may do, until it can ([`Control::check`]).
 
 mod reader;
-mod report;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -25,15 +24,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::bus::envelope::Origin;
+use crate::config::{self, Config};
 use crate::hub::HubHandle;
+use crate::hub::cluster::Cluster;
 use crate::hub::metrics::ACTORS_DOWN;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::store::nodes::NodeState;
-use crate::store::{SessionOptions, Store, StoreError};
 
 /// A task that panicked is started again after this.
 const RESTART: Duration = Duration::from_secs(1);
@@ -41,10 +39,6 @@ const RESTART: Duration = Duration::from_secs(1);
 /// What the reader works with.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlSettings {
-    /// Where Postgres is.
-    pub(crate) database_url: String,
-    /// How to connect.
-    pub(crate) connect: SessionOptions,
     /// This node, in this life.
     pub(crate) origin: Origin,
     /// How often the log is looked at when nothing is heard.
@@ -53,6 +47,24 @@ pub(crate) struct ControlSettings {
     pub(crate) stale_after: Duration,
     /// Over which time clients are told to move when the node is ordered to drain.
     pub(crate) drain_spread: Duration,
+}
+
+impl ControlSettings {
+    /// Of the node `origin`.
+    pub(crate) fn new(config: &Config, origin: Origin) -> Self {
+        let config::Hub {
+            anti_entropy_ms,
+            control_stale_ms,
+            ..
+        } = config.hub;
+        Self {
+            origin,
+            // Often enough for it not to count as unknown meanwhile.
+            poll: Duration::from_millis(anti_entropy_ms.min(control_stale_ms / 3)),
+            stale_after: Duration::from_millis(control_stale_ms),
+            drain_spread: Duration::from_millis(config.http.drain_ms),
+        }
+    }
 }
 
 /// What the node knows of the log. Cheap to clone.
@@ -64,9 +76,10 @@ pub(crate) struct Control {
 #[derive(Debug)]
 struct Shared {
     settings: ControlSettings,
-    news: Arc<Notify>,
+    /// Whose connection the log is read by.
+    cluster: Cluster,
     progress: Mutex<Progress>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// How far the log has been applied.
@@ -80,47 +93,34 @@ struct Progress {
 
 impl Control {
     /// Nothing is read before [`Control::start`].
-    pub(crate) fn new(settings: ControlSettings) -> Self {
+    pub(crate) fn new(settings: ControlSettings, cluster: Cluster) -> Self {
         Self {
             shared: Arc::new(Shared {
                 settings,
-                news: Arc::default(),
+                cluster,
                 progress: Mutex::default(),
-                tasks: Mutex::default(),
+                task: Mutex::default(),
             }),
         }
     }
 
-    /// Begins to read, and to report the node's state; within a running actix system.
+    /// Begins to read; within a running actix system.
     pub(crate) fn start(&self, hub: &HubHandle) {
-        let reading = {
-            let (control, hub) = (self.clone(), hub.clone());
-            supervised("control", move || reader::run(control.clone(), hub.clone()))
-        };
-        let reporting = {
-            let (origin, hub) = (self.shared.settings.origin.clone(), hub.clone());
-            supervised("report", move || report::run(origin.clone(), hub.clone()))
-        };
-        self.shared.tasks.lock().extend([reading, reporting]);
+        let (control, hub) = (self.clone(), hub.clone());
+        let reading = supervised("control", move || reader::run(control.clone(), hub.clone()));
+        *self.shared.task.lock() = Some(reading);
     }
 
     /// Ends that.
     pub(crate) fn stop(&self) {
-        for task in self.shared.tasks.lock().drain(..) {
+        if let Some(task) = self.shared.task.lock().take() {
             task.abort();
         }
     }
 
-    /// Says that the node has stopped, unless another has its name.
-    pub(crate) async fn report_stopped(&self, store: &Store) -> Result<(), StoreError> {
-        let origin = &self.shared.settings.origin;
-        report::report(store, origin, NodeState::Stopped, 0).await?;
-        Ok(())
-    }
-
     /// Has the log looked at now.
     pub(crate) fn poke(&self) {
-        self.shared.news.notify_one();
+        self.shared.cluster.ears().control.notify_one();
     }
 
     /// Whether the log has been found.
@@ -142,7 +142,7 @@ impl Control {
 }
 
 /// Runs a task, again and again if it panics.
-fn supervised<F: Future<Output = ()> + 'static>(
+pub(super) fn supervised<F: Future<Output = ()> + 'static>(
     name: &'static str,
     make: impl Fn() -> F + 'static,
 ) -> JoinHandle<()> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::bridge::BridgeHandle;
+use crate::hub::cluster::HeadNotices;
 use crate::hub::encoded::SharedEvent;
 use crate::hub::registry::Registry;
 use crate::protocol::event::{Event, Seq};
@@ -18,15 +19,22 @@ pub(crate) struct Delivery {
     registry: Registry,
     bridge: BridgeHandle,
     anti_entropy: AntiEntropy,
+    notices: HeadNotices,
     gathered: HashMap<RoomId, Vec<Arc<SharedEvent>>>,
 }
 
 impl Delivery {
-    pub(crate) fn new(registry: Registry, bridge: BridgeHandle, anti_entropy: AntiEntropy) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        bridge: BridgeHandle,
+        anti_entropy: AntiEntropy,
+        notices: HeadNotices,
+    ) -> Self {
         Self {
             registry,
             bridge,
             anti_entropy,
+            notices,
             gathered: HashMap::new(),
         }
     }
@@ -66,6 +74,9 @@ impl Delivery {
         }
         for (room_id, events) in self.gathered.drain() {
             self.bridge.events(room_id, &events);
+            if let Some(last) = events.last() {
+                self.notices.committed(room_id, last.event.seq);
+            }
             // A room that is in use nowhere here needs to be told nothing: when it is, it begins
             // by reading its head, and this event is under it.
             if let Some(room) = self.registry.find(room_id) {

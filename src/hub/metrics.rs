@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::metric::{counter, counters, gauge, histogram};
+use crate::metric::{counter, counters, gauge, gauges, histogram};
 
 /// Open WebSocket connections.
 pub(crate) static CONNECTIONS: LazyLock<IntGauge> =
@@ -319,5 +319,56 @@ pub(crate) static READ_MARKS_BATCH: LazyLock<Histogram> = LazyLock::new(|| {
         "hub_read_marks_batch",
         "Read markers in one statement",
         &[1.0, 4.0, 16.0, 64.0, 256.0, 1000.0],
+    )
+});
+
+/// The other nodes, by what is thought of them.
+pub(crate) static PEERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauges(
+        "hub_peers",
+        "Other nodes: living, unheard (an outage of Postgres has just ended) or gone within the hour",
+        &["state"],
+    )
+});
+
+/// What happened among the other nodes.
+pub(crate) static PEER_EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_peer_events_total",
+        "Other nodes that joined, left in order or died",
+        &["event"],
+    )
+});
+
+/// Renewals of the node's lease that failed.
+pub(crate) static RENEWALS_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_lease_renewals_failed_total",
+        "Renewals of the node's lease that failed, with the look at the others' that goes with it",
+    )
+});
+
+/// Whether heads are told by NOTIFY.
+pub(crate) static NOTICES_WANTED: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_head_notices_wanted",
+        "1 while this node tells the others of new events by way of Postgres",
+    )
+});
+
+/// Notices of heads.
+pub(crate) static HEAD_NOTICES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_head_notices_total",
+        "Notices of rooms' heads by NOTIFY: told, lost on their way out, heard, bad (unreadable)",
+        &["fate"],
+    )
+});
+
+/// Reads of logs for such notices.
+pub(crate) static HINTED_READS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_room_hinted_reads_total",
+        "Reads of a room's log because another node told that there is more",
     )
 });

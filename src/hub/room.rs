@@ -21,7 +21,7 @@ use actix::dev::channel;
 use actix::prelude::*;
 
 pub(crate) use self::handle::{Adopt, Missed, RoomHandle, SawHead, Stop, Subscribe};
-use self::handle::{Ask, Broadcast, Committed, Heal, LookAgain, Shared, Unsubscribe};
+use self::handle::{Ask, Broadcast, Committed, Heal, Hinted, LookAgain, Shared, Unsubscribe};
 use self::healing::Healing;
 pub(crate) use self::healing::Standing;
 use self::log::{MemoryLimits, RoomLog};
@@ -236,6 +236,15 @@ impl Handler<Heal> for Room {
 
     fn handle(&mut self, Heal: Heal, ctx: &mut Self::Context) {
         self.heal(ctx);
+    }
+}
+
+impl Handler<Hinted> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Hinted, ctx: &mut Self::Context) {
+        let seq = self.shared.take_hint();
+        self.hinted(seq, message.has_bus, ctx);
     }
 }
 

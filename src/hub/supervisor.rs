@@ -21,6 +21,7 @@ use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::{Arbiters, start_on};
 use crate::hub::bridge::{BridgeHandle, BridgeParts};
+use crate::hub::cluster::HeadNotices;
 use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::{Journal, Writer, WriterSettings};
@@ -50,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) workers: Workers,
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) anti_entropy: AntiEntropy,
+    pub(crate) notices: HeadNotices,
     pub(crate) origin: Origin,
     pub(crate) room: RoomSettings,
     pub(crate) presence_settings: PresenceSettings,
@@ -138,6 +140,7 @@ impl Hub {
             parts.registry.clone(),
             parts.bridge.clone(),
             parts.anti_entropy.clone(),
+            parts.notices.clone(),
         );
         // Nobody has its address: what it is given comes by its place.
         let arbiter = parts.arbiters.by_number(number);

@@ -64,6 +64,8 @@ pub struct DatabaseHealth {
     /// Why it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// `open` while the database counts as away and what needs it is refused at once; else `closed`.
+    breaker: &'static str,
     /// Whether messages can be committed.
     journal: bool,
     /// Connections in the pool.
@@ -83,6 +85,11 @@ impl DatabaseHealth {
                 .is_ok()
                 .then(|| asked.elapsed().as_secs_f64() * 1000.0),
             error: answer.err().map(|error| error.to_string()),
+            breaker: if *state.store.outages().borrow() {
+                "open"
+            } else {
+                "closed"
+            },
             journal,
             pool_size: state.store.pool_size(),
             pool_max: state.store.pool_max(),

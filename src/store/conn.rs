@@ -17,6 +17,7 @@ use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::breaker::Breaker;
 use super::error::{StoreError, is_connection_lost};
 use super::metrics;
 use super::statement::Statement;
@@ -27,6 +28,10 @@ pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Limits of every statement.
 #[derive(Debug)]
 pub(super) struct Limits {
+    /// Told how the server does.
+    pub(super) breaker: Breaker,
+    /// A statement that takes longer makes one wonder whether the server is there.
+    pub(super) suspicion: Duration,
     /// How long a statement may take before its connection is given up.
     pub(super) patience: Duration,
     /// A statement that takes longer is logged.
@@ -50,11 +55,11 @@ impl Watch {
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let patience = self.limits.patience;
-        let outcome = if let Ok(outcome) = tokio::time::timeout(patience, work).await {
+        let outcome = if let Some(outcome) = self.within_limits(work).await {
             outcome.map_err(|error| self.sort(error, name))
         } else {
             self.broken.store(true, Ordering::Relaxed);
+            self.limits.breaker.suspect();
             Err(StoreError::Timeout { what: name })
         };
         let took = started.elapsed();
@@ -71,14 +76,35 @@ impl Watch {
         outcome
     }
 
+    /// What comes of the work; none if that takes too long.
+    async fn within_limits<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let Limits {
+            breaker,
+            suspicion,
+            patience,
+            ..
+        } = &*self.limits;
+        tokio::pin!(work);
+        if let Ok(outcome) = tokio::time::timeout(*suspicion, &mut work).await {
+            return Some(outcome);
+        }
+        breaker.suspect();
+        let left = patience.saturating_sub(*suspicion);
+        tokio::time::timeout(left, work).await.ok()
+    }
+
     fn sort(&self, error: tokio_postgres::Error, name: &'static str) -> StoreError {
         // 0A000: "cached plan must not change result type", after a migration by another node;
         // 26000: the server has forgotten a prepared statement. A new connection knows better.
         let stale = error
             .code()
             .is_some_and(|code| matches!(code.code(), "0A000" | "26000"));
-        if stale || is_connection_lost(&error) {
+        let is_lost = is_connection_lost(&error);
+        if stale || is_lost {
             self.broken.store(true, Ordering::Relaxed);
+        }
+        if is_lost {
+            self.limits.breaker.suspect();
         }
         StoreError::classify(error, name)
     }

@@ -14,25 +14,18 @@
 //! | `membership_began`, `membership_ended`, `membership_changed` | room, user, seq of the event |
 //! | `drain` | the node's name as UTF-8; empty for all nodes |
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Conn, SessionOptions, StoreError, seq};
+use super::{Conn, StoreError, seq};
 use crate::protocol::event::Seq;
 use crate::protocol::id::{RoomId, SessionId, UserId};
 
 const HEAD: Statement = statement!("control_log/head");
-const AFTER: Statement = statement!("control_log/after");
+pub(super) const AFTER: Statement = statement!("control_log/after");
 const DELETE_OLD: Statement = statement!("control_log/delete_old");
 const ORDER_DRAIN: Statement = statement!("control_log/order_drain");
-
-/// What the entries' statements notify of.
-const CHANNEL: &str = "hubbub_control";
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,74 +123,11 @@ pub struct ControlPage {
     pub entries: Vec<ControlEntry>,
 }
 
-/// A connection of its own that reads the log and hears of new entries at once: requests that use
-/// up the pool cannot keep a revocation waiting.
-#[derive(Debug)]
-pub struct ControlFeed {
-    client: Client,
-    after: tokio_postgres::Statement,
-    driver: JoinHandle<()>,
-}
-
-impl ControlFeed {
-    /// Connects. `news` is told whenever entries were committed anywhere, and once if the
-    /// connection is lost. The caller limits the time.
-    pub async fn open(
-        url: &str,
-        options: &SessionOptions,
-        news: Arc<Notify>,
-    ) -> Result<Self, StoreError> {
-        let options = SessionOptions {
-            application_name: "hubbub-control",
-            ..options.clone()
-        };
-        let config = options.apply(url)?;
-        let (client, mut connection) = config
-            .connect(NoTls)
-            .await
-            .map_err(StoreError::unavailable)?;
-        let driver = tokio::spawn(async move {
-            while let Some(message) =
-                std::future::poll_fn(|context| connection.poll_message(context)).await
-            {
-                match message {
-                    Ok(AsyncMessage::Notification(_)) => news.notify_one(),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "the control log's connection is lost");
-                        break;
-                    }
-                }
-            }
-            news.notify_one();
-        });
-        let sort = |error| StoreError::classify(error, AFTER.name);
-        let listen = format!("LISTEN {CHANNEL}");
-        client.batch_execute(&listen).await.map_err(sort)?;
-        let after = client.prepare(AFTER.sql).await.map_err(sort)?;
-        Ok(Self {
-            client,
-            after,
-            driver,
-        })
-    }
-
-    /// Whether the connection is gone.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
-    /// At most `limit` entries after `position`.
-    pub async fn after(&self, position: u64, limit: u32) -> Result<ControlPage, StoreError> {
-        let rows = self
-            .client
-            .query(&self.after, &[&seq::to_db(position), &i64::from(limit)])
-            .await
-            .map_err(|error| StoreError::classify(error, AFTER.name))?;
+impl ControlPage {
+    pub(super) fn read(rows: &[Row]) -> Result<Self, StoreError> {
         let head = rows.first().map_or(Ok(0), |row| row.try_get("head"))?;
         let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             let Some(id) = row.try_get::<_, Option<i64>>("id")? else {
                 continue;
             };
@@ -209,16 +139,10 @@ impl ControlFeed {
             let id = seq::from_db(id)?;
             entries.push(ControlEntry { id, news });
         }
-        Ok(ControlPage {
+        Ok(Self {
             head: seq::from_db(head)?,
             entries,
         })
-    }
-}
-
-impl Drop for ControlFeed {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

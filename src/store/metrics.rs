@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+};
 
 use crate::metric;
 
@@ -58,6 +60,30 @@ static POOL_WAITING: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
     gauge(
         "database_pool_waiting",
         "Callers waiting for a connection of the pool",
+    )
+});
+
+/// Notices of heads that were lost because too many waited.
+pub(super) static HEARD_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
+    metric::counter(
+        "hub_head_notices_unheard_total",
+        "Notices of heads by NOTIFY that were lost because too many waited; heads are compared",
+    )
+});
+
+/// Whether the database counts as away.
+pub(super) static BREAKER_OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
+    metric::gauge(
+        "database_breaker_open",
+        "1 while the database counts as away and requests to it are refused at once",
+    )
+});
+
+/// How often the database was found to be away.
+pub(super) static BREAKER_OPENED: LazyLock<IntCounter> = LazyLock::new(|| {
+    metric::counter(
+        "database_breaker_opened_total",
+        "How often the database was found to be away or frozen",
     )
 });
 

@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     2 "changes_of_messages_and_members" "0002_changes_of_messages_and_members",
     3 "mutes_of_who_is_away" "0003_mutes_of_who_is_away",
     4 "bytes_as_bodies" "0004_bytes_as_bodies",
+    5 "leases" "0005_leases",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");
@@ -112,7 +113,8 @@ pub async fn apply(url: &str, migrations: &[Migration]) -> Result<Applied, Migra
         statement_timeout: Duration::ZERO,
         idle_in_transaction_timeout: Duration::ZERO,
         lock_timeout: LOCK_TIMEOUT,
-        synchronous_commit: true,
+        synchronous_commit: Some(true),
+        keepalives: false,
     };
     let (mut client, driver) = connect_single(url, &options).await?;
     let outcome = apply_on(&mut client, migrations).await;

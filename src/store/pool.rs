@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
+use super::breaker::Breaker;
 use super::conn::{Conn, Limits};
 use super::error::StoreError;
 use super::metrics;
@@ -35,6 +37,7 @@ pub struct Store {
 struct Shared {
     pool: Pool,
     limits: Arc<Limits>,
+    breaker: Breaker,
     server: Server,
     reaper: JoinHandle<()>,
 }
@@ -79,6 +82,8 @@ impl Store {
             "connected to Postgres"
         );
         let pool = make_pool(config, &session, url, size)?;
+        let suspicion = Duration::from_millis(config.suspect_after_ms);
+        let breaker = Breaker::new(url, &session, suspicion);
         let reaper = tokio::spawn(reap(
             pool.clone(),
             Duration::from_secs(config.idle_timeout_s),
@@ -87,8 +92,11 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared {
                 pool,
+                breaker: breaker.clone(),
                 limits: Arc::new(Limits {
+                    breaker,
                     patience: session.statement_timeout + MARGIN,
+                    suspicion,
                     slow: Duration::from_millis(config.slow_query_ms),
                     log_all: config.log_queries,
                 }),
@@ -98,18 +106,61 @@ impl Store {
         })
     }
 
-    /// A connection, from the pool or new.
+    /// A connection, from the pool or new. Refused at once while Postgres counts as away.
     pub async fn get(&self) -> Result<Conn, StoreError> {
         let started = Instant::now();
-        let object = self.shared.pool.get().await;
+        let acquired = self.acquire().await;
         metrics::observe_acquire(started.elapsed());
         metrics::show_pool(&self.shared.pool.status());
-        let object = object.map_err(|error| {
-            let error = sort_pool_error(error);
+        if let Err(error) = &acquired {
             metrics::count_error(error.kind());
-            error
-        })?;
-        Ok(Conn::new(object, &self.shared.limits))
+        }
+        acquired
+    }
+
+    async fn acquire(&self) -> Result<Conn, StoreError> {
+        let Shared {
+            pool,
+            limits,
+            breaker,
+            ..
+        } = &*self.shared;
+        breaker.check()?;
+        let acquiring = async {
+            let getting = pool.get();
+            tokio::pin!(getting);
+            // Often there is one, and then nothing else is looked at.
+            if let Ok(object) = tokio::time::timeout(limits.suspicion, &mut getting).await {
+                return object;
+            }
+            breaker.suspect();
+            getting.await
+        };
+        let acquired = tokio::select! {
+            biased;
+            acquired = acquiring => acquired,
+            refused = breaker.opened() => return Err(refused),
+        };
+        match acquired {
+            Ok(object) => Ok(Conn::new(object, limits)),
+            Err(error) => {
+                // Others have the connections, but the server may be well.
+                if !matches!(
+                    error,
+                    PoolError::Timeout(TimeoutType::Wait) | PoolError::Closed
+                ) {
+                    breaker.suspect();
+                }
+                Err(sort_pool_error(error))
+            }
+        }
+    }
+
+    /// Whether Postgres counts as away, and when that changes. While it does, requests to it are
+    /// refused at once.
+    #[must_use]
+    pub fn outages(&self) -> watch::Receiver<bool> {
+        self.shared.breaker.states()
     }
 
     /// Whether Postgres answers within `limit`, for health checks.

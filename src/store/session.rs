@@ -8,6 +8,15 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::error::StoreError;
 
+/// A silent connection is asked after this time whether it is there,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(4);
+
+/// and again after this,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// so many times in all.
+const KEEPALIVES: u32 = 3;
+
 /// The task that moves a connection's bytes. It ends when its [`Client`] is dropped or the
 /// connection is lost, with the reason; aborting it closes the connection at once.
 pub type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
@@ -25,8 +34,11 @@ pub struct SessionOptions {
     pub idle_in_transaction_timeout: Duration,
     /// The server gives up waiting for a lock after this (SQLSTATE 55P03).
     pub lock_timeout: Duration,
-    /// Sets `synchronous_commit=on`, whatever the server's default is.
-    pub synchronous_commit: bool,
+    /// Sets `synchronous_commit`, whatever the server's default is; none leaves that.
+    pub synchronous_commit: Option<bool>,
+    /// Either side gives the connection up some ten seconds after the other has fallen silent,
+    /// rather than after the hours that systems wait by default. Unix sockets need none of it.
+    pub keepalives: bool,
 }
 
 impl SessionOptions {
@@ -41,7 +53,8 @@ impl SessionOptions {
             // A transaction that is idle for as long as a statement may run has been abandoned.
             idle_in_transaction_timeout: statement_timeout,
             lock_timeout: Duration::ZERO,
-            synchronous_commit: false,
+            synchronous_commit: None,
+            keepalives: false,
         }
     }
 
@@ -59,8 +72,21 @@ impl SessionOptions {
         ] {
             let _ = write!(options, " -c {name}={}", limit.as_millis());
         }
-        if self.synchronous_commit {
-            options.push_str(" -c synchronous_commit=on");
+        if let Some(on) = self.synchronous_commit {
+            let value = if on { "on" } else { "off" };
+            let _ = write!(options, " -c synchronous_commit={value}");
+        }
+        if self.keepalives {
+            let (idle, interval) = (KEEPALIVE_IDLE.as_secs(), KEEPALIVE_INTERVAL.as_secs());
+            let _ = write!(
+                options,
+                " -c tcp_keepalives_idle={idle} -c tcp_keepalives_interval={interval} \
+                 -c tcp_keepalives_count={KEEPALIVES}"
+            );
+            config
+                .keepalives_idle(KEEPALIVE_IDLE)
+                .keepalives_interval(KEEPALIVE_INTERVAL)
+                .keepalives_retries(KEEPALIVES);
         }
         config.options(options.trim_start());
         config.application_name(self.application_name);
@@ -96,7 +122,8 @@ mod tests {
             statement_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_millis(700),
             lock_timeout: Duration::ZERO,
-            synchronous_commit: true,
+            synchronous_commit: Some(true),
+            keepalives: false,
         }
     }
 

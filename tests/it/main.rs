@@ -35,6 +35,7 @@ mod licences;
 mod migrations;
 mod msgpack;
 mod node_start;
+mod nodes;
 mod openapi;
 mod origin;
 mod pool;

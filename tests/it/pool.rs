@@ -5,7 +5,7 @@ use std::time::Duration;
 use hubbub::config::{Config, Database};
 use hubbub::store::server_check::Unsuitable;
 use hubbub::store::statement::Statement;
-use hubbub::store::{Store, StoreError};
+use hubbub::store::{Conn, Store, StoreError};
 
 use crate::harness::postgres::{self, Options, TestServer};
 use crate::harness::{DEADLINE, eventually};
@@ -98,8 +98,13 @@ async fn a_frozen_server_is_given_up_and_its_connections_too() {
         "{error}"
     );
     server.thaw();
-    let conn = store.get().await.unwrap();
+    let conn = found_again(&store).await;
     conn.query_one(&ONE, &[]).await.unwrap();
+}
+
+/// A connection, as soon as the server is known to answer again.
+async fn found_again(store: &Store) -> Conn {
+    eventually("the server answers", async || store.get().await.ok()).await
 }
 
 #[tokio::test]
@@ -116,7 +121,7 @@ async fn a_server_that_is_gone_is_unavailable_and_found_again() {
     let error = store.get().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     server.restart().await;
-    let conn = store.get().await.unwrap();
+    let conn = found_again(&store).await;
     conn.query_one(&ONE, &[]).await.unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -38,7 +38,6 @@ pub(super) struct Shared {
     pub(super) routes: RwLock<Arc<Routes>>,
     /// The cluster may have other masters than it had.
     pub(super) doubt: Notify,
-    pub(super) others: AtomicBool,
     pub(super) waiting: AtomicUsize,
     pub(super) refusals: Mutex<LogPace>,
     pub(super) state: watch::Sender<BusState>,
@@ -75,7 +74,6 @@ impl Shared {
             wanted: Mutex::default(),
             routes: RwLock::default(),
             doubt: Notify::new(),
-            others: AtomicBool::new(true),
             waiting: AtomicUsize::new(0),
             refusals: Mutex::default(),
             state: watch::Sender::new(state),

@@ -1,6 +1,5 @@
 //! Reading the control log, and doing what it says.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Control, Progress};
@@ -8,17 +7,16 @@ use crate::fault;
 use crate::hub::HubHandle;
 use crate::hub::metrics::{CONTROL_ENTRIES, CONTROL_LOST, CONTROL_POSITION};
 use crate::store::StoreError;
-use crate::store::control_log::{ControlFeed, ControlNews, ControlPage};
+use crate::store::control_log::{ControlNews, ControlPage};
 
 /// Entries read at once.
 const PAGE: u32 = 500;
 
 /// Reads for as long as the node lives.
 pub(super) async fn run(control: Control, hub: HubHandle) {
-    let mut feed = None;
     let mut is_failing = false;
     loop {
-        let outcome = round(&control, &hub, &mut feed).await;
+        let outcome = round(&control, &hub).await;
         match outcome {
             Ok(()) if is_failing => {
                 is_failing = false;
@@ -26,7 +24,6 @@ pub(super) async fn run(control: Control, hub: HubHandle) {
             }
             Ok(()) => {}
             Err(error) => {
-                feed = None;
                 if !is_failing {
                     is_failing = true;
                     let error = &error as &dyn std::error::Error;
@@ -36,47 +33,27 @@ pub(super) async fn run(control: Control, hub: HubHandle) {
         }
         // Too early or too often is as good as once.
         tokio::select! {
-            () = control.shared.news.notified() => {}
+            () = control.shared.cluster.ears().control.notified() => {}
             () = tokio::time::sleep(control.shared.settings.poll) => {}
         }
     }
 }
 
 /// Reads and applies what there is.
-async fn round(
-    control: &Control,
-    hub: &HubHandle,
-    feed: &mut Option<ControlFeed>,
-) -> Result<(), StoreError> {
+async fn round(control: &Control, hub: &HubHandle) -> Result<(), StoreError> {
     fault::point!(
         "hub.control.read",
         Err(StoreError::unavailable("cut off by a test"))
     );
     let settings = &control.shared.settings;
-    let limit = settings.stale_after;
-    let timed_out = |_| StoreError::Timeout {
-        what: "the control log",
-    };
-    if feed.as_ref().is_none_or(ControlFeed::is_closed) {
-        let news = Arc::clone(&control.shared.news);
-        let opening = ControlFeed::open(&settings.database_url, &settings.connect, news);
-        *feed = Some(
-            tokio::time::timeout(limit, opening)
-                .await
-                .map_err(timed_out)??,
-        );
-    }
-    let Some(feed) = feed else {
-        return Ok(());
-    };
+    let cluster = &control.shared.cluster;
+    let feed = cluster.feed()?;
     loop {
         let asked_at = Instant::now();
         let position = control.shared.progress.lock().position;
         // Before its first look a node has nothing that an older entry could be about.
-        let reading = feed.after(position.unwrap_or(u64::MAX), PAGE);
-        let page = tokio::time::timeout(limit, reading)
-            .await
-            .map_err(timed_out)??;
+        let page = feed.control_after(position.unwrap_or(u64::MAX), PAGE).await;
+        let page = page.inspect_err(|_| cluster.give_up(&feed))?;
         let is_last = page.entries.len() < PAGE as usize;
         let position = apply(settings, hub, position, page);
         CONTROL_POSITION.set(i64::try_from(position).unwrap_or(i64::MAX));

@@ -26,6 +26,9 @@ pub(super) struct Shared {
     epoch: AtomicI32,
     /// The last event that it has given to the threads.
     delivered: AtomicU64,
+    /// The highest `seq` that another node has told of and that the room has not looked at yet; 0
+    /// if no message about it is under way.
+    hinted: AtomicU64,
     /// Ephemeral pushes in the mailbox: they get half of it.
     broadcasts: Arc<AtomicUsize>,
     broadcasts_max: usize,
@@ -38,6 +41,7 @@ impl Shared {
             committed: AtomicU64::new(0),
             epoch: AtomicI32::new(0),
             delivered: AtomicU64::new(0),
+            hinted: AtomicU64::new(0),
             broadcasts: Arc::default(),
             broadcasts_max,
         }
@@ -57,6 +61,11 @@ impl Shared {
     pub(super) fn forget_commits(&self) {
         self.committed.store(0, Ordering::Relaxed);
         self.epoch.store(0, Ordering::Release);
+    }
+
+    /// What another node has told of.
+    pub(super) fn take_hint(&self) -> Seq {
+        self.hinted.swap(0, Ordering::AcqRel)
     }
 
     /// The room has come so far.
@@ -138,6 +147,17 @@ impl RoomHandle {
         }
     }
 
+    /// Another node says that the log has this event. It is read unless it comes by the bus in
+    /// time, which need not be waited for if there is none. What is said need not be true.
+    pub(crate) fn hinted(&self, seq: Seq, has_bus: bool) {
+        if seq <= self.delivered() || self.shared.hinted.fetch_max(seq, Ordering::AcqRel) > 0 {
+            return;
+        }
+        if !self.try_send(Hinted { has_bus }) {
+            self.shared.take_hint();
+        }
+    }
+
     /// The log may have more than the room has been told of.
     pub(crate) fn look_again(&self) {
         self.try_send(LookAgain);
@@ -204,15 +224,17 @@ impl RoomHandle {
         }
     }
 
-    fn try_send<M>(&self, message: M)
+    fn try_send<M>(&self, message: M) -> bool
     where
         M: Message + Send + 'static,
         M::Result: Send,
         Room: Handler<M>,
     {
-        if let Err(SendError::Full(_)) = self.addr.try_send(message) {
+        let sent = self.addr.try_send(message);
+        if let Err(SendError::Full(_)) = sent {
             OVERFLOWS.with_label_values(&["room"]).inc();
         }
+        sent.is_ok()
     }
 }
 
@@ -227,6 +249,14 @@ pub(super) struct Committed {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Heal;
+
+/// Another node says that there is more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Hinted {
+    /// Events of other nodes may come by themselves.
+    pub(super) has_bus: bool,
+}
 
 /// Read where the log's head is.
 #[derive(Debug, Message)]

@@ -9,7 +9,7 @@ use super::log::RoomLog;
 use super::{Room, deliver};
 use crate::hub::encoded::SharedEvent;
 use crate::hub::fanout::{FanoutHandle, FanoutMessage};
-use crate::hub::metrics::{BEHIND, GAPS, HISTORY_LOST};
+use crate::hub::metrics::{BEHIND, GAPS, HINTED_READS, HISTORY_LOST};
 use crate::protocol::event::{Epoch, Event, Seq};
 use crate::store::{StoreError, room_events};
 
@@ -34,8 +34,19 @@ pub(super) struct Healing {
     is_reading: bool,
     /// The heads were compared since the log was last read for a hole.
     is_compared: bool,
+    /// What other nodes have told of.
+    hint: Hint,
     /// The head is going to be read again.
     is_load_planned: bool,
+}
+
+/// The last event that another node has told of. Unlike what this node knows to be committed it is
+/// believed only when the log has it.
+#[derive(Debug, Default)]
+struct Hint {
+    seq: Seq,
+    /// It was told since the log was last begun to be read.
+    is_new: bool,
 }
 
 impl Healing {
@@ -56,6 +67,29 @@ impl Room {
         }
     }
 
+    /// Another node says that the log has come to `seq`: reads on, at once or after what the bus may
+    /// take to bring it.
+    pub(super) fn hinted(&mut self, seq: Seq, has_bus: bool, ctx: &mut Context<Self>) {
+        // While the head is not known it will be read, after this was committed.
+        if self.log.is_none() {
+            return;
+        }
+        self.healing.hint.seq = seq.max(self.healing.hint.seq);
+        self.healing.hint.is_new = true;
+        if !has_bus {
+            self.fill(ctx);
+        } else if self.healing.timer.is_none() && !self.healing.is_reading && self.is_hinted() {
+            let wait = self.settings.gap_wait;
+            self.healing.timer = Some(ctx.run_later(wait, Self::fill));
+        }
+    }
+
+    fn is_hinted(&self) -> bool {
+        self.log
+            .as_ref()
+            .is_some_and(|log| log.delivered() < self.healing.hint.seq)
+    }
+
     fn has_gap(&self) -> bool {
         self.log
             .as_ref()
@@ -67,25 +101,37 @@ impl Room {
         if let Some(timer) = self.healing.timer.take() {
             ctx.cancel_future(timer);
         }
-        if self.healing.is_reading || !self.has_gap() {
+        let has_gap = self.has_gap();
+        if self.healing.is_reading || !(has_gap || self.is_hinted()) {
             return;
         }
         let Some(delivered) = self.log.as_ref().map(RoomLog::delivered) else {
             return;
         };
         self.healing.is_reading = true;
-        GAPS.inc();
+        self.healing.hint.is_new = false;
+        if has_gap {
+            GAPS.inc();
+        } else {
+            HINTED_READS.inc();
+        }
         if std::mem::take(&mut self.healing.is_compared) {
             BEHIND.inc();
         }
         let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
         let reading = async move { room_events::after(&store, id, delivered, page).await };
         let read = reading.into_actor(self);
-        ctx.spawn(read.map(move |read, this, ctx| this.filled(delivered, read, ctx)));
+        ctx.spawn(read.map(move |read, this, ctx| this.filled(delivered, has_gap, read, ctx)));
     }
 
-    /// The log has been read after `from`.
-    fn filled(&mut self, from: Seq, read: Result<Vec<Event>, StoreError>, ctx: &mut Context<Self>) {
+    /// The log has been read after `from`, where there was known to be more or was not.
+    fn filled(
+        &mut self,
+        from: Seq,
+        had_gap: bool,
+        read: Result<Vec<Event>, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
         self.healing.is_reading = false;
         let events = match read {
             Ok(events) => events,
@@ -97,10 +143,14 @@ impl Room {
         };
         let stands_there = self.log.as_ref().is_some_and(|log| log.delivered() == from);
         let is_next = events.first().is_some_and(|event| event.seq == from + 1);
-        if stands_there && !is_next && self.has_gap() {
+        if had_gap && stands_there && !is_next && self.has_gap() {
             tracing::error!(room = %self.id, after = from, "events that were announced are not in the log");
             // Somebody has seen their numbers, which will be given to other events.
             return self.lose_history(self.shared.committed(), ctx);
+        }
+        if events.is_empty() && !self.healing.hint.is_new {
+            // What was told is not so, or has been delivered meanwhile.
+            self.healing.hint.seq = 0;
         }
         let shared = |event| SharedEvent::new(event, None);
         self.accept(events.into_iter().map(shared).collect(), ctx);
@@ -223,6 +273,7 @@ impl Room {
             fanout.send(FanoutMessage::Resync(self.id));
         }
         self.log = None;
+        self.healing.hint.seq = 0;
         self.shared.forget_commits();
         self.load(ctx);
     }

@@ -109,7 +109,8 @@ async fn open_link(settings: &WriterSettings) -> Result<(Link, Driver), LinkErro
     let opening = async {
         let options = SessionOptions {
             application_name: "hubbub-journal",
-            synchronous_commit: true,
+            synchronous_commit: Some(true),
+            keepalives: false,
             ..settings.connect.clone()
         };
         let (client, driver) = connect_single(&settings.database_url, &options).await?;

@@ -1,0 +1,14 @@
+-- Who has a node's name: the connection that holds its lock, and the last life that was begun
+-- under it.
+SELECT
+    (
+        SELECT pid FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid::bigint << 32) | objid::bigint = $2
+    ) AS pid,
+    n.incarnation, n.address,
+    coalesce(n.lease_until > clock_timestamp(), false) AS is_alive,
+    (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_until_us
+FROM (VALUES (1)) AS one
+LEFT JOIN nodes AS n ON n.id = $1

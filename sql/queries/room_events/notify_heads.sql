@@ -1,0 +1,1 @@
+SELECT pg_notify('hubbub_heads', $1)

@@ -1,0 +1,129 @@
+//! Whose a node's name is.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::scene::{bodies_until, living, options};
+use crate::harness::eventually;
+use crate::harness::node::Node;
+use crate::harness::postgres;
+use crate::harness::rest::{register, text};
+use crate::harness::socket::Socket;
+
+const NAME: (&str, &str) = ("HUBBUB__NODE__ID", "node-7");
+
+#[tokio::test]
+async fn a_second_node_of_the_same_name_is_refused() {
+    let database = postgres::database().await;
+    let first = Node::start(options(&database.url, &[NAME])).await;
+    let refused = Node::try_start(options(&database.url, &[NAME])).await;
+    let refused = refused.err().expect("it is refused");
+    assert!(!refused.status.success());
+    let address = &first.own_address;
+    for expected in ["node-7", "node.id", "life 1", address.as_str()] {
+        assert!(
+            refused.log.contains(expected),
+            "{expected}: {}",
+            refused.log
+        );
+    }
+    // The first has lost nothing by it.
+    let ada = register(&first, "ada").await;
+    let room = ada.create_room("room").await;
+    let mut socket = Socket::connect(&first, &ada).await;
+    socket.join(&room.id).await;
+    socket.publish(&room.id, "here", "c").await;
+    let row = database.connect().await;
+    let row = row.query_one("SELECT incarnation FROM nodes", &[]).await;
+    assert_eq!(row.expect("a node").get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn a_killed_node_starts_again_at_once() {
+    let database = postgres::database().await;
+    // Its lease is of no concern to itself.
+    let settings = [NAME, ("HUBBUB__NODE__LEASE_MS", "600000")];
+    let mut node = Node::start(options(&database.url, &settings)).await;
+    for life in 2..5 {
+        node.kill9();
+        let killed = Instant::now();
+        node.restart().await;
+        let took = killed.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        let text = node.log().text();
+        assert!(text.contains(&format!("incarnation={life}")), "{text}");
+    }
+}
+
+/// A node whose processes are stopped holds its connections; nobody waits for it longer than for
+/// its lease. When it goes on it finds that it has been succeeded, and stops.
+#[tokio::test]
+async fn a_frozen_node_loses_its_name_and_stops() {
+    let database = postgres::database().await;
+    let settings = [
+        NAME,
+        ("HUBBUB__NODE__LEASE_MS", "2000"),
+        ("HUBBUB__NODE__REPORT_MS", "500"),
+        ("HUBBUB__HTTP__DRAIN_MS", "200"),
+    ];
+    let mut frozen = Node::start(options(&database.url, &settings)).await;
+    let ada = register(&frozen, "ada").await;
+    let room = ada.create_room("room").await;
+    let mut socket = Socket::connect(&frozen, &ada).await;
+    socket.join(&room.id).await;
+    socket.publish(&room.id, "before", "c1").await;
+    frozen.freeze();
+    let second = Node::start(options(&database.url, &settings)).await;
+    let log = second.log().text();
+    assert!(log.contains("not heard of within its lease"), "{log}");
+    assert!(log.contains("incarnation=2"), "{log}");
+    let mut there = Socket::connect(&second, &ada).await;
+    there.join(&room.id).await;
+    there.publish(&room.id, "meanwhile", "c2").await;
+
+    frozen.thaw();
+    // Its clients are told to move, and can resume.
+    let drain = socket.push("drain").await;
+    assert_eq!(socket.close_code().await.0, 4000);
+    let cursor = drain["cursor"].clone();
+    let status = frozen.wait_exit().await;
+    assert!(!status.success());
+    let log = frozen.log().text();
+    assert!(log.contains("has taken this one's name"), "{log}");
+    assert!(log.contains(&second.own_address), "{log}");
+    // What was said meanwhile came before the order to move, or comes with the resume.
+    let mut moved = Socket::connect(&second, &ada).await;
+    moved.ok("resume", json!({ "cursor": cursor })).await;
+    moved.publish(&room.id, "after", "c3").await;
+    let mut all = socket.take_pushes();
+    all.retain(|push| push["push"] == "message");
+    let mut all: Vec<_> = all.iter().map(|push| text(&push["body"])).collect();
+    all.extend(bodies_until(&mut moved, "after").await);
+    assert_eq!(all, ["before", "meanwhile", "after"]);
+}
+
+/// The connection that holds the name breaks: the node takes it again.
+#[tokio::test]
+async fn a_name_is_taken_again_after_its_connection_broke() {
+    let database = postgres::database().await;
+    let node = Node::start(options(&database.url, &[NAME])).await;
+    let sql = database.connect().await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'hubbub-listen' AND datname = current_database()";
+    for _ in 0..3 {
+        sql.query(cut, &[]).await.expect("it is ended");
+        let held = "SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS s USING (pid)
+            WHERE l.locktype = 'advisory' AND l.granted AND s.datname = current_database()
+                AND s.application_name = 'hubbub-listen'";
+        eventually("it has its name again", async || {
+            let row = sql.query_one(held, &[]).await.expect("an answer");
+            (row.get::<_, i64>(0) == 1).then_some(())
+        })
+        .await;
+    }
+    let refused = Node::try_start(options(&database.url, &[NAME])).await;
+    assert!(refused.is_err(), "nobody else can have it");
+    living(&node, 0).await;
+    assert!(!node.log().text().contains("has taken this one's name"));
+}
