@@ -20,6 +20,7 @@ use super::history::{Answer, Recorder};
 use super::plan::{Extent, Fault, Plan, Service, Strike};
 use super::verdict::{Promise, Violation};
 use crate::harness::postgres::connect;
+use crate::harness::redis::{Redis, RedisCluster};
 use crate::harness::rest::User;
 use crate::harness::tcp_proxy::{TcpProxy, Way};
 
@@ -231,21 +232,24 @@ impl Hand<'_> {
 
     /// Redis ends and starts again, or stands still; of a cluster one of the masters.
     async fn redis_away(&mut self) -> Broken {
-        let mut single;
-        let mut cluster;
-        let (redis, who) = match &self.nemesis.cluster.bus {
-            Bus::None => return Ok(()),
+        match &self.nemesis.cluster.bus {
+            Bus::None => {}
             Bus::Redis(redis) => {
-                single = redis.lock().await;
-                (&mut *single, "Redis".to_owned())
+                let mut redis = redis.lock().await;
+                self.away(&mut redis, "Redis").await;
             }
             Bus::Cluster(shared) => {
-                cluster = shared.lock().await;
+                let mut cluster = shared.lock().await;
                 let master = bus::a_master(&cluster, &mut self.rng).await;
                 let who = format!("server {master} of the Redis Cluster");
-                (&mut cluster.servers[master], who)
+                self.away(&mut cluster.servers[master], &who).await;
+                return self.is_whole(&cluster).await;
             }
-        };
+        }
+        Ok(())
+    }
+
+    async fn away(&self, redis: &mut Redis, who: &str) {
         if self.strike.fault == Fault::RestartRedis {
             self.struck(format!("{who} is killed"));
             redis.kill9();
@@ -258,19 +262,15 @@ impl Hand<'_> {
             redis.thaw();
         }
         self.over(format!("{who} is back"));
-        self.cluster_is_whole().await
     }
 
     /// Until the cluster is whole, nothing else is done to it.
-    async fn cluster_is_whole(&self) -> Broken {
-        if let Bus::Cluster(shared) = &self.nemesis.cluster.bus {
-            let cluster = shared.lock().await;
-            if !bus::is_whole_again(&cluster).await {
-                let text = "the Redis Cluster is not whole again";
-                return Err(Violation::new(Promise::Tried, text));
-            }
-            self.over("the Redis Cluster is whole".to_owned());
+    async fn is_whole(&self, cluster: &RedisCluster) -> Broken {
+        if !bus::is_whole_again(cluster).await {
+            let text = "the Redis Cluster is not whole again";
+            return Err(Violation::new(Promise::Tried, text));
         }
+        self.over("the Redis Cluster is whole".to_owned());
         Ok(())
     }
 
@@ -298,8 +298,9 @@ impl Hand<'_> {
             self.lasts().await;
             bus::give_a_slot(&cluster, slot, &mut self.rng).await;
             self.over(format!("slot {slot} has a master"));
+            return self.is_whole(&cluster).await;
         }
-        self.cluster_is_whole().await
+        Ok(())
     }
 
     /// One node loses, doubles or reorders what goes by the bus.

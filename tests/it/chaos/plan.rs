@@ -144,6 +144,12 @@ impl Plan {
                     _ => pick(&mut rng, &[100, 2000]),
                 },
             ),
+            ("HUBBUB__NODE__LEASE_MS", pick(&mut rng, &[1000, 10_000])),
+            ("HUBBUB__NODE__REPORT_MS", 200),
+            (
+                "HUBBUB__DATABASE__SUSPECT_AFTER_MS",
+                pick(&mut rng, &[200, 1000]),
+            ),
             ("HUBBUB__REDIS__CONNECT_TIMEOUT_MS", 500),
             ("HUBBUB__REDIS__RESPONSE_TIMEOUT_MS", 300),
             ("HUBBUB__REDIS__PING_INTERVAL_MS", 200),

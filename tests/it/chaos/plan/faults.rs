@@ -129,6 +129,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::Bus("hub.bridge.lose"), "bus loses"),
     (Fault::Bus("hub.bridge.double"), "bus doubles"),
     (Fault::Bus("hub.bridge.reverse"), "bus reorders"),
+    (Fault::Bus("hub.cluster.tell"), "NOTIFY loses"),
     (Fault::Panic("hub.bridge.publish"), "panic"),
     (Fault::Panic("hub.bridge.receive"), "panic"),
     (Fault::Panic("hub.room.accept"), "panic"),
