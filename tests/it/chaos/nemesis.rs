@@ -2,39 +2,27 @@
 //! nodes.
 //! Whatever is planned is done, several things at a time.
 
-use std::os::unix::process::ExitStatusExt as _;
+mod redis;
+mod within;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rustix::process::Signal;
-use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::bus::{self, Bus};
 use super::cluster::{Cluster, Member, Postgres};
-use super::driver::answer_of;
-use super::history::{Answer, Recorder};
+use super::history::Recorder;
 use super::plan::{Extent, Fault, Plan, Service, Strike};
 use super::verdict::{Promise, Violation};
 use crate::harness::postgres::connect;
-use crate::harness::redis::{Redis, RedisCluster};
 use crate::harness::rest::User;
 use crate::harness::tcp_proxy::{TcpProxy, Way};
 
 /// How long a node may take to end after SIGTERM: its grace time, and some for a busy machine.
 const EXIT: Duration = Duration::from_secs(15);
-
-/// How long a fault within a node is waited for before another node is tried.
-const COMES: Duration = Duration::from_millis(700);
-
-/// How long it is tried. It may need somebody who publishes while Postgres is there.
-const TRIED: Duration = Duration::from_secs(12);
-
-/// A request that breaks a node from within.
-const REQUEST: Duration = Duration::from_secs(2);
 
 pub(super) struct Nemesis {
     pub(super) recorder: Recorder,
@@ -189,138 +177,6 @@ impl Hand<'_> {
         broken
     }
 
-    /// Has a node die when it has committed something that nobody was told of: whichever node does
-    /// so first.
-    async fn kill_committed(&mut self) -> Broken {
-        const POINT: &str = "hub.delivery.committed";
-        let end = Instant::now() + TRIED;
-        let nodes = self.nemesis.cluster.members().len();
-        for node in (0..nodes).cycle().skip(self.strike.node) {
-            if Instant::now() > end {
-                return Ok(());
-            }
-            let mut place = self.nemesis.cluster.node(node).await;
-            let Some(it) = place.as_mut() else {
-                drop(place);
-                sleep(Duration::from_millis(20)).await;
-                continue;
-            };
-            let skipped = self.rng.random_range(0..6);
-            self.point(node, POINT, &after(skipped, "return")).await;
-            let mut status = it.wait_exit_within(COMES).await;
-            if status.is_none() {
-                self.point(node, POINT, "off").await;
-                // It may have been just then.
-                status = it.wait_exit_within(Duration::from_millis(50)).await;
-            }
-            let Some(status) = status else {
-                continue;
-            };
-            self.nemesis.cluster.is_at(node, None);
-            if status.signal() != Some(Signal::ABORT.as_raw()) {
-                let text = format!("node {node} ended with {status:?}");
-                return Err(Violation::new(Promise::Ends, text));
-            }
-            self.struck(format!(
-                "node {node} dies between a commit and telling of it"
-            ));
-            self.lasts().await;
-            return self.nemesis.cluster.start_again(node, &mut place).await;
-        }
-        Ok(())
-    }
-
-    /// Redis ends and starts again, or stands still; of a cluster one of the masters.
-    async fn redis_away(&mut self) -> Broken {
-        match &self.nemesis.cluster.bus {
-            Bus::None => {}
-            Bus::Redis(redis) => {
-                let mut redis = redis.lock().await;
-                self.away(&mut redis, "Redis").await;
-            }
-            Bus::Cluster(shared) => {
-                let mut cluster = shared.lock().await;
-                let master = bus::a_master(&cluster, &mut self.rng).await;
-                let who = format!("server {master} of the Redis Cluster");
-                self.away(&mut cluster.servers[master], &who).await;
-                return self.is_whole(&cluster).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn away(&self, redis: &mut Redis, who: &str) {
-        if self.strike.fault == Fault::RestartRedis {
-            self.struck(format!("{who} is killed"));
-            redis.kill9();
-            self.lasts().await;
-            redis.restart().await;
-        } else {
-            self.struck(format!("{who} stands still"));
-            redis.freeze();
-            self.lasts().await;
-            redis.thaw();
-        }
-        self.over(format!("{who} is back"));
-    }
-
-    /// Until the cluster is whole, nothing else is done to it.
-    async fn is_whole(&self, cluster: &RedisCluster) -> Broken {
-        if !bus::is_whole_again(cluster).await {
-            let text = "the Redis Cluster is not whole again";
-            return Err(Violation::new(Promise::Tried, text));
-        }
-        self.over("the Redis Cluster is whole".to_owned());
-        Ok(())
-    }
-
-    async fn end_redis_links(&mut self) -> Broken {
-        let kind = ["pubsub", "normal"][self.rng.random_range(0..2)];
-        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
-        self.struck(format!("Redis ends connections: {kind}"));
-        match &self.nemesis.cluster.bus {
-            Bus::None => {}
-            Bus::Redis(redis) => drop(redis.lock().await.run(&kill).await),
-            Bus::Cluster(shared) => {
-                for server in &shared.lock().await.servers {
-                    let _ = server.run(&kill).await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn lose_a_slot(&mut self) -> Broken {
-        if let Bus::Cluster(shared) = &self.nemesis.cluster.bus {
-            let cluster = shared.lock().await;
-            let slot = bus::take_a_slot(&cluster, &mut self.rng).await;
-            self.struck(format!("slot {slot} has no master"));
-            self.lasts().await;
-            bus::give_a_slot(&cluster, slot, &mut self.rng).await;
-            self.over(format!("slot {slot} has a master"));
-            return self.is_whole(&cluster).await;
-        }
-        Ok(())
-    }
-
-    /// One node loses, doubles or reorders what goes by the bus.
-    async fn bus_errs(&mut self, point: &'static str) {
-        let end = Instant::now() + TRIED;
-        let nodes = self.nemesis.cluster.members().len();
-        for node in (0..nodes).cycle().skip(self.strike.node) {
-            if self.point(node, point, "40%return").await {
-                self.struck(format!("{point} in node {node}"));
-                self.lasts().await;
-                self.point(node, point, "off").await;
-                return self.over(format!("{point} in node {node} is over"));
-            }
-            if Instant::now() > end {
-                return;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     async fn way(&self, service: Service, way: Way, extent: Extent) {
         let members = self.nemesis.cluster.members();
         let hit = match extent {
@@ -338,91 +194,6 @@ impl Hand<'_> {
         self.lasts().await;
         ways.iter().for_each(|it| it.heal());
         self.over(format!("{service:?} is there for {who:?}"));
-    }
-
-    /// Has an actor panic, in whichever node it does so first.
-    async fn panic(&mut self, point: &'static str) {
-        let end = Instant::now() + TRIED;
-        let message = format!("failpoint {point} panic");
-        let nodes = self.nemesis.cluster.members().len();
-        for node in (0..nodes).cycle().skip(self.strike.node) {
-            if Instant::now() > end {
-                return;
-            }
-            let member = &self.nemesis.cluster.members()[node];
-            let before = member.said(&message);
-            // The first ones are let through, so that it is not always the first of a batch.
-            let skipped = match point {
-                "hub.supervisor.down" | "hub.supervisor.ensure" => 0,
-                _ => self.rng.random_range(0..4),
-            };
-            if !self.point(node, point, &after(skipped, "panic")).await {
-                sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-            match point {
-                // What only happens when something else does.
-                "hub.supervisor.down" => {
-                    self.point(node, "hub.room.accept", "1*panic").await;
-                }
-                "hub.supervisor.ensure" => self.open_a_room(node).await,
-                _ => {}
-            }
-            let waited = Instant::now() + COMES;
-            while Instant::now() < waited {
-                if member.said(&message) > before {
-                    return self.struck(format!("{point} panics in node {node}"));
-                }
-                sleep(Duration::from_millis(10)).await;
-            }
-            self.point(node, point, "off").await;
-            if member.said(&message) > before {
-                return self.struck(format!("{point} panics in node {node}"));
-            }
-        }
-    }
-
-    /// Has a node take a room into use that it did not have.
-    async fn open_a_room(&self, node: usize) {
-        let Some(address) = self.nemesis.cluster.address(node) else {
-            return;
-        };
-        let token = &self.nemesis.somebody.token;
-        let http = reqwest::Client::new();
-        let name = format!("spare{}-{}", self.number, self.nemesis.recorder.op());
-        let made = http
-            .post(format!("http://{address}/api/rooms"))
-            .bearer_auth(token)
-            .json(&json!({ "name": name, "slug": name }))
-            .timeout(REQUEST);
-        if let Answer::Done(room) = answer_of(made).await
-            && let Some(id) = room["id"].as_str()
-        {
-            let stream = http
-                .get(format!("http://{address}/api/rooms/{id}/events"))
-                .bearer_auth(token);
-            // When it has begun, the room is in use.
-            let _ = tokio::time::timeout(COMES, stream.send()).await;
-        }
-    }
-
-    /// Sets a fail point. False if the node does not answer.
-    async fn point(&self, node: usize, point: &str, actions: &str) -> bool {
-        let Some(address) = self.nemesis.cluster.address(node) else {
-            return false;
-        };
-        let request = reqwest::Client::new()
-            .put(format!("http://{address}/_fault/{point}"))
-            .body(actions.to_owned())
-            .timeout(REQUEST);
-        let is_set = request
-            .send()
-            .await
-            .is_ok_and(|it| it.status().is_success());
-        if !is_set {
-            self.over(format!("{point} could not be set in node {node}"));
-        }
-        is_set
     }
 
     async fn end_backends(&mut self) {
@@ -449,13 +220,5 @@ impl Hand<'_> {
             .await
             .expect("they can be ended");
         drop(server);
-    }
-}
-
-/// The action for a fail point that lets some pass first.
-fn after(skipped: u32, action: &str) -> String {
-    match skipped {
-        0 => format!("1*{action}"),
-        skipped => format!("{skipped}*off->1*{action}"),
     }
 }
