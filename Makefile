@@ -6,6 +6,8 @@ ARGS ?=
 SEED ?=
 SEEDS ?= $(if $(SEED),1,200)
 FAIL_FAST ?=
+# On a Redis Cluster, not on one Redis.
+CLUSTER ?=
 # Anything: `make bench` takes under 3 minutes.
 QUICK ?=
 # How long `make fuzz` takes.
@@ -48,10 +50,10 @@ test-long: ## the same tests, those of random inputs and of races with many more
 	@scripts/setup test
 	HUBBUB_TEST_LONG=1 PROPTEST_CASES=10000 cargo test --workspace --features hubbub/failpoints $(ARGS)
 
-chaos: ## break nodes at random and check that nothing is lost: SEEDS=200, SEED=n for one, FAIL_FAST=1
+chaos: ## break a cluster at random and check that nothing is lost: SEEDS=200, SEED=n for one, FAIL_FAST=1, CLUSTER=1 on a Redis Cluster
 	@scripts/setup test
 	HUBBUB_CHAOS_SEEDS=$(SEEDS) HUBBUB_CHAOS_SEED=$(SEED) FAIL_FAST=$(FAIL_FAST) \
-	cargo test --features hubbub/failpoints --test it -- chaos::it_never_loses --exact --nocapture
+	cargo test --features hubbub/failpoints --test it -- chaos::it_never_loses$(if $(CLUSTER),_on_a_redis_cluster) --exact --nocapture
 
 bench: ## measure Hubbub beside the floor and other servers, and beside plain statements of its Postgres; QUICK=1
 	@scripts/setup run

@@ -16,4 +16,25 @@ macro_rules! point {
     };
 }
 
-pub(crate) use point;
+/// Marks a place at which the action `return` ends the process at once, as SIGKILL does.
+macro_rules! death {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        if fail::eval($name, |_| ()).is_some() {
+            std::process::abort();
+        }
+    };
+}
+
+/// Whether the action `return` is asked for at a place.
+macro_rules! asked {
+    ($name:literal) => {{
+        #[cfg(feature = "failpoints")]
+        let asked = fail::eval($name, |_| ()).is_some();
+        #[cfg(not(feature = "failpoints"))]
+        let asked = false;
+        asked
+    }};
+}
+
+pub(crate) use {asked, death, point};

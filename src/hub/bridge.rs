@@ -260,10 +260,16 @@ impl Actor for Bridge {
 }
 
 impl StreamHandler<Vec<Arrival>> for Bridge {
-    fn handle(&mut self, batch: Vec<Arrival>, _: &mut Self::Context) {
+    fn handle(&mut self, mut batch: Vec<Arrival>, _: &mut Self::Context) {
         fault::point!("hub.bridge.receive");
+        if fault::asked!("hub.bridge.reverse") {
+            batch.reverse();
+        }
         for arrival in &batch {
             self.arrived(arrival);
+            if fault::asked!("hub.bridge.double") {
+                self.arrived(arrival);
+            }
         }
     }
 }
@@ -273,6 +279,7 @@ impl Handler<Publish> for Bridge {
 
     fn handle(&mut self, message: Publish, _: &mut Self::Context) {
         fault::point!("hub.bridge.publish");
+        fault::point!("hub.bridge.lose", ());
         let room_id = message.room_id;
         let payload = match message.content.encode() {
             Ok(payload) => payload,

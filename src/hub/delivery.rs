@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::cluster::HeadNotices;
@@ -68,6 +69,9 @@ impl Delivery {
 
     /// Hands over what was gathered: one message for each room that is in use here.
     pub(crate) fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            fault::death!("hub.delivery.committed");
+        }
         for (room_id, events) in self.gathered.drain() {
             self.bridge.events(room_id, &events);
             if let Some(last) = events.last() {

@@ -1,12 +1,16 @@
 //! The checker: it proves, for as many seeds as one has patience, that the hub loses nothing.
 //!
-//! A **seed** stands for a [`plan`]: users, rooms, settings of the node, what may break, and each
-//! client's random steps. A [`run`] starts a real node on a real Postgres; [`client`]s publish,
-//! emit, change messages, join and leave, come and go as members, ban, mute and invite each other,
-//! read slowly, break off, resume from their positions or from cursors and send again what was not
-//! acknowledged, while the [`nemesis`] kills, drains and restarts the node, ends and freezes
-//! Postgres and makes actors panic. Then nothing is broken any more, everybody comes back, and
-//! everybody must have everything.
+//! A **seed** stands for a [`plan`]: nodes, users, rooms, settings, what breaks when, and each
+//! client's random steps. A [`run`] starts a [`cluster`] of one to four real nodes on a real
+//! Postgres and mostly a real Redis, each with ways of its own to them that can break; [`client`]s publish, emit, change
+//! messages, join and leave, come and go as members, ban, mute and invite each other, read slowly,
+//! break off, come back on whichever node there is, resume from their positions or from cursors and
+//! send again what was not acknowledged, while the [`nemesis`] kills, drains, stops and restarts
+//! nodes, ends and freezes Postgres and Redis, breaks the ways to them and makes actors panic. Then nothing is
+//! broken any more, everybody comes back, some to each node, and everybody must have everything.
+//!
+//! A run in which a fault that was planned did not come, or hardly anything was acknowledged, has
+//! failed, too.
 //!
 //! Each client speaks a protocol through a [`driver`]. What it sent, was told and observed is
 //! written into one [`history`]. The [`verdict`]s are pure functions over that history and what is
@@ -21,8 +25,10 @@
 //! - Without them a few seeds run, whose random base is printed.
 //! - [`caught`] shows that what is broken within a real node is found.
 
+mod bus;
 mod caught;
 mod client;
+mod cluster;
 mod driver;
 mod figures;
 mod history;
@@ -36,19 +42,27 @@ mod subscription;
 mod timeline;
 mod verdict;
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use bus::{Bus, SharedCluster};
+use cluster::Postgres;
 use figures::Figures;
 use plan::Plan;
+use tokio::sync::Mutex;
 
 use crate::harness::postgres::{Options, TestServer};
+use crate::harness::redis::{RedisCluster, RedisOptions};
 use crate::harness::rounds;
 
-/// Runs of `make test`: about 4 s each.
-const SEEDS: usize = 6;
+/// Runs of `make test`: about 5 s each.
+const SEEDS: usize = 8;
+
+/// Those on a Redis Cluster.
+const CLUSTER_SEEDS: usize = 1;
 
 /// The seeds to run, and whether to stop at the first violation.
-fn seeds() -> (Vec<u64>, bool) {
+fn seeds(count: usize) -> (Vec<u64>, bool) {
     let number = |name: &str| {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
         let number = value.trim().parse::<u64>();
@@ -61,21 +75,33 @@ fn seeds() -> (Vec<u64>, bool) {
     }
     // Short enough to be typed; as many as anybody runs.
     let base = u64::from(rand::random::<u32>());
-    let count = number("HUBBUB_CHAOS_SEEDS").unwrap_or(rounds(SEEDS) as u64);
+    let count = number("HUBBUB_CHAOS_SEEDS").unwrap_or(rounds(count) as u64);
     ((base..base + count).collect(), fail_fast)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_never_loses() {
-    let (seeds, fail_fast) = seeds();
+/// A Postgres for runs.
+async fn a_server(fsync: bool) -> Postgres {
+    Arc::new(Mutex::new(TestServer::start(Options { fsync }).await))
+}
+
+/// Runs the seeds that are asked for, or so many, and tells what was found.
+async fn check(count: usize, plan: impl Fn(u64) -> Plan, cluster: Option<&SharedCluster>) {
+    let (seeds, fail_fast) = seeds(count);
     println!("chaos: {} seeds from {}", seeds.len(), seeds[0]);
-    let server = TestServer::start(Options { fsync: false }).await;
+    let shared = a_server(false).await;
     let mut total = Figures::default();
     let mut broken = Vec::new();
     for (number, seed) in seeds.iter().enumerate() {
         let began = Instant::now();
-        let outcome = run::run(&Plan::of(*seed), &server, &[]).await;
-        total += outcome.figures;
+        let plan = plan(*seed);
+        let server = if plan.ends_postgres() {
+            a_server(true).await
+        } else {
+            Arc::clone(&shared)
+        };
+        let bus = Bus::start(plan.bus, cluster).await;
+        let outcome = run::run(&plan, &server, bus, &[]).await;
+        total += outcome.figures.clone();
         let (number, of) = (number + 1, seeds.len());
         let found = outcome.violations.len();
         let took = began.elapsed().as_secs_f64();
@@ -93,4 +119,20 @@ async fn it_never_loses() {
     }
     println!("chaos: {total}; broken: {broken:?}");
     assert!(broken.is_empty(), "violations with the seeds {broken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_never_loses() {
+    check(SEEDS, Plan::of, None).await;
+}
+
+/// The same on a Redis Cluster, whose masters die and whose slots are without one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_never_loses_on_a_redis_cluster() {
+    let coverage = ["yes", "no"][usize::from(rand::random::<bool>())];
+    println!("chaos: cluster-require-full-coverage {coverage}");
+    let options = || RedisOptions::new().set("cluster-require-full-coverage", coverage);
+    let cluster = RedisCluster::start_with(options).await;
+    let cluster = Arc::new(Mutex::new(cluster));
+    check(CLUSTER_SEEDS, Plan::of_a_cluster, Some(&cluster)).await;
 }

@@ -15,6 +15,7 @@ pub(crate) mod redis;
 pub(crate) mod rest;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod tcp_proxy;
 pub(crate) mod tls;
 pub(crate) mod watchdog;
 

@@ -2,40 +2,61 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Plan;
+use super::bus::Bus;
+use super::plan::{BusPlan, Plan};
 use super::run;
 use super::verdict::Promise;
-use crate::harness::postgres::{Options, TestServer};
 
-/// Runs calm seeds with a fault in the node until one of these promises is broken.
-async fn assert_caught(point: &str, actions: &str, expected: &[Promise]) {
-    let server = TestServer::start(Options { fsync: false }).await;
+/// Runs calm seeds with faults in every node until one of these promises is broken.
+async fn assert_caught(nodes: usize, bus: BusPlan, inject: &[(&str, &str)], expected: &[Promise]) {
+    let server = super::a_server(false).await;
     let mut found = BTreeSet::new();
     for _ in 0..5 {
         let seed = u64::from(rand::random::<u32>());
-        let outcome = run::run(&Plan::calm(seed), &server, &[(point, actions)]).await;
+        let plan = Plan::calm(seed, nodes, bus);
+        let bus = Bus::start(bus, None).await;
+        let outcome = run::run(&plan, &server, bus, inject).await;
         found.extend(outcome.violations.iter().map(|violation| violation.promise));
         if expected.iter().any(|promise| found.contains(promise)) {
             return;
         }
     }
-    panic!("{point}={actions} broke {found:?}, and not one of {expected:?}");
+    panic!("{inject:?} broke {found:?}, and not one of {expected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_event() {
+    let lose = [("hub.fanout.lose", "60*off->1*return")];
     let expected = [Promise::NoHole, Promise::Complete];
-    assert_caught("hub.fanout.lose", "60*off->1*return", &expected).await;
+    assert_caught(1, BusPlan::None, &lose, &expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_comes_twice() {
-    let expected = [Promise::NoDouble];
-    assert_caught("hub.fanout.double", "60*off->1*return", &expected).await;
+    let double = [("hub.fanout.double", "60*off->1*return")];
+    assert_caught(2, BusPlan::Redis, &double, &[Promise::NoDouble]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_in_the_wrong_order() {
-    let expected = [Promise::NoReorder];
-    assert_caught("hub.fanout.swap", "60*off->1*return", &expected).await;
+    let swap = [("hub.fanout.swap", "60*off->1*return")];
+    assert_caught(2, BusPlan::Redis, &swap, &[Promise::NoReorder]).await;
+}
+
+/// Without Redis, and without a comparison of heads, a node does not hear of what another commits
+/// last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_hear_of_another() {
+    let deaf = [("hub.anti_entropy.compare", "return")];
+    assert_caught(2, BusPlan::None, &deaf, &[Promise::Complete]).await;
+}
+
+/// What the bus loses shows if nobody looks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_that_loses_and_nobody_who_heals() {
+    let lossy = [
+        ("hub.bridge.lose", "return"),
+        ("hub.anti_entropy.compare", "return"),
+    ];
+    assert_caught(2, BusPlan::Redis, &lossy, &[Promise::Complete]).await;
 }

@@ -2,6 +2,7 @@
 //! not acknowledged.
 
 mod comeback;
+mod hearing;
 mod moderation;
 mod steps;
 
@@ -14,10 +15,11 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::driver::{Driver, Incoming};
-use super::history::{Answer, ClientNo, Recorder, What, room_of, seq_of};
+use super::cluster::Addresses;
+use super::driver::Driver;
+use super::history::{ClientNo, Recorder, What};
 use super::outbox::Outbox;
 use super::plan::Step;
 use crate::harness::rest::User;
@@ -54,8 +56,9 @@ pub(super) struct Client<D> {
     invitations: Invitations,
     rng: StdRng,
     recorder: Recorder,
-    /// Where the node is; none while there is none.
-    address: watch::Receiver<Option<String>>,
+    addresses: watch::Receiver<Addresses>,
+    /// The only node that it connects to; none: any.
+    home: Option<usize>,
     phase: watch::Receiver<Phase>,
     progress: watch::Sender<Progress>,
     driver: Option<D>,
@@ -124,7 +127,9 @@ pub(super) struct Seat {
     pub(super) invitations: Invitations,
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
-    pub(super) address: watch::Receiver<Option<String>>,
+    pub(super) addresses: watch::Receiver<Addresses>,
+    /// The only node that it connects to; none: any.
+    pub(super) home: Option<usize>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) progress: watch::Sender<Progress>,
     /// Ids and epochs.
@@ -149,7 +154,8 @@ impl<D: Driver> Client<D> {
             invitations: seat.invitations,
             rng: seat.rng,
             recorder: seat.recorder,
-            address: seat.address,
+            addresses: seat.addresses,
+            home: seat.home,
             phase: seat.phase,
             progress: seat.progress,
             driver: None,
@@ -256,7 +262,7 @@ impl<D: Driver> Client<D> {
         let pause = self.rng.random_range(0..longest);
         sleep(Duration::from_millis(pause)).await;
         self.failures += 1;
-        let Some(address) = self.address.borrow().clone() else {
+        let Some((node, address)) = self.a_node(self.home) else {
             return false;
         };
         match D::connect(&address, &self.user).await {
@@ -264,7 +270,7 @@ impl<D: Driver> Client<D> {
                 self.driver = Some(driver);
                 self.connection += 1;
                 let protocol = D::PROTOCOL;
-                self.record(What::Connected { protocol });
+                self.record(What::Connected { protocol, node });
                 let mut away: Vec<usize> = (0..self.rooms.len()).collect();
                 // Now and then a room is left aside for a while.
                 away.retain(|_| self.rng.random_bool(0.9));
@@ -277,6 +283,18 @@ impl<D: Driver> Client<D> {
             }
             Err(_) => false,
         }
+    }
+
+    /// A node that is there: this one, or any.
+    fn a_node(&mut self, home: Option<usize>) -> Option<(usize, String)> {
+        let addresses = Arc::clone(&self.addresses.borrow());
+        let there = addresses.iter().enumerate().filter_map(|(node, address)| {
+            let is_meant = home.is_none_or(|home| home == node);
+            Some((node, address.clone().filter(|_| is_meant)?))
+        });
+        let there: Vec<(usize, String)> = there.collect();
+        let pick = self.rng.random_range(0..there.len().max(1));
+        there.into_iter().nth(pick)
     }
 
     /// Joins a room on the connection.
@@ -334,114 +352,6 @@ impl<D: Driver> Client<D> {
                 self.command_as(op, cmd, fields, place).await;
             }
         }
-    }
-
-    /// Takes in what comes, for so long.
-    async fn read_for(&mut self, time: Duration) {
-        let end = Instant::now() + time;
-        while let Some(driver) = &mut self.driver {
-            let Ok(incoming) = timeout_at(end, driver.next()).await else {
-                return;
-            };
-            self.take_in(incoming);
-            if Instant::now() >= end {
-                return;
-            }
-        }
-    }
-
-    fn take_in(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Push(push) => {
-                if let Some(cursor) = self.driver.as_ref().and_then(D::cursor) {
-                    self.cursor = Some(cursor.to_owned());
-                }
-                self.observe(&push);
-                self.record(What::Observed { push });
-            }
-            Incoming::Answer(op, answer) => {
-                self.failures = 0;
-                if let Some(pending) = self.pending.remove(&op) {
-                    self.answered(op, pending, &answer);
-                }
-                self.record(What::Answered { op, answer });
-            }
-            Incoming::End(why) => {
-                self.driver = None;
-                self.ended(why);
-            }
-        }
-    }
-
-    fn observe(&mut self, push: &Value) {
-        match push["push"].as_str() {
-            Some("resumed") => return self.resumed(push),
-            Some("drain") => self.keep_cursor(push),
-            _ => {}
-        }
-        let room = (self.rooms.iter_mut()).find(|room| Some(room.id.as_str()) == room_of(push));
-        let Some(room) = room else {
-            return;
-        };
-        if push["push"] == "removed" {
-            room.joined = Joined::No;
-        }
-        if let Some(seq) = seq_of(push) {
-            // Only pushes move a position.
-            room.position = room.position.max(Some(seq));
-            room.told = Some(seq);
-        }
-        if push["push"] == "message"
-            && let Some(id) = push["id"].as_str()
-        {
-            room.messages.push_back(Known {
-                id: id.to_owned(),
-                msg_no: push["msg_no"].as_u64().unwrap_or_default(),
-                is_own: push["user_id"] == self.user.id,
-            });
-            if room.messages.len() > REMEMBERED {
-                room.messages.pop_front();
-            }
-        }
-    }
-
-    fn answered(&mut self, op: u64, pending: Pending, answer: &Answer) {
-        if let Answer::Done(ok) = answer {
-            self.keep_cursor(ok);
-        }
-        let room = &mut self.rooms[pending.place];
-        match (pending.cmd, answer) {
-            ("resume", _) => self.resume_answered(op),
-            ("join", Answer::Done(ok)) => room.joined(ok, pending.since),
-            ("join", Answer::Refused { retry: false, .. }) => room.joined = Joined::Never,
-            ("join", _) | ("leave", Answer::Done(_)) => room.joined = Joined::No,
-            ("publish" | "emit", _) => room.outbox.answered(op, answer),
-            _ => {}
-        }
-    }
-
-    fn keep_cursor(&mut self, told: &Value) {
-        if let Some(cursor) = told["cursor"].as_str() {
-            self.cursor = Some(cursor.to_owned());
-        }
-    }
-
-    /// The connection has ended; what was under way has no answer.
-    fn ended(&mut self, why: String) {
-        self.resuming.clear();
-        let mut lost: Vec<u64> = self.pending.drain().map(|(op, _)| op).collect();
-        lost.sort_unstable();
-        for op in lost {
-            let answer = Answer::Lost;
-            self.record(What::Answered { op, answer });
-        }
-        for room in &mut self.rooms {
-            room.outbox.lost();
-            if room.joined != Joined::Never {
-                room.joined = Joined::No;
-            }
-        }
-        self.record(What::Ended { why });
     }
 
     fn record(&self, what: What) {

@@ -1,15 +1,20 @@
 //! How much happened in runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
-use super::history::{Answer, History, What, seq_of};
+use super::history::{Answer, History, Record, What, seq_of};
+use super::plan::{BusPlan, Plan};
 use super::stored::Stored;
 
 /// Counts of one run, or of several.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Figures {
     pub(super) runs: u64,
+    pub(super) nodes: usize,
+    /// Runs with Redis.
+    pub(super) redis: u64,
     pub(super) stored: u64,
     pub(super) observed: u64,
     pub(super) acks: u64,
@@ -18,21 +23,32 @@ pub(super) struct Figures {
     pub(super) connections: u64,
     pub(super) resumes: u64,
     pub(super) cursors: u64,
-    pub(super) faults: u64,
+    /// What broke, by its kind.
+    pub(super) faults: BTreeMap<&'static str, u64>,
+    /// From the last mending until everybody had everything, milliseconds: of one run each.
+    pub(super) rests_ms: Vec<u64>,
 }
 
 impl Figures {
-    pub(super) fn of(history: &History, stored: &Stored) -> Self {
+    pub(super) fn of(history: &History, stored: &Stored, plan: &Plan) -> Self {
+        let at = |what: &What| {
+            let is_it = |record: &&Record| record.what == *what;
+            history.records.iter().find(is_it).map(|it| it.at_ms)
+        };
+        let rest_ms = at(&What::Mended).zip(at(&What::Settled));
         let mut figures = Self {
             runs: 1,
+            nodes: plan.nodes,
+            redis: u64::from(plan.bus != BusPlan::None),
             stored: stored.values().map(|room| room.last_seq).sum(),
+            rests_ms: rest_ms.iter().map(|(from, to)| to - from).collect(),
             ..Self::default()
         };
         for record in &history.records {
             match &record.what {
                 What::Observed { push } if seq_of(push).is_some() => figures.observed += 1,
                 What::Answered { answer, .. } => match answer {
-                    Answer::Done(ok) if seq_of(ok).is_some() => figures.acks += 1,
+                    Answer::Done(_) if answer.is_of_an_event() => figures.acks += 1,
                     Answer::Done(_) => {}
                     Answer::Refused { .. } => figures.refusals += 1,
                     Answer::Lost => figures.unanswered += 1,
@@ -42,7 +58,7 @@ impl Figures {
                     figures.resumes += 1;
                 }
                 What::Asked { cmd: "resume", .. } => figures.cursors += 1,
-                What::Fault { .. } => figures.faults += 1,
+                What::Struck { kind, .. } => *figures.faults.entry(kind).or_default() += 1,
                 _ => {}
             }
         }
@@ -53,6 +69,8 @@ impl Figures {
 impl AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
         self.runs += other.runs;
+        self.nodes += other.nodes;
+        self.redis += other.redis;
         self.stored += other.stored;
         self.observed += other.observed;
         self.acks += other.acks;
@@ -61,7 +79,11 @@ impl AddAssign for Figures {
         self.connections += other.connections;
         self.resumes += other.resumes;
         self.cursors += other.cursors;
-        self.faults += other.faults;
+        for (kind, count) in other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        self.rests_ms.extend(other.rests_ms);
+        self.rests_ms.sort_unstable();
     }
 }
 
@@ -69,18 +91,31 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs: {} events stored, {} observed, {} acks, {} refusals, {} unanswered, \
-             {} connections, {} joins from a position, {} resumes, {} faults",
+            "{} runs, {} nodes, {} with Redis: {} events stored, {} acks, {} observed, {} refusals, \
+             {} unanswered, {} connections, {} joins from a position, {} resumes",
             self.runs,
+            self.nodes,
+            self.redis,
             self.stored,
-            self.observed,
             self.acks,
+            self.observed,
             self.refusals,
             self.unanswered,
             self.connections,
             self.resumes,
             self.cursors,
-            self.faults
-        )
+        )?;
+        let rests = &self.rests_ms;
+        if let (Some(median), Some(longest)) = (rests.get(rests.len() / 2), rests.last()) {
+            write!(f, "; at rest after {median} ms")?;
+            if rests.len() > 1 {
+                write!(f, " (median; longest {longest})")?;
+            }
+        }
+        write!(f, "; {} faults", self.faults.values().sum::<u64>())?;
+        for (place, (kind, count)) in self.faults.iter().enumerate() {
+            write!(f, "{}{count} {kind}", if place == 0 { ": " } else { ", " })?;
+        }
+        Ok(())
     }
 }

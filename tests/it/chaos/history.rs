@@ -15,6 +15,10 @@ pub(super) struct History {
     pub(super) seed: u64,
     pub(super) clients: Vec<ClientInfo>,
     pub(super) rooms: Vec<RoomInfo>,
+    /// What is to break, by its kind.
+    pub(super) strikes: Vec<&'static str>,
+    /// As many events must be acknowledged, or nothing was tried.
+    pub(super) acks_min: u64,
     /// In the order in which they were written down, which for one connection is the order in
     /// which things happened.
     pub(super) records: Vec<Record>,
@@ -44,7 +48,7 @@ pub(super) struct RoomInfo {
 pub(super) struct Record {
     /// Since the beginning of the run, milliseconds.
     pub(super) at_ms: u64,
-    /// None for what was done to the node.
+    /// None for what was done to nodes and to what they need.
     pub(super) client: Option<ClientNo>,
     /// Counts the client's connections from 1.
     pub(super) connection: u32,
@@ -55,7 +59,11 @@ pub(super) struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum What {
     /// A connection was opened.
-    Connected { protocol: &'static str },
+    Connected {
+        protocol: &'static str,
+        /// The node's number.
+        node: usize,
+    },
     /// It ended.
     Ended { why: String },
     /// A command was sent, on the connection or by REST.
@@ -71,8 +79,17 @@ pub(super) enum What {
     Observed { push: Value },
     /// A page of the room's newest messages was read over REST.
     Snapshot { room: String, page: Value },
-    /// Something was done to the node, to Postgres or within the node.
+    /// What was planned to break has broken.
+    Struck {
+        /// Its place in [`History::strikes`].
+        strike: usize,
+        kind: &'static str,
+        what: String,
+    },
+    /// Something that belongs to it, such as its end.
     Fault { what: String },
+    /// From here on nothing is broken, and clients come to rest.
+    Mended,
     /// From here on nobody asks for anything and nothing is broken.
     Settled,
 }
@@ -99,6 +116,11 @@ impl Answer {
         }
     }
 
+    /// Whether it acknowledges an event.
+    pub(super) fn is_of_an_event(&self) -> bool {
+        matches!(self, Self::Done(ok) if seq_of(ok).is_some())
+    }
+
     /// Whether the same command should be sent again.
     pub(super) fn wants_retry(&self) -> bool {
         matches!(self, Self::Lost | Self::Refused { retry: true, .. })
@@ -113,6 +135,8 @@ pub(super) struct Recorder(Arc<Mutex<Book>>);
 struct Book {
     started: Instant,
     next_op: u64,
+    /// Events that were acknowledged.
+    acks: u64,
     history: History,
 }
 
@@ -121,6 +145,7 @@ impl Recorder {
         Self(Arc::new(Mutex::new(Book {
             started: Instant::now(),
             next_op: 0,
+            acks: 0,
             history,
         })))
     }
@@ -130,9 +155,18 @@ impl Recorder {
         self.write(Some(client), connection, what);
     }
 
-    /// Writes down what was done to the node.
+    /// Writes down that something has broken which was to break.
+    pub(super) fn struck(&self, strike: usize, kind: &'static str, what: String) {
+        self.write(None, 0, What::Struck { strike, kind, what });
+    }
+
+    /// Writes down what else was done to nodes and to what they need.
     pub(super) fn fault(&self, what: impl Into<String>) {
         self.write(None, 0, What::Fault { what: what.into() });
+    }
+
+    pub(super) fn mended(&self) {
+        self.write(None, 0, What::Mended);
     }
 
     pub(super) fn settled(&self) {
@@ -141,6 +175,11 @@ impl Recorder {
 
     fn write(&self, client: Option<ClientNo>, connection: u32, what: What) {
         let mut book = self.0.lock();
+        if let What::Answered { answer, .. } = &what
+            && answer.is_of_an_event()
+        {
+            book.acks += 1;
+        }
         let at_ms = u64::try_from(book.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         book.history.records.push(Record {
             at_ms,
@@ -148,6 +187,17 @@ impl Recorder {
             connection,
             what,
         });
+    }
+
+    /// How many events were acknowledged so far.
+    pub(super) fn acks(&self) -> u64 {
+        self.0.lock().acks
+    }
+
+    /// Who and what there is.
+    pub(super) fn begin(&self, clients: Vec<ClientInfo>, rooms: Vec<RoomInfo>) {
+        let mut book = self.0.lock();
+        (book.history.clients, book.history.rooms) = (clients, rooms);
     }
 
     /// A number for a command.

@@ -1,24 +1,50 @@
-//! What a seed stands for: who is there, how the node is set, what may break, and each step.
+//! What a seed stands for: who is there, how many nodes there are and how they are set, what breaks
+//! when, and each step.
+
+mod faults;
+mod steps;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::harness::node::NodeOptions;
 
+pub(super) use faults::{Extent, Fault, Service, Strike};
+pub(super) use steps::Step;
+
+/// Nodes of a run at most.
+const NODES: usize = 4;
+
 /// A run, before it begins.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
+    pub(super) nodes: usize,
+    pub(super) bus: BusPlan,
     pub(super) users: usize,
     /// Each client's user. The first clients have one each.
     pub(super) clients: Vec<usize>,
     /// Each client's protocol.
     pub(super) protocols: Vec<Protocol>,
+    /// The node that a client always comes back to: each node has one such client. None: any.
+    pub(super) homes: Vec<Option<usize>>,
     pub(super) rooms: Vec<RoomPlan>,
-    /// How long clients act and things break, milliseconds.
+    /// How long clients act and things break, milliseconds; longer if by then too little has
+    /// happened.
     pub(super) load_ms: u64,
-    pub(super) faults: Vec<Fault>,
+    /// In the order of their times.
+    pub(super) strikes: Vec<Strike>,
     settings: Vec<(&'static str, u64)>,
+}
+
+/// What nodes hear of each other by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BusPlan {
+    /// Nothing but Postgres.
+    None,
+    Redis,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 /// What a client speaks.
@@ -46,47 +72,36 @@ pub(super) struct RoomPlan {
     pub(super) hides_past: bool,
 }
 
-/// What may be done to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// SIGKILL, then a start.
-    Kill,
-    /// SIGTERM, then a start when it has ended.
-    Drain,
-    /// Some of the node's connections to Postgres end.
-    EndBackends,
-    /// Postgres stands still for a while.
-    Freeze,
-    /// An actor panics.
-    Panic(&'static str),
-}
-
-/// All that the generator picks from.
-const FAULTS: &[Fault] = &[
-    Fault::Kill,
-    Fault::Drain,
-    Fault::EndBackends,
-    Fault::Freeze,
-    Fault::Panic("hub.room.accept"),
-    Fault::Panic("hub.presence.move"),
-    Fault::Panic("hub.journal.writer"),
-    Fault::Panic("hub.fanout.deliver"),
-    Fault::Panic("hub.fanout.apply"),
-    Fault::Panic("hub.connection.command"),
-    Fault::Panic("hub.supervisor.ensure"),
-    Fault::Panic("hub.supervisor.down"),
-    Fault::Panic("hub.room.deliver"),
-    Fault::Panic("hub.journal.settle"),
-    Fault::Panic("hub.anti_entropy.turn"),
-];
-
 impl Plan {
     /// What this seed stands for.
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let nodes = pick(&mut rng, &[1, 2, 2, 3, 3, NODES]);
+        let bus = if rng.random_bool(0.7) {
+            BusPlan::Redis
+        } else {
+            BusPlan::None
+        };
+        Self::with(seed, nodes, bus, rng)
+    }
+
+    /// The same on a Redis Cluster.
+    pub(super) fn of_a_cluster(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let nodes = rng.random_range(2..=NODES);
+        Self::with(seed, nodes, BusPlan::Cluster, rng)
+    }
+
+    fn with(seed: u64, nodes: usize, bus: BusPlan, mut rng: StdRng) -> Self {
         let users = rng.random_range(3..=5);
         let mut clients: Vec<usize> = (0..users).collect();
-        clients.extend((0..rng.random_range(0..=2)).map(|_| rng.random_range(0..users)));
+        let more = rng
+            .random_range(0..=2)
+            .max((nodes + 1).saturating_sub(users));
+        clients.extend((0..more).map(|_| rng.random_range(0..users)));
+        let homes = (0..clients.len())
+            .map(|client| (client < nodes).then_some(client))
+            .collect();
         let protocol = |_: &usize| match rng.random_range(0..6) {
             0 => Protocol::Sse,
             1 => Protocol::WholeSse,
@@ -97,17 +112,13 @@ impl Plan {
         };
         let protocols = clients.iter().map(protocol).collect();
         let rooms = (0..rng.random_range(1..=3))
-            .map(|_| RoomPlan {
+            .map(|number| RoomPlan {
                 owner: rng.random_range(0..users),
-                is_private: rng.random_bool(0.3),
+                // Into the first one everybody can come back, so that there is always somebody.
+                is_private: number > 0 && rng.random_bool(0.3),
                 hides_past: rng.random_bool(0.3),
             })
             .collect();
-        // A quarter of the runs break nothing but connections; the others few kinds of things,
-        // so that it shows what causes what.
-        let mut faults = FAULTS.to_vec();
-        let kept = if rng.random_bool(0.25) { 0.0 } else { 0.4 };
-        faults.retain(|_| rng.random_bool(kept));
         let settings = vec![
             // Small, so that positions are soon out of memory, and pages many.
             (
@@ -125,6 +136,25 @@ impl Plan {
                 "HUBBUB__JOURNAL__BATCH_MAX_EVENTS",
                 pick(&mut rng, &[2, 16, 256]),
             ),
+            (
+                "HUBBUB__HUB__ANTI_ENTROPY_MS",
+                match bus {
+                    // Rooms hear of what other nodes commit when heads are compared.
+                    BusPlan::None => pick(&mut rng, &[100, 300]),
+                    _ => pick(&mut rng, &[100, 2000]),
+                },
+            ),
+            ("HUBBUB__NODE__LEASE_MS", pick(&mut rng, &[1000, 10_000])),
+            ("HUBBUB__NODE__REPORT_MS", 200),
+            (
+                "HUBBUB__DATABASE__SUSPECT_AFTER_MS",
+                pick(&mut rng, &[200, 1000]),
+            ),
+            ("HUBBUB__REDIS__CONNECT_TIMEOUT_MS", 500),
+            ("HUBBUB__REDIS__RESPONSE_TIMEOUT_MS", 300),
+            ("HUBBUB__REDIS__PING_INTERVAL_MS", 200),
+            ("HUBBUB__REDIS__RECONNECT_MAX_MS", 200),
+            ("HUBBUB__REDIS__TOPOLOGY_INTERVAL_MS", 1000),
             ("HUBBUB__JOURNAL__STALLED_AFTER_MS", 150),
             ("HUBBUB__JOURNAL__FLIGHT_TIMEOUT_MS", 600),
             ("HUBBUB__JOURNAL__RECONNECT_MAX_MS", 100),
@@ -146,28 +176,37 @@ impl Plan {
             ("HUBBUB__WEBSOCKET__MAX_INFLIGHT", pick(&mut rng, &[2, 256])),
             ("HUBBUB__LIMITS__MESSAGE_BYTES", 2048),
         ];
+        let load_ms = rng.random_range(1500..2500);
         Self {
             seed,
+            nodes,
+            bus,
             users,
             clients,
             protocols,
+            homes,
             rooms,
-            load_ms: rng.random_range(1500..2500),
-            faults,
+            load_ms,
+            strikes: faults::strikes(&mut rng, nodes, bus, load_ms),
             settings,
         }
     }
 
     /// A run in which nothing breaks by itself: what goes wrong is what a test injects.
-    pub(super) fn calm(seed: u64) -> Self {
+    pub(super) fn calm(seed: u64, nodes: usize, bus: BusPlan) -> Self {
         Self {
-            faults: Vec::new(),
+            strikes: Vec::new(),
             load_ms: 1500,
-            ..Self::of(seed)
+            ..Self::with(seed, nodes, bus, StdRng::seed_from_u64(seed))
         }
     }
 
-    /// How the node is started.
+    /// Whether Postgres itself ends, so that it must write to disk what it has committed.
+    pub(super) fn ends_postgres(&self) -> bool {
+        (self.strikes.iter()).any(|strike| strike.fault.ends_postgres())
+    }
+
+    /// How a node is started.
     pub(super) fn node(&self, database_url: &str) -> NodeOptions {
         let mut options = NodeOptions::on(database_url);
         for (name, value) in &self.settings {
@@ -184,93 +223,4 @@ impl Plan {
 
 fn pick<T: Copy>(rng: &mut StdRng, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]
-}
-
-/// What a client does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Publishes so many messages without waiting in between.
-    Publish(usize),
-    EmitDurable,
-    EmitVolatile,
-    Typing,
-    Edit,
-    Delete,
-    React,
-    Pin,
-    Read,
-    /// Joins the room on the socket, from the client's position.
-    Join,
-    /// Joins it from this far before the position.
-    JoinEarlier(u64),
-    /// Joins it without a position.
-    JoinNow,
-    /// Joins all rooms of a cursor on the socket.
-    Resume,
-    Leave,
-    BecomeMember,
-    GiveUpMembership,
-    AddMember,
-    RemoveMember,
-    ChangeRole,
-    Ban,
-    Unban,
-    Mute,
-    Unmute,
-    /// Makes an invitation, for whoever takes it.
-    Invite,
-    AcceptInvitation,
-    Snapshot,
-    Close,
-    BreakOff,
-    /// Reads nothing for so long, milliseconds.
-    Stall(u64),
-}
-
-impl Step {
-    /// The next step of a client.
-    pub(super) fn random(rng: &mut StdRng) -> Self {
-        match rng.random_range(0..100) {
-            0..33 => Self::Publish(rng.random_range(1..=5)),
-            33..38 => Self::moderation(rng),
-            38..44 => Self::EmitDurable,
-            44..47 => Self::EmitVolatile,
-            47..50 => Self::Typing,
-            50..54 => Self::Edit,
-            54..56 => Self::Delete,
-            56..61 => Self::React,
-            61..63 => Self::Pin,
-            63..65 => Self::Read,
-            65..68 => Self::Join,
-            68..70 => Self::Resume,
-            70..73 => Self::JoinEarlier(rng.random_range(1..60)),
-            73 => Self::JoinNow,
-            74..76 => Self::Leave,
-            76..81 => Self::BecomeMember,
-            81..82 => Self::GiveUpMembership,
-            82..86 => Self::AddMember,
-            86..89 => Self::RemoveMember,
-            89..90 => Self::ChangeRole,
-            90..94 => Self::Snapshot,
-            94..95 => Self::Close,
-            95..98 => Self::BreakOff,
-            _ => Self::Stall(rng.random_range(50..500)),
-        }
-    }
-
-    fn moderation(rng: &mut StdRng) -> Self {
-        // What shuts out or silences is undone more often than done: few may do either.
-        let steps = [
-            Self::Ban,
-            Self::Unban,
-            Self::Unban,
-            Self::Mute,
-            Self::Unmute,
-            Self::Unmute,
-            Self::Invite,
-            Self::AcceptInvitation,
-            Self::AcceptInvitation,
-        ];
-        pick(rng, &steps)
-    }
 }

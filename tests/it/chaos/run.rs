@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_postgres::Client as Database;
 
+use super::bus::Bus;
 use super::client::{Client, Invitations, Phase, Progress, Seat};
+use super::cluster::{Cluster, Postgres};
 use super::driver::{Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
@@ -18,12 +20,17 @@ use super::nemesis::Nemesis;
 use super::plan::{Plan, Protocol};
 use super::verdict::{self, Case, Promise, Violation};
 use super::{stored, timeline};
-use crate::harness::node::Node;
-use crate::harness::postgres::TestServer;
+use crate::harness::postgres::connect;
 use crate::harness::rest::{User, register};
 
 /// How long everybody may take to come back, and then to catch up.
 const SETTLE: Duration = Duration::from_secs(20);
+
+/// Events that must be acknowledged in a run.
+const ACKS_MIN: u64 = 100;
+
+/// How much longer clients may take for that.
+const MORE: Duration = Duration::from_secs(10);
 
 /// What came of a run.
 pub(super) struct Outcome {
@@ -34,25 +41,47 @@ pub(super) struct Outcome {
     pub(super) story: String,
 }
 
-/// Runs a plan on a server; `inject` gives fail points their actions before the first step.
-pub(super) async fn run(plan: &Plan, server: &TestServer, inject: &[(&str, &str)]) -> Outcome {
-    let database = server.database().await;
-    let mut node = Node::start(plan.node(&database.url)).await;
-    let client = database.connect().await;
-    let scene = Scene::set(plan, &node).await;
-    for (point, actions) in inject {
-        node.fault(point, actions).await;
+/// Runs a plan on a server; `inject` gives fail points of all nodes their actions before the first
+/// step.
+pub(super) async fn run(
+    plan: &Plan,
+    server: &Postgres,
+    bus: Bus,
+    inject: &[(&str, &str)],
+) -> Outcome {
+    let database = server.lock().await.database().await;
+    let recorder = Recorder::new(History {
+        seed: plan.seed,
+        strikes: plan.strikes.iter().map(|it| it.fault.kind()).collect(),
+        acks_min: ACKS_MIN,
+        ..History::default()
+    });
+    let cluster = Cluster::start(plan, &database, server, bus, recorder.clone()).await;
+    let scene = Scene::set(plan, &cluster, recorder).await;
+    for member in cluster.members() {
+        let place = cluster.node(member.number).await;
+        for (point, actions) in inject {
+            place.as_ref().expect("it runs").fault(point, actions).await;
+        }
     }
-    let violations = scene.play(plan, &mut node, server, &client).await;
+    let cluster = Arc::new(cluster);
+    let nemesis = Nemesis {
+        recorder: scene.recorder.clone(),
+        cluster: Arc::clone(&cluster),
+        server: Arc::clone(server),
+        database_url: database.url.clone(),
+        somebody: scene.somebody.clone(),
+    };
+    let violations = scene.play(plan, &nemesis).await;
     let history = scene.recorder.history();
-    let stored = stored::read(&client).await;
+    let stored = stored::read(&database.connect().await).await;
     let case = Case::new(&history, &stored);
     let mut all = violations;
     all.extend(verdict::all(&case));
     Outcome {
         seed: plan.seed,
-        figures: Figures::of(&history, &stored),
-        story: timeline::story(&history, &all, &node.log().text()),
+        figures: Figures::of(&history, &stored, plan),
+        story: timeline::story(&history, &all, &cluster.logs()),
         violations: all,
     }
 }
@@ -60,16 +89,21 @@ pub(super) async fn run(plan: &Plan, server: &TestServer, inject: &[(&str, &str)
 /// Who is there.
 struct Scene {
     users: Vec<User>,
+    /// Who has nothing to do with all that.
+    somebody: User,
     recorder: Recorder,
     rooms: Vec<RoomInfo>,
 }
 
 impl Scene {
-    async fn set(plan: &Plan, node: &Node) -> Self {
+    async fn set(plan: &Plan, cluster: &Cluster, recorder: Recorder) -> Self {
+        let node = cluster.node(0).await;
+        let node = node.as_ref().expect("it runs");
         let mut users = Vec::new();
         for number in 0..plan.users {
             users.push(register(node, &format!("user{number}")).await);
         }
+        let somebody = register(node, "somebody").await;
         let mut rooms = Vec::new();
         for (number, room) in plan.rooms.iter().enumerate() {
             let owner = &users[room.owner];
@@ -98,28 +132,17 @@ impl Scene {
             user_id: users[*user].id.clone(),
             name: users[*user].name.clone(),
         });
-        let recorder = Recorder::new(History {
-            seed: plan.seed,
-            clients: clients.collect(),
-            rooms: rooms.clone(),
-            records: Vec::new(),
-        });
+        recorder.begin(clients.collect(), rooms.clone());
         Self {
             users,
+            somebody,
             recorder,
             rooms,
         }
     }
 
     /// The load with its faults, and coming to rest.
-    async fn play(
-        &self,
-        plan: &Plan,
-        node: &mut Node,
-        server: &TestServer,
-        database: &Database,
-    ) -> Vec<Violation> {
-        let (address, at) = watch::channel(Some(node.address.clone()));
+    async fn play(&self, plan: &Plan, nemesis: &Nemesis) -> Vec<Violation> {
         let (phase, in_phase) = watch::channel(Phase::Load);
         let mut tasks = JoinSet::new();
         let mut progress = Vec::new();
@@ -135,7 +158,8 @@ impl Scene {
                 invitations: Arc::clone(&invitations),
                 rng: plan.rng(no as u64 + 1),
                 recorder: self.recorder.clone(),
-                address: at.clone(),
+                addresses: nemesis.cluster.addresses(),
+                home: plan.homes[no],
                 phase: in_phase.clone(),
                 progress: told,
                 rooms: self
@@ -158,26 +182,28 @@ impl Scene {
                 Protocol::WholeSse => tasks.spawn(Client::<Sse<true>>::new(seat).run()),
             };
         }
-        let mut nemesis = Nemesis {
-            rng: plan.rng(0),
-            recorder: self.recorder.clone(),
-            node,
-            server,
-            database,
-            address,
-            violations: Vec::new(),
+        let began = Instant::now();
+        let mut violations = nemesis.run(plan).await;
+        sleep_until(began + Duration::from_millis(plan.load_ms)).await;
+        // Whatever was broken, enough must have been done.
+        let enough = async {
+            while self.recorder.acks() < ACKS_MIN {
+                sleep(Duration::from_millis(20)).await;
+            }
         };
-        nemesis
-            .run(&plan.faults, Duration::from_millis(plan.load_ms))
-            .await;
-        let mut violations = std::mem::take(&mut nemesis.violations);
+        // If not, the verdict says so.
+        let _ = timeout(MORE, enough).await;
+        self.recorder.mended();
         let rest = Rest {
             phase: &phase,
             progress: &mut progress,
             deadline: Instant::now() + SETTLE,
             recorder: &self.recorder,
         };
-        violations.extend(rest.come(database).await);
+        let database = connect(&nemesis.database_url).await;
+        let (at_rest, has_bus) = tokio::join!(rest.come(&database), nemesis.cluster.has_its_bus(),);
+        violations.extend(at_rest);
+        violations.extend(has_bus);
         phase.send_replace(Phase::Over);
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {

@@ -1,6 +1,6 @@
 //! What to show of a violation, so that a person can see what happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -14,14 +14,17 @@ const TOLD: usize = 4;
 /// Lines of each.
 const LINES: usize = 60;
 
+/// Lines of each node's log.
+const LOG_LINES: usize = 25;
+
 /// Events of the room that are shown before and after the one that it is about.
 const AROUND: u64 = 1;
 
 /// Longest text of a value.
 const VALUE_CHARS: usize = 220;
 
-/// All of them, with what surrounds them. `log` is the node's.
-pub(super) fn story(history: &History, violations: &[Violation], log: &str) -> String {
+/// All of them, with what surrounds them. `logs` are the nodes'.
+pub(super) fn story(history: &History, violations: &[Violation], logs: &[String]) -> String {
     let mut story = String::new();
     if violations.is_empty() {
         return story;
@@ -39,13 +42,36 @@ pub(super) fn story(history: &History, violations: &[Violation], log: &str) -> S
             short(&violation.text)
         );
     }
-    let _ = writeln!(story, "  the node said, at last:");
-    let lines: Vec<&str> = log.lines().collect();
-    for line in &lines[lines.len().saturating_sub(25)..] {
-        let _ = writeln!(story, "    {}", short(line));
+    let _ = writeln!(story, "  refusals: {:?}", refusals(history));
+    for (node, log) in logs.iter().enumerate() {
+        let _ = writeln!(story, "  node {node} said, at last:");
+        // Neither backtraces, which have no time, nor slowness, which is no news here.
+        let is_told = |line: &&str| line.starts_with("20") && !line.contains("slow query");
+        let lines = log.lines().filter(is_told);
+        let lines: Vec<&str> = lines.collect();
+        for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+            let _ = writeln!(story, "    {}", short(line));
+        }
     }
     let _ = writeln!(story, "replay it with HUBBUB_CHAOS_SEED={seed}");
     story
+}
+
+/// How often commands were refused, and why.
+fn refusals(history: &History) -> BTreeMap<(&str, &str), u64> {
+    let asked = asked(history);
+    let mut refusals = BTreeMap::new();
+    for record in &history.records {
+        if let What::Answered {
+            op,
+            answer: Answer::Refused { code, .. },
+        } = &record.what
+        {
+            let cmd = asked.get(op).map_or("", |(cmd, _)| cmd);
+            *refusals.entry((cmd, code.as_str())).or_default() += 1;
+        }
+    }
+    refusals
 }
 
 fn tell(story: &mut String, history: &History, violation: &Violation) {
@@ -129,7 +155,7 @@ fn is_relevant(
             })
     };
     match &record.what {
-        What::Fault { .. } | What::Settled => true,
+        What::Struck { .. } | What::Fault { .. } | What::Mended | What::Settled => true,
         What::Connected { .. } | What::Ended { .. } => is_theirs && violation.client.is_some(),
         What::Observed { push } => {
             is_here(room_of(push))
@@ -165,7 +191,7 @@ fn line(history: &History, at: usize) -> String {
         None => "---".to_owned(),
     };
     let what = match &record.what {
-        What::Connected { protocol } => format!("connected by {protocol}"),
+        What::Connected { protocol, node } => format!("connected to node {node} by {protocol}"),
         What::Ended { why } => format!("ended: {why}"),
         What::Asked { op, cmd, fields } => format!("asked [{op}] {cmd} {}", value(fields)),
         What::Answered { op, answer } => match answer {
@@ -175,7 +201,8 @@ fn line(history: &History, at: usize) -> String {
         },
         What::Observed { push } => format!("observed {}", value(push)),
         What::Snapshot { page, .. } => format!("read a page at {}", page["last_seq"]),
-        What::Fault { what } => what.clone(),
+        What::Struck { what, .. } | What::Fault { what } => what.clone(),
+        What::Mended => "nothing is broken any more".to_owned(),
         What::Settled => "at rest".to_owned(),
     };
     format!("{at:>6} {:>5} ms  {who:<20} {what}", record.at_ms)

@@ -3,12 +3,14 @@
 mod access;
 mod acks;
 mod end;
+mod nodes;
 mod order;
 mod redaction;
 mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 use super::history::{ClientNo, History};
 use super::model::Membership;
@@ -52,6 +54,10 @@ pub(super) enum Promise {
     Complete,
     /// The run comes to its end.
     Ends,
+    /// A node that comes back is the one that it was.
+    Identity,
+    /// What was to break has broken, and clients got enough done meanwhile.
+    Tried,
 }
 
 /// A broken promise, with what is needed to look at it.
@@ -143,7 +149,7 @@ impl<'a> Case<'a> {
 
 /// Everything that is wrong.
 pub(super) fn all(case: &Case<'_>) -> Vec<Violation> {
-    let verdicts: [fn(&Case<'_>) -> Vec<Violation>; 7] = [
+    let verdicts: [fn(&Case<'_>) -> Vec<Violation>; 9] = [
         acks::verdict,
         stream::verdict,
         access::verdict,
@@ -151,6 +157,8 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Violation> {
         state::verdict,
         redaction::verdict,
         end::verdict,
+        nodes::verdict,
+        tried::verdict,
     ];
     verdicts.iter().flat_map(|verdict| verdict(case)).collect()
 }

@@ -9,6 +9,7 @@ mod binaries;
 mod server;
 mod template;
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,6 +58,11 @@ pub(crate) async fn try_connect(url: &str) -> Result<Client, tokio_postgres::Err
 }
 
 impl TestDatabase {
+    /// Its address by way of a proxy.
+    pub(crate) fn url_at(&self, proxy: SocketAddr) -> String {
+        format!("postgres://postgres@{proxy}/{}", self.name)
+    }
+
     /// A connection of the test's own.
     pub(crate) async fn connect(&self) -> Client {
         connect(&self.url).await

@@ -225,7 +225,7 @@ impl<D: Driver> Client<D> {
         }
     }
 
-    /// Sends a command over REST and waits for its answer.
+    /// Sends a command over REST to any node and waits for its answer.
     pub(super) async fn rest(
         &mut self,
         cmd: &'static str,
@@ -234,7 +234,7 @@ impl<D: Driver> Client<D> {
         fields: Value,
         place: usize,
     ) -> Answer {
-        let Some(address) = self.address.borrow().clone() else {
+        let Some((_, address)) = self.a_node(None) else {
             return Answer::Lost;
         };
         let op = self.recorder.op();
@@ -259,9 +259,9 @@ impl<D: Driver> Client<D> {
         }
     }
 
-    /// The page of the newest messages.
-    pub(super) async fn page(&self, place: usize) -> Answer {
-        let Some(address) = self.address.borrow().clone() else {
+    /// The page of the newest messages, from any node.
+    pub(super) async fn page(&mut self, place: usize) -> Answer {
+        let Some((_, address)) = self.a_node(None) else {
             return Answer::Lost;
         };
         let room = &self.rooms[place].id;

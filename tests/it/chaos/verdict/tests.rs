@@ -392,3 +392,41 @@ fn a_deleted_message_that_is_handed_out_again() {
     };
     assert_broken(leak, &[Promise::Redacted]);
 }
+
+#[test]
+fn a_fault_that_never_came() {
+    let plan = |story: &mut Story| {
+        story.history.strikes = vec!["kill", "drain"];
+        story.note(What::Struck {
+            strike: 1,
+            kind: "drain",
+            what: String::new(),
+        });
+    };
+    assert_broken(plan, &[Promise::Tried]);
+}
+
+#[test]
+fn a_run_in_which_next_to_nothing_was_acknowledged() {
+    assert_broken(|story| story.history.acks_min = 5, &[]);
+    assert_broken(|story| story.history.acks_min = 500, &[Promise::Tried]);
+}
+
+#[test]
+fn a_node_that_tells_something_else_than_another() {
+    let another = |story: &mut Story| {
+        for (at, node) in [(ADA, 0), (BOB, 1)] {
+            story.connect_first(at, node);
+        }
+        let seen = story.history.records.iter_mut().filter_map(|record| {
+            let is_bobs = record.client == Some(BOB);
+            match &mut record.what {
+                What::Observed { push } if is_bobs && seq_of(push).is_some() => Some(push),
+                _ => None,
+            }
+        });
+        let push = seen.last().expect("Bob has seen something");
+        push["id"] = json!("0190a5e2-6f0f-7cc3-98c2-000000000000");
+    };
+    assert_broken(another, &[Promise::SameForAll]);
+}

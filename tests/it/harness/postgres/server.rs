@@ -62,6 +62,11 @@ impl TestServer {
         )
     }
 
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
     /// Where its data lie.
     pub(crate) fn data_folder(&self) -> PathBuf {
         self.folder.join("data")

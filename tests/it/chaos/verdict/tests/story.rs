@@ -47,7 +47,7 @@ impl Story {
                 seed: 0,
                 clients: vec![client(ADA), client(BOB)],
                 rooms: vec![room],
-                records: Vec::new(),
+                ..History::default()
             },
             log: BTreeMap::new(),
             state: None,
@@ -81,12 +81,7 @@ impl Story {
         event["client_id"] = json!("");
         event["deleted"] = json!(true);
         story.read_pages();
-        story.history.records.push(Record {
-            at_ms: 0,
-            client: None,
-            connection: 0,
-            what: What::Settled,
-        });
+        story.note(What::Settled);
         story
     }
 
@@ -111,6 +106,34 @@ impl Story {
         };
         let stored = Stored::from([(ROOM.to_owned(), room)]);
         all(&Case::new(&self.history, &stored))
+    }
+
+    /// Something that nobody in particular did.
+    pub(super) fn note(&mut self, what: What) {
+        self.history.records.push(Record {
+            at_ms: 0,
+            client: None,
+            connection: 0,
+            what,
+        });
+    }
+
+    /// The connection on which a client begins is with this node.
+    pub(super) fn connect_first(&mut self, client: ClientNo, node: usize) {
+        let connection = (self.history.records.iter())
+            .find(|record| record.client == Some(client))
+            .map_or(1, |record| record.connection);
+        let what = What::Connected {
+            protocol: "ws",
+            node,
+        };
+        let record = Record {
+            at_ms: 0,
+            client: Some(client),
+            connection,
+            what,
+        };
+        self.history.records.insert(0, record);
     }
 
     /// The state beside the log, to change it.
