@@ -57,7 +57,14 @@ impl Scene {
         let outbox = Outbox::taken_by(Box::new(Nowhere), Rc::clone(&self.limits));
         let life = Liveness::new(0, true);
         let format = WireFormat::SseRoom;
-        let member = self.table.attach(outbox, format, None, life, None);
+        let member = self.table.attach(
+            outbox,
+            format,
+            std::net::Ipv4Addr::LOCALHOST.into(),
+            None,
+            life,
+            None,
+        );
         let room = RoomHandle::without_actor(self.room_id);
         let position = self.table.position(self.room_id).unwrap_or(0);
         let is_in = self.table.subscribe(&member, room, Epoch(1), position);
