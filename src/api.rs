@@ -6,6 +6,7 @@
 
 mod auth;
 mod bans;
+mod connections;
 mod edge;
 mod extract;
 mod gate;
@@ -38,6 +39,7 @@ use crate::auth::accounts::Accounts;
 use crate::auth::credentials::Authenticator;
 use crate::config::Config;
 use crate::hub::HubHandle;
+use crate::peers::Peers;
 use crate::store::Store;
 
 pub use edge::edge;
@@ -49,6 +51,8 @@ pub struct ApiState {
     pub store: Store,
     /// Everything that is an event of a room goes through the hub.
     pub hub: HubHandle,
+    /// The other nodes.
+    pub peers: Peers,
     /// Who asks.
     pub auth: Authenticator,
     /// Registering and logging in.
@@ -82,6 +86,8 @@ pub fn configure(
             .service(sessions::list_sessions)
             .service(sessions::end_session)
             .service(sessions::end_other_sessions)
+            .service(connections::list_connections)
+            .service(connections::end_connection)
             .service(users::me)
             .service(users::get_user)
             .service(rooms::create_room)

@@ -1,11 +1,14 @@
 //! The composition root: builds a node out of its layers, and owns the order in which they start
 //! and stop.
 
+mod cluster;
 mod error;
+mod host;
 mod identity;
 mod node;
 mod open_files;
 mod operator;
+mod peer_port;
 mod retention;
 mod sweeper;
 
@@ -14,6 +17,9 @@ use std::time::Duration;
 use actix_rt::System;
 use actix_rt::signal::unix::{SignalKind, signal};
 
+pub use self::cluster::{
+    Disconnected, Meant, NodeConnections, NodeLine, connections, disconnect, nodes,
+};
 pub use self::error::StartError;
 pub use self::node::Node;
 pub use self::operator::{DrainTarget, OrderError, activate_user, deactivate_user, drain};

@@ -54,6 +54,9 @@ pub enum AuthError {
     /// No room for a ticket.
     #[error(transparent)]
     Tickets(#[from] tickets::TooManyTickets),
+    /// A ticket of a node that does not answer.
+    #[error(transparent)]
+    TicketNode(#[from] tickets::NodeSilent),
     /// A password could not be hashed.
     #[error(transparent)]
     Password(#[from] passwords::PasswordError),
@@ -76,6 +79,7 @@ impl AuthError {
             Self::Tickets(_) | Self::Password(passwords::PasswordError::Overloaded) => {
                 ErrorCode::Overloaded
             }
+            Self::TicketNode(_) => ErrorCode::Unavailable,
             Self::Store(error) if error.is_retryable() => ErrorCode::Unavailable,
             Self::Store(_) | Self::Password(_) => ErrorCode::Internal,
         }
@@ -85,7 +89,9 @@ impl AuthError {
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         let message: Cow<'static, str> = match self.code() {
-            ErrorCode::Unavailable => "the database is away for the moment".into(),
+            ErrorCode::Unavailable if matches!(self, Self::Store(_)) => {
+                "the database is away for the moment".into()
+            }
             ErrorCode::Internal => "an internal error".into(),
             _ => self.to_string().into(),
         };

@@ -3,10 +3,13 @@
 //! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
 
 mod config;
+mod connections;
 mod dev;
+mod disconnect;
 mod drain;
 mod health;
 mod migrate;
+mod nodes;
 mod output;
 mod serve;
 mod users;
@@ -70,6 +73,15 @@ enum Command {
     /// Tell a running node to send its clients elsewhere, without stopping it
     #[command(after_help = drain::HELP)]
     Drain(drain::Arguments),
+    /// List the nodes of the database, and how they are
+    #[command(after_help = nodes::HELP)]
+    Nodes(nodes::Arguments),
+    /// List who is connected, to whichever node
+    #[command(after_help = connections::HELP)]
+    Connections(connections::Arguments),
+    /// End connections, or tell them to move, on whichever node they are
+    #[command(after_help = disconnect::HELP)]
+    Disconnect(disconnect::Arguments),
     /// Ask the node of this machine whether it is well
     #[command(after_help = health::HELP)]
     Health(health::Arguments),
@@ -94,6 +106,13 @@ enum CliError {
     Dev(#[from] DevError),
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error("{silent} of {asked} node(s) did not answer:{named}")]
+    Unanswered {
+        silent: usize,
+        asked: usize,
+        /// Each with the reason, on lines of their own.
+        named: String,
+    },
     #[error(transparent)]
     Unwell(#[from] health::Unwell),
     #[error("cannot write to standard output")]
@@ -110,6 +129,9 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => dev::run(file, arguments),
         Command::Migrate => migrate::run(file),
         Command::Drain(arguments) => drain::run(file, arguments),
+        Command::Nodes(arguments) => nodes::run(file, &arguments),
+        Command::Connections(arguments) => connections::run(file, &arguments),
+        Command::Disconnect(arguments) => disconnect::run(file, arguments),
         Command::Health(arguments) => health::run(file, &arguments),
         Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
@@ -140,6 +162,24 @@ fn prepare(file: Option<&Path>) -> Result<Config, CliError> {
 /// The settings, for commands whose output is for people: what they log would be in its way.
 fn load(file: Option<&Path>) -> Result<Config, CliError> {
     Ok(Config::load(file)?)
+}
+
+/// An error if nodes did not answer, which names them: what was said before is not the whole.
+fn unanswered<'a>(
+    asked: usize,
+    silent: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), CliError> {
+    let named: Vec<_> = silent
+        .map(|(node, why)| format!("\n  {node}: {why}"))
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Unanswered {
+        silent: named.len(),
+        asked,
+        named: named.concat(),
+    })
 }
 
 /// An error with what caused it, outermost first.

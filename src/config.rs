@@ -17,6 +17,7 @@ mod journal;
 mod limits;
 mod node;
 mod optional;
+mod peers;
 mod redact;
 mod redis;
 mod refusal;
@@ -39,6 +40,7 @@ pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
+pub use peers::Peers;
 pub use redis::Redis;
 pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
@@ -55,6 +57,8 @@ pub struct Config {
     pub http: Http,
     /// The node's name and folder.
     pub node: Node,
+    /// Asking other nodes, and being asked.
+    pub peers: Peers,
     /// Postgres and its pool.
     pub database: Database,
     /// The bus between nodes.
@@ -126,6 +130,7 @@ impl Config {
         let mut checks = Checks::default();
         self.http.check(&mut checks);
         self.node.check(&mut checks);
+        self.peers.check(&mut checks);
         self.database.check(&mut checks);
         self.redis.check(&mut checks);
         self.journal.check(&mut checks);

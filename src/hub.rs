@@ -13,6 +13,7 @@ mod bridge;
 pub mod cluster;
 mod compression;
 pub mod connection;
+mod connections;
 mod control;
 mod delivery;
 mod encoded;
@@ -41,6 +42,7 @@ use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
 use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
+pub use self::connections::LISTED_MAX;
 use self::control::{Control, ControlSettings};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
@@ -119,6 +121,7 @@ pub struct HubHandle {
 
 struct Shared {
     settings: HubSettings,
+    origin: Origin,
     store: Store,
     gate: Arc<dyn Gate>,
     registry: Registry,
@@ -175,7 +178,7 @@ impl HubHandle {
                 arbiters: Arc::clone(&arbiters),
                 anti_entropy: anti_entropy.clone(),
                 notices: cluster.notices().clone(),
-                origin: parts.origin,
+                origin: parts.origin.clone(),
                 room: RoomSettings::from(&config.hub),
                 presence_settings: PresenceSettings::from(&config.hub),
                 writer: journal::WriterSettings {
@@ -205,6 +208,7 @@ impl HubHandle {
         );
         let hub = Self {
             shared: Arc::new(Shared {
+                origin: parts.origin,
                 replays,
                 read_markers,
                 settings: HubSettings {

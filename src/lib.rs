@@ -6,9 +6,10 @@
 //! * [`protocol`] and [`config`] know nothing else of the crate;
 //! * [`store`] and [`bus`] know `protocol`;
 //! * [`hub`] knows `protocol`, `bus` and `store`, and never sees HTTP;
+//! * [`peers`] knows `protocol`, `store` and `config`;
 //! * [`auth`] knows `protocol` and `store`;
-//! * [`transport`] knows `hub`, `auth` and `protocol`;
-//! * [`api`] knows `store`, `auth` and the handles of `hub`;
+//! * [`transport`] knows `hub`, `auth`, `peers` and `protocol`;
+//! * [`api`] knows `store`, `auth`, `peers` and the handles of `hub`;
 //! * [`dev`] knows `config` and `store`;
 //! * [`app`] and [`cli`] know all.
 
@@ -23,6 +24,7 @@ mod fault;
 pub mod hub;
 mod metric;
 pub mod ops;
+pub mod peers;
 pub mod protocol;
 mod stall;
 pub mod store;

@@ -8,6 +8,7 @@
 pub mod body;
 pub mod close;
 pub mod command;
+pub mod connection;
 pub mod cursor;
 pub mod data;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod event;
 pub mod id;
 pub mod msgpack;
 pub mod native;
+pub mod origin;
 pub mod problem;
 pub mod push;
 pub mod reply;

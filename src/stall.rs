@@ -72,6 +72,8 @@ pub(crate) enum Activity {
     Deliver,
     /// Writing to the sockets that have something waiting.
     Flush,
+    /// Saying who is connected.
+    Survey,
     /// Making the frame of an event.
     Encode,
     /// Compressing it.
@@ -93,13 +95,14 @@ pub(crate) enum Activity {
 }
 
 impl Activity {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Other,
         Self::Connection,
         Self::Command,
         Self::Fanout,
         Self::Deliver,
         Self::Flush,
+        Self::Survey,
         Self::Encode,
         Self::Deflate,
         Self::Room,
@@ -119,6 +122,7 @@ impl Activity {
             Self::Fanout => "fanout",
             Self::Deliver => "deliver",
             Self::Flush => "flush",
+            Self::Survey => "survey",
             Self::Encode => "encode",
             Self::Deflate => "deflate",
             Self::Room => "room",

@@ -6,6 +6,7 @@
 
 mod breaker;
 pub mod clock;
+pub mod cluster;
 pub mod conn;
 pub mod control_log;
 pub mod embedded;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::problem::{ApiError, FieldError};
 use crate::auth::registration::FieldRule;
 use crate::auth::{AuthError, Identity};
+use crate::protocol::connection::ConnectionId;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::id::{EventId, InvitationId, RoomRef, SessionId, UserId};
 use crate::protocol::text::{EMOJI_MAX_BYTES, TextError, check_line};
@@ -126,6 +127,23 @@ impl FromRequest for SessionPath {
             session
                 .map(|id| Self(SessionId(id)))
                 .map_err(|_| ErrorCode::SessionNotFound.into()),
+        )
+    }
+}
+
+/// The connection that the address names by `{id}`.
+pub(super) struct ConnectionPath(pub(super) ConnectionId);
+
+impl FromRequest for ConnectionPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = percent_decoded(req.match_info().query("id"));
+        let id = id.and_then(|id| id.parse().ok());
+        ready(
+            id.map(Self)
+                .ok_or_else(|| ErrorCode::ConnectionNotFound.into()),
         )
     }
 }

@@ -59,6 +59,7 @@ impl From<ErrorCode> for ApiError {
                 "there is no such invitation, or it is not good any more"
             }
             ErrorCode::SessionNotFound => "you have no such session",
+            ErrorCode::ConnectionNotFound => "you have no such connection, or no longer",
             ErrorCode::TooManyInvitations => "the room has as many open invitations as it may",
             _ => "refused",
         };

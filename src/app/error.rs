@@ -22,6 +22,14 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The same of the port for other nodes.
+    #[error("cannot listen for other nodes on {address} (node.cluster_bind)")]
+    BindPeers {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// Certificate or key.
     #[error("cannot speak TLS")]
     Tls(#[from] TlsError),

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use uuid::Uuid;
 
 use super::StartError;
-use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
 use crate::hub::cluster::Seat;
+use crate::protocol::origin::Origin;
 use crate::store::{Store, nodes};
 
 /// The file that keeps a name that was made.
@@ -26,19 +27,24 @@ pub(super) fn node_id(config: &config::Node) -> Result<String, StartError> {
     })
 }
 
-/// Takes the name, which no other running node may have, and counts this life under it.
+/// Takes the name, which no other running node may have, and counts this life under it. Clients find
+/// it at `http_address`, other nodes at `address`.
 pub(super) async fn begin_life(
     store: &Store,
     url: &str,
     config: &Config,
     id: &str,
+    http_address: SocketAddr,
     address: &str,
 ) -> Result<(Seat, Origin), StartError> {
     let seat = Seat::take(url, config, id).await?;
     let lease_ms = i64::try_from(config.node.lease_ms).unwrap_or(i64::MAX);
+    let http_address = http_address.to_string();
+    let incarnation = nodes::begin_life(store, id, &http_address, address, lease_ms).await?;
+    tracing::info!(node = id, address, "other nodes find this one there");
     let origin = Origin {
         node: id.into(),
-        incarnation: nodes::begin_life(store, id, address, lease_ms).await?,
+        incarnation,
     };
     Ok((seat, origin))
 }

@@ -10,13 +10,13 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
-use super::{StartError, identity, open_files, report, retention, sweeper, until};
+use super::peer_port::PeerPort;
+use super::{StartError, host, identity, open_files, report, retention, sweeper, until};
 use crate::api::{self, ApiState};
+use crate::auth::Limits;
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
-use crate::auth::{Authenticator, Limits};
 use crate::bus::Bus;
-use crate::bus::envelope::Origin;
 use crate::bus::local::LocalBus;
 use crate::bus::redis::RedisBus;
 use crate::config::Config;
@@ -24,6 +24,8 @@ use crate::hub::cluster::Successor;
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
 use crate::ops::health::HealthState;
+use crate::peers::{Channel, Peers};
+use crate::protocol::origin::Origin;
 use crate::store::embedded::{Cluster, FolderLock};
 use crate::store::{self, Store};
 use crate::transport::server::{self, Ending};
@@ -41,6 +43,7 @@ const LAST_NEWS: Duration = Duration::from_millis(250);
 /// A running node.
 pub struct Node {
     address: SocketAddr,
+    channel: Channel,
     tls: Option<Tls>,
     config: Arc<Config>,
     /// Held for as long as the node's name comes from its data folder. An embedded cluster has a
@@ -68,6 +71,7 @@ impl Node {
         };
         let listener = server::bind(&config.http).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let port = PeerPort::bind(&config.node)?;
         let tls = Tls::new(&config.http)?;
         let id = identity::node_id(&config.node)?;
 
@@ -82,20 +86,21 @@ impl Node {
         let outside = 2 * config.journal.writers + 3;
         let most_connections = open_files::make_room(&config, outside);
         let store = Store::connect_beside(&config.database, &url, outside).await?;
-        let own_address = address.to_string();
-        let (seat, origin) = identity::begin_life(&store, &url, &config, &id, &own_address).await?;
-        let incarnation = origin.incarnation;
+        let own_address = port.address().to_owned();
+        let (seat, origin) =
+            identity::begin_life(&store, &url, &config, &id, address, &own_address).await?;
+        let peers = Peers::open(store.clone(), &config.peers, origin.clone()).await?;
 
         let passwords = Passwords::new(&config.auth)?;
         let limits = Arc::new(Limits::new(&config.limits));
-        let authenticator = Authenticator::new(store.clone(), &config);
+        let authenticator = host::authenticator(&store, &config, &peers);
         let bus = start_bus(&config, &origin)?;
         let hub = HubHandle::start(HubParts {
             config: &config,
             database_url: url,
             store: store.clone(),
             bus: Arc::clone(&bus),
-            origin,
+            origin: origin.clone(),
             seat,
             address: own_address,
             gate: Arc::new(AuthGate {
@@ -107,6 +112,8 @@ impl Node {
         if !until(connect_timeout, || hub.is_ready()).await {
             return Err(StartError::Journal);
         }
+
+        let channel = port.serve(&peers, &hub, &authenticator)?;
 
         let transport = Transport {
             hub: hub.clone(),
@@ -129,6 +136,7 @@ impl Node {
         let state = Data::new(ApiState {
             store: store.clone(),
             hub: hub.clone(),
+            peers,
             accounts: Accounts::new(store.clone(), passwords, authenticator.sessions().clone()),
             auth: authenticator,
             limits,
@@ -137,13 +145,14 @@ impl Node {
         let (server, ending) = serve(listener, transport, state, health)?;
         tracing::info!(
             node = id,
-            incarnation,
+            incarnation = origin.incarnation,
             ms = started.elapsed().as_millis(),
             "listening on {}://{address}",
             config.http.scheme()
         );
         Ok(Self {
             address,
+            channel,
             tls,
             config,
             _folder: folder,
@@ -219,6 +228,7 @@ impl Node {
                 "the journal was not flushed in time; what it held was not acknowledged"
             );
         }
+        self.channel.stop().await;
         until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
         self.retention.abort();

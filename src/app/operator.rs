@@ -144,7 +144,7 @@ pub fn activate_user(config: &Config, username: &str) -> Result<(), OrderError> 
 
 /// A pool of one connection, to the configured database or to the one that runs in the data
 /// folder.
-async fn connect(config: &Config) -> Result<Store, OrderError> {
+pub(super) async fn connect(config: &Config) -> Result<Store, OrderError> {
     let url = match &config.database.url {
         Some(url) => url.clone(),
         None => running_url(&config.node.data_dir)

@@ -11,10 +11,11 @@ use super::AuthError;
 use super::cookie::SessionCookie;
 use super::origin::{Origins, RequestOrigin};
 use super::sessions::Sessions;
-use super::tickets::Tickets;
+use super::tickets::{Ticket, Tickets, TicketsElsewhere};
 use super::token::Token;
 use crate::config::Config;
 use crate::protocol::id::{SessionId, UserId};
+use crate::protocol::origin::Origin;
 use crate::store::Store;
 
 /// Who sends a request.
@@ -60,7 +61,7 @@ pub enum Credentials {
     /// A session's token, shown on purpose.
     Bearer(Token),
     /// A ticket.
-    Ticket(Token),
+    Ticket(Ticket),
 }
 
 /// Who sends a request, and whether the session was renewed by it.
@@ -81,18 +82,26 @@ pub struct Authenticator {
 struct Shared {
     sessions: Sessions,
     tickets: Tickets,
+    elsewhere: Arc<dyn TicketsElsewhere>,
     cookie: SessionCookie,
     origins: Origins,
 }
 
 impl Authenticator {
-    /// Reads sessions from `store`.
+    /// Reads sessions from `store`. `own` is the node that gives tickets here, `elsewhere` knows
+    /// those of others.
     #[must_use]
-    pub fn new(store: Store, config: &Config) -> Self {
+    pub fn new(
+        store: Store,
+        config: &Config,
+        own: Origin,
+        elsewhere: Arc<dyn TicketsElsewhere>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 sessions: Sessions::new(store, config),
-                tickets: Tickets::new(&config.auth),
+                tickets: Tickets::new(&config.auth, own),
+                elsewhere,
                 cookie: SessionCookie::new(&config.auth, &config.http),
                 origins: Origins::new(&config.http),
             }),
@@ -128,7 +137,8 @@ impl Authenticator {
     pub fn credentials(&self, presented: &Presented<'_>) -> Result<Option<Credentials>, AuthError> {
         let read = |text: &str| Token::parse(text).ok_or(AuthError::UnknownCredentials);
         if let Some(ticket) = presented.ticket {
-            return Ok(Some(Credentials::Ticket(read(ticket)?)));
+            let ticket = Ticket::parse(ticket).ok_or(AuthError::UnknownCredentials)?;
+            return Ok(Some(Credentials::Ticket(ticket)));
         }
         if let Some(value) = presented.authorization {
             let token = bearer(value).ok_or(AuthError::UnknownCredentials)?;
@@ -147,7 +157,12 @@ impl Authenticator {
     ) -> Result<Authenticated, AuthError> {
         let (token, via) = match credentials {
             Credentials::Ticket(ticket) => {
-                let identity = self.shared.tickets.redeem(ticket);
+                let hash = ticket.token.hash();
+                let identity = if ticket.origin == *self.shared.tickets.own() {
+                    self.shared.tickets.redeem(&hash)
+                } else {
+                    self.shared.elsewhere.redeem(&ticket.origin, hash).await?
+                };
                 return Ok(Authenticated {
                     identity: identity.ok_or(AuthError::UnknownCredentials)?,
                     renewed: false,

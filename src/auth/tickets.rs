@@ -1,9 +1,12 @@
 //! Tickets: what a page that cannot set headers on a WebSocket puts into its address.
 //!
 //! Addresses end up in logs and histories, so a ticket is good once and for seconds. Tickets
-//! live in the node that gave them; a node that stops forgets them, and the client asks anew.
+//! live in the node that gave them, in the life that it has, and name it: another node to which
+//! one is shown has it used up there. A node that stops forgets them, and the client asks anew.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,52 @@ use super::credentials::{Identity, Via};
 use super::token::{Token, TokenHash};
 use crate::config;
 use crate::protocol::id::SessionId;
+use crate::protocol::origin::Origin;
+
+/// A ticket: a secret, and the node that knows whose it is. On the wire
+/// `<secret>.<incarnation>.<node>`, which needs no escaping wherever it stands in an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The secret.
+    pub token: Token,
+    /// Who gave it, in which life.
+    pub origin: Origin,
+}
+
+impl Ticket {
+    /// Reads a ticket. None if it is not one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (token, origin) = text.split_once('.')?;
+        let (incarnation, node) = origin.split_once('.')?;
+        Some(Self {
+            token: Token::parse(token)?,
+            origin: Origin::parse(&format!("{node}~{incarnation}"))?,
+        })
+    }
+
+    /// The ticket as its owner gets it.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        let Origin { node, incarnation } = &self.origin;
+        format!("{}.{incarnation}.{node}", self.token.reveal())
+    }
+}
+
+/// The node that gave a ticket cannot be asked about it: it is gone, or does not answer. Whether
+/// the ticket is used up is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node that gave this ticket does not answer: ask for a new ticket")]
+pub struct NodeSilent;
+
+/// What another node answers about a ticket, later.
+pub type Redeeming<'a> = Pin<Box<dyn Future<Output = Result<Option<Identity>, NodeSilent>> + 'a>>;
+
+/// The tickets of other nodes.
+pub trait TicketsElsewhere: Send + Sync + 'static {
+    /// Has the node that gave a ticket use it up. None if there is no such ticket, or no longer.
+    fn redeem<'a>(&'a self, origin: &'a Origin, ticket: TokenHash) -> Redeeming<'a>;
+}
 
 /// As many tickets were given within their lifetime as may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +68,7 @@ pub struct TooManyTickets;
 
 /// The tickets of this node.
 pub struct Tickets {
+    own: Origin,
     ttl: Duration,
     max: usize,
     live: Mutex<Live>,
@@ -35,8 +85,9 @@ struct Live {
 impl Tickets {
     /// None yet.
     #[must_use]
-    pub fn new(config: &config::Auth) -> Self {
+    pub fn new(config: &config::Auth, own: Origin) -> Self {
         Self {
+            own,
             ttl: Duration::from_secs(config.ticket_ttl_s),
             max: config.tickets_max,
             live: Mutex::default(),
@@ -50,13 +101,21 @@ impl Tickets {
     }
 
     /// A ticket for whoever `identity` is.
-    pub fn give(&self, identity: Identity) -> Result<Token, TooManyTickets> {
-        self.give_at(identity, Instant::now())
+    pub fn give(&self, identity: Identity) -> Result<Ticket, TooManyTickets> {
+        let token = self.give_at(identity, Instant::now())?;
+        let origin = self.own.clone();
+        Ok(Ticket { token, origin })
     }
 
-    /// Uses a ticket up. None if there is no such ticket, or no longer.
+    /// The node that gives these tickets, in its life.
     #[must_use]
-    pub fn redeem(&self, ticket: &Token) -> Option<Identity> {
+    pub const fn own(&self) -> &Origin {
+        &self.own
+    }
+
+    /// Uses the ticket of that hash up. None if there is no such ticket, or no longer.
+    #[must_use]
+    pub fn redeem(&self, ticket: &TokenHash) -> Option<Identity> {
         self.redeem_at(ticket, Instant::now())
     }
 
@@ -89,8 +148,8 @@ impl Tickets {
         Ok(token)
     }
 
-    fn redeem_at(&self, ticket: &Token, now: Instant) -> Option<Identity> {
-        let (identity, expires) = self.lock().by_hash.remove(&ticket.hash())?;
+    fn redeem_at(&self, ticket: &TokenHash, now: Instant) -> Option<Identity> {
+        let (identity, expires) = self.lock().by_hash.remove(ticket)?;
         (now < expires).then_some(identity)
     }
 
@@ -106,6 +165,10 @@ mod tests {
 
     fn tickets(max: usize) -> Tickets {
         Tickets {
+            own: Origin {
+                node: "node.a-1_b".into(),
+                incarnation: 3,
+            },
             ttl: Duration::from_secs(30),
             max,
             live: Mutex::default(),
@@ -125,17 +188,44 @@ mod tests {
     fn a_ticket_is_good_once() {
         let (tickets, ann) = (tickets(10), identity());
         let ticket = tickets.give(ann).unwrap();
-        let redeemed = tickets.redeem(&ticket).unwrap();
+        let redeemed = tickets.redeem(&ticket.token.hash()).unwrap();
         assert_eq!((redeemed.user_id, redeemed.via), (ann.user_id, Via::Ticket));
-        assert!(tickets.redeem(&ticket).is_none());
-        assert!(tickets.redeem(&Token::generate()).is_none());
+        assert!(tickets.redeem(&ticket.token.hash()).is_none());
+        assert!(tickets.redeem(&Token::generate().hash()).is_none());
+    }
+
+    #[test]
+    fn a_ticket_names_its_node() {
+        let ticket = tickets(10).give(identity()).unwrap();
+        let text = ticket.reveal();
+        assert!(text.ends_with(".3.node.a-1_b"), "{text}");
+        assert_eq!(Ticket::parse(&text), Some(ticket.clone()));
+        let secret = ticket.token.reveal();
+        for bad in [
+            "",
+            "a.1.b",
+            &secret,
+            &format!("{secret}."),
+            &format!("{secret}.3"),
+            &format!("{secret}.3."),
+            &format!("{secret}.03.a"),
+            &format!("{secret}.x.a"),
+            &format!("{secret}.3.a~b"),
+            &format!("{secret}.3.{}", "a".repeat(65)),
+        ] {
+            assert_eq!(Ticket::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]
     fn a_ticket_is_good_for_seconds() {
         let (tickets, now) = (tickets(10), Instant::now());
         let ticket = tickets.give_at(identity(), now).unwrap();
-        assert!(tickets.redeem_at(&ticket, now + tickets.ttl).is_none());
+        assert!(
+            tickets
+                .redeem_at(&ticket.hash(), now + tickets.ttl)
+                .is_none()
+        );
     }
 
     #[test]
@@ -143,8 +233,8 @@ mod tests {
         let (tickets, ann, ben) = (tickets(10), identity(), identity());
         let (anns, bens) = (tickets.give(ann).unwrap(), tickets.give(ben).unwrap());
         tickets.revoke(ann.session_id);
-        assert!(tickets.redeem(&anns).is_none());
-        assert!(tickets.redeem(&bens).is_some());
+        assert!(tickets.redeem(&anns.token.hash()).is_none());
+        assert!(tickets.redeem(&bens.token.hash()).is_some());
     }
 
     #[test]
@@ -155,7 +245,7 @@ mod tests {
             let first = tickets.give_at(identity(), now).unwrap();
             assert!(tickets.give_at(identity(), now).is_ok());
             // Using one up makes no room before its time: the memory is bounded by what was given.
-            assert!(tickets.redeem_at(&first, now).is_some());
+            assert!(tickets.redeem_at(&first.hash(), now).is_some());
             assert_eq!(tickets.give_at(identity(), now), Err(TooManyTickets));
             assert!(tickets.lock().by_hash.len() <= 2 && tickets.lock().given.len() <= 2);
         }

@@ -10,15 +10,7 @@ use uuid::Uuid;
 use crate::protocol::data::{Data, DataError};
 use crate::protocol::event::{Epoch, Event, EventBody, LogError, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
-
-/// A node, in one of its lives.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The node's id.
-    pub node: std::sync::Arc<str>,
-    /// Counts its starts.
-    pub incarnation: u64,
-}
+pub use crate::protocol::origin::Origin;
 
 /// Something for a room, from one node to the others.
 #[derive(Debug, Clone)]

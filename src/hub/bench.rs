@@ -17,6 +17,9 @@ use crate::protocol::event::{Epoch, Event};
 use crate::protocol::id::RoomId;
 use crate::protocol::native::Codec;
 
+/// Where they come from.
+const ADDRESS: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 /// What they speak.
 const FORMAT: WireFormat = WireFormat::Native {
     codec: Codec::Json,
@@ -55,7 +58,7 @@ impl Crowd {
         for _ in 0..connections {
             let outbox = Outbox::taken_by(Box::new(Nowhere), Rc::clone(&limits));
             let life = Liveness::new(0, true);
-            let attachment = table.attach(outbox, FORMAT, None, life, None);
+            let attachment = table.attach(outbox, FORMAT, ADDRESS, None, life, None);
             let room = RoomHandle::without_actor(room_id);
             table.subscribe(&attachment, room, Epoch(1), 0);
         }

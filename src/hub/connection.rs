@@ -100,6 +100,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
             codec: opening.codec,
             is_deflated: opening.deflate,
         },
+        opening.address,
         opening.identity,
         life,
         None,

@@ -44,6 +44,21 @@ impl WireFormat {
         }
     }
 
+    /// How many there are.
+    pub(crate) const COUNT: usize = 6;
+
+    /// Its place among all of them.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Native { codec, is_deflated } => match codec {
+                Codec::Json => usize::from(is_deflated),
+                Codec::MessagePack => 2 + usize::from(is_deflated),
+            },
+            Self::SseRoom => 4,
+            Self::SseAll => 5,
+        }
+    }
+
     /// The format that it is a compressed form of; itself if of none.
     fn plain(self) -> Self {
         match self {
@@ -245,7 +260,7 @@ impl Ephemeral {
         let fixed = 128;
         match self {
             Self::Typing { .. } | Self::Read { .. } => fixed,
-            Self::Custom { name, data, .. } => fixed + name.len() + data.json().len(),
+            Self::Custom { name, data, .. } => fixed + name.len() + data.message_pack().len(),
             Self::Presence { joins, leaves, .. } => fixed + 40 * (joins.len() + leaves.len()),
         }
     }
@@ -323,5 +338,30 @@ impl SharedPush {
     pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
         self.frames
             .get(format, |plain| plain.plain_push(&self.content.push()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_reads_as_json_is_not_made_json() {
+        let data = Data::from_message_pack(b"\xa2hi").unwrap();
+        let content = Ephemeral::Custom {
+            room_id: RoomId::generate(),
+            user_id: UserId::generate(),
+            name: "n".into(),
+            data: data.clone(),
+        };
+        let push = SharedPush::new(content);
+        assert!(push.content.size_bytes() > 0);
+        push.frame(WireFormat::Native {
+            codec: Codec::MessagePack,
+            is_deflated: false,
+        });
+        assert!(!data.has_json());
+        push.frame(WireFormat::SseRoom);
+        assert!(data.has_json());
     }
 }

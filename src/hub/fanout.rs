@@ -16,6 +16,7 @@ mod replay;
 mod sabotage;
 mod session_check;
 mod slow;
+mod survey;
 pub(crate) mod table;
 mod wheel;
 pub(crate) mod worker;
@@ -27,8 +28,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use self::survey::{Dismissed, Survey};
 pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
+use crate::fault;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
 use crate::hub::presence::Generation;
@@ -45,6 +48,8 @@ use crate::protocol::reply::{Gap, Reply};
 pub(crate) enum FanoutMessage {
     /// Events of one room, in their order, for everyone in it.
     Deliver(Vec<Arc<SharedEvent>>),
+    /// A part of what this thread has asked for, out of the log.
+    Page(Vec<Arc<SharedEvent>>),
     /// Something ephemeral for everyone in its room but one.
     Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
     /// The answer to a request.
@@ -79,6 +84,10 @@ pub(crate) enum FanoutMessage {
     Disconnect(Target, Disconnect),
     /// A user has become a member of a room: streams of all their rooms get this one, too.
     JoinRoom(UserId, RoomId),
+    /// Say who is connected.
+    Survey(Survey),
+    /// End connections by order.
+    Dismiss(Dismissed),
     /// Tell every connection to move, and close them over this time, milliseconds.
     Drain { spread_ms: u64 },
 }
@@ -132,6 +141,8 @@ struct Overflow {
     connections: HashSet<ConnectionKey>,
     /// Sessions that have ended.
     sessions: HashSet<SessionId>,
+    /// Orders to end connections.
+    dismissed: HashSet<Dismissed>,
     /// Everybody has to come back.
     everybody: bool,
     /// Presence shards that want to know who is here, and their generations.
@@ -175,15 +186,23 @@ impl FanoutHandle {
             EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             return;
         }
-        let Err(mpsc::error::TrySendError::Full(message)) = self.shared.inbox.try_send(message)
-        else {
-            return;
+        let sent = if has_room() {
+            inbox.try_send(message)
+        } else {
+            Err(mpsc::error::TrySendError::Full(message))
         };
+        if let Err(mpsc::error::TrySendError::Full(message)) = sent {
+            self.note_lost(message);
+        }
+    }
+
+    /// A message found the inbox full.
+    fn note_lost(&self, message: FanoutMessage) {
         match message {
             FanoutMessage::Broadcast(..) => {
                 EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
             }
-            FanoutMessage::Deliver(events) => {
+            FanoutMessage::Deliver(events) | FanoutMessage::Page(events) => {
                 if let Some(event) = events.first() {
                     self.overflow_room(event.event.room_id);
                 }
@@ -218,6 +237,13 @@ impl FanoutHandle {
             FanoutMessage::Disconnect(Target::All, _) => {
                 self.overflow(|missed| missed.everybody = true);
             }
+            FanoutMessage::Dismiss(dismissed) => {
+                self.overflow(|missed| {
+                    missed.dismissed.insert(dismissed);
+                });
+            }
+            // Who asked notices that an answer is missing.
+            FanoutMessage::Survey(_) => {}
             FanoutMessage::JoinRoom(user_id, _) => {
                 self.overflow(|missed| {
                     missed.joiners.insert(user_id);
@@ -253,6 +279,12 @@ impl FanoutHandle {
             .swap(false, Ordering::Acquire)
             .then(|| std::mem::take(&mut *self.shared.overflow.lock()))
     }
+}
+
+/// Whether there may be room in an inbox. Tests say that there is none.
+fn has_room() -> bool {
+    fault::point!("hub.fanout.inbox", false);
+    true
 }
 
 /// Where a request's answer goes.

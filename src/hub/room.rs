@@ -150,7 +150,7 @@ impl Room {
                 this.log = Some(RoomLog::new(epoch, head, this.settings.memory));
                 this.publish_standing();
                 for (fanout, standing) in std::mem::take(&mut this.unheard) {
-                    this.bring_up(&fanout, standing, ctx);
+                    this.go_on(&fanout, standing, ctx);
                 }
                 this.answer_waiting(ctx);
             }
@@ -303,7 +303,7 @@ impl Handler<Adopt> for Room {
         self.threads.count(&message.fanout, count);
         // What presence told meanwhile was lost with the actor that this one replaces.
         self.presence.tell_again(self.id);
-        self.bring_up(&message.fanout, message.standing, ctx);
+        self.go_on(&message.fanout, message.standing, ctx);
     }
 }
 

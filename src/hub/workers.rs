@@ -36,6 +36,14 @@ impl Workers {
         living.map(FanoutHandle::id).collect()
     }
 
+    /// Sends the thread of that id a message, if it lives.
+    pub(crate) fn send_to(&self, id: usize, message: impl FnOnce() -> FanoutMessage) {
+        let known = self.known.read();
+        if let Some(fanout) = known.fanouts.iter().find(|it| it.id() == id) {
+            fanout.send(message());
+        }
+    }
+
     /// Sends each of them a message.
     pub(crate) fn send(&self, message: impl Fn() -> FanoutMessage) {
         for fanout in &self.known.read().fanouts {

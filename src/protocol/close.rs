@@ -37,6 +37,8 @@ pub enum Disconnect {
     SessionEnded,
     /// Unparseable or abusive commands without end (4102).
     Abuse,
+    /// The user or an operator ended this connection (4103).
+    Dismissed,
 }
 
 impl Disconnect {
@@ -57,6 +59,7 @@ impl Disconnect {
         Self::Unauthenticated,
         Self::SessionEnded,
         Self::Abuse,
+        Self::Dismissed,
     ];
 
     /// The close code on the wire.
@@ -78,6 +81,7 @@ impl Disconnect {
             Self::Unauthenticated => 4100,
             Self::SessionEnded => 4101,
             Self::Abuse => 4102,
+            Self::Dismissed => 4103,
         }
     }
 
@@ -100,6 +104,7 @@ impl Disconnect {
             Self::Unauthenticated => "unauthenticated",
             Self::SessionEnded => "session_ended",
             Self::Abuse => "abuse",
+            Self::Dismissed => "dismissed",
         }
     }
 

@@ -76,6 +76,12 @@ impl Data {
         self.raw_json().get()
     }
 
+    /// Whether its JSON has been made.
+    #[cfg(test)]
+    pub(crate) fn has_json(&self) -> bool {
+        self.0.json.get().is_some()
+    }
+
     fn raw_json(&self) -> &RawValue {
         self.0.json.get_or_init(|| {
             // It was checked: it has a form in JSON.

@@ -90,6 +90,8 @@ codes! {
     TooManyInvitations = "too_many_invitations", retry: false;
     /// No such session of one's own.
     SessionNotFound = "session_not_found", retry: false;
+    /// No such connection of one's own, or no longer.
+    ConnectionNotFound = "connection_not_found", retry: false;
     /// The `client_id` was used for another body.
     ClientIdReused = "client_id_reused", retry: false;
     /// The database refuses just this event.

@@ -69,6 +69,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::UserNotFound
         | ErrorCode::InvitationNotFound
         | ErrorCode::SessionNotFound
+        | ErrorCode::ConnectionNotFound
         | ErrorCode::MessageNotFound
         | ErrorCode::NotFound => 404,
         ErrorCode::MethodNotAllowed => 405,

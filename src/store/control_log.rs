@@ -13,12 +13,14 @@
 //! | `session_ended` | session, user |
 //! | `membership_began`, `membership_ended`, `membership_changed` | room, user, seq of the event |
 //! | `drain` | the node's name as UTF-8; empty for all nodes |
+//! | `disconnect` | see [`Dismissal`] |
 
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Conn, StoreError, seq};
+use crate::protocol::connection::ConnectionId;
 use crate::protocol::event::Seq;
 use crate::protocol::id::{RoomId, SessionId, UserId};
 
@@ -26,6 +28,7 @@ const HEAD: Statement = statement!("control_log/head");
 pub(super) const AFTER: Statement = statement!("control_log/after");
 const DELETE_OLD: Statement = statement!("control_log/delete_old");
 const ORDER_DRAIN: Statement = statement!("control_log/order_drain");
+const ORDER_DISCONNECT: Statement = statement!("control_log/order_disconnect");
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,61 @@ pub enum ControlNews {
     MembershipChanged(MembershipNews),
     /// A node is to drain; none: all are.
     Drain(Option<String>),
+    /// Connections are to end.
+    Disconnect(Dismissal),
+}
+
+/// Connections that are to end.
+///
+/// In the log: a byte of flags (1: they are to come back, on another node if they can; 2: a user
+/// is named), the user's 16 bytes if one is, and the connection's id as UTF-8 if one is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Dismissal {
+    /// Whose; with a connection: only if it is theirs.
+    pub user_id: Option<UserId>,
+    /// Only this one. Neither this nor a user means nobody.
+    pub connection: Option<ConnectionId>,
+    /// They are told to come back, as when a node drains; else not to.
+    pub is_move: bool,
+}
+
+const MOVE: u8 = 1;
+const USER: u8 = 2;
+
+impl Dismissal {
+    fn write(&self) -> Vec<u8> {
+        let mut data = vec![if self.is_move { MOVE } else { 0 }];
+        if let Some(user) = self.user_id {
+            data[0] |= USER;
+            data.extend(user.0.as_bytes());
+        }
+        if let Some(connection) = &self.connection {
+            data.extend(connection.to_string().as_bytes());
+        }
+        data
+    }
+
+    fn read(data: &[u8]) -> Option<Self> {
+        let (&flags, mut rest) = data.split_first()?;
+        if flags & !(MOVE | USER) != 0 {
+            return None;
+        }
+        let mut user_id = None;
+        if flags & USER != 0 {
+            let user;
+            (user, rest) = rest.split_at_checked(16)?;
+            user_id = Some(UserId(Uuid::from_slice(user).ok()?));
+        }
+        let connection = match str::from_utf8(rest).ok()? {
+            "" => None,
+            text => Some(text.parse().ok()?),
+        };
+        Some(Self {
+            user_id,
+            connection,
+            is_move: flags & MOVE != 0,
+        })
+    }
 }
 
 /// Whose membership it is about, and which event changed it.
@@ -77,6 +135,7 @@ impl ControlNews {
             Self::MembershipEnded(_) => "membership_ended",
             Self::MembershipChanged(_) => "membership_changed",
             Self::Drain(_) => "drain",
+            Self::Disconnect(_) => "disconnect",
         }
     }
 
@@ -97,6 +156,7 @@ impl ControlNews {
                 let node = str::from_utf8(data).ok()?;
                 Self::Drain((!node.is_empty()).then(|| node.to_owned()))
             }
+            "disconnect" => Self::Disconnect(Dismissal::read(data)?),
             _ => return None,
         })
     }
@@ -160,6 +220,15 @@ pub async fn order_drain(conn: &Conn, node: Option<&str>) -> Result<u64, StoreEr
     seq::from_db(row.try_get("last_id")?)
 }
 
+/// Orders connections to end, wherever they are. Every node that lives does so, when it reads this
+/// at the latest.
+pub async fn order_disconnect(conn: &Conn, dismissal: &Dismissal) -> Result<u64, StoreError> {
+    let row = conn
+        .query_one(&ORDER_DISCONNECT, &[&dismissal.write()])
+        .await?;
+    seq::from_db(row.try_get("last_id")?)
+}
+
 /// Removes entries older than `hours`, of the `limit` oldest. Returns how many.
 pub async fn delete_old(conn: &Conn, hours: u32, limit: u32) -> Result<u64, StoreError> {
     let hours = i32::try_from(hours).unwrap_or(i32::MAX);
@@ -197,12 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn dismissals_come_back() {
+        let connection: ConnectionId = "node-1~7~0-12-3".parse().unwrap();
+        for user_id in [None, Some(UserId::generate())] {
+            for connection in [None, Some(connection.clone())] {
+                for is_move in [false, true] {
+                    let dismissal = Dismissal {
+                        user_id,
+                        connection: connection.clone(),
+                        is_move,
+                    };
+                    assert_eq!(
+                        ControlNews::read("disconnect", &dismissal.write()),
+                        Some(ControlNews::Disconnect(dismissal))
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_none() {
         for (kind, data) in [
             ("session_ended", &b"short"[..]),
             ("membership_began", &[0; 39]),
             ("membership_began", &[0; 41]),
             ("drain", b"\xff"),
+            ("disconnect", b""),
+            ("disconnect", b"\x04"),
+            ("disconnect", b"\x02short"),
+            ("disconnect", b"\x00no connection"),
             ("of the future", b""),
         ] {
             assert_eq!(ControlNews::read(kind, data), None, "{kind}");

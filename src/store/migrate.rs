@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     3 "mutes_of_who_is_away" "0003_mutes_of_who_is_away",
     4 "bytes_as_bodies" "0004_bytes_as_bodies",
     5 "leases" "0005_leases",
+    6 "secret_of_the_cluster" "0006_secret_of_the_cluster",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

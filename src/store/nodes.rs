@@ -36,7 +36,7 @@ impl NodeState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         [Self::Serving, Self::Draining, Self::Drained, Self::Stopped]
             .into_iter()
             .find(|state| state.as_str() == text)
@@ -54,7 +54,7 @@ pub struct NodeReport {
     pub id: String,
     /// Which of its lives.
     pub incarnation: u64,
-    /// Where it listens.
+    /// Where it listens for clients.
     pub address: String,
     /// What it is doing.
     pub state: NodeState,
@@ -142,17 +142,18 @@ pub fn name_key(id: &str) -> i64 {
     i64::from_be_bytes(key)
 }
 
-/// A node starts, with a lease of `lease_ms`. The number of its life, from 1.
+/// A node starts, which clients find at `http_address` and other nodes at `address`, with a lease of
+/// `lease_ms`. The number of its life, from 1.
 pub async fn begin_life(
     store: &Store,
     id: &str,
+    http_address: &str,
     address: &str,
     lease_ms: i64,
 ) -> Result<u64, StoreError> {
     let conn = store.get().await?;
-    let row = conn
-        .query_one(&BEGIN_LIFE, &[&id, &address, &lease_ms])
-        .await?;
+    let params: super::Params<'_> = &[&id, &address, &http_address, &lease_ms];
+    let row = conn.query_one(&BEGIN_LIFE, params).await?;
     seq::from_db(row.try_get("incarnation")?)
 }
 
@@ -209,7 +210,7 @@ pub async fn list(conn: &Conn) -> Result<Vec<NodeReport>, StoreError> {
             Ok(NodeReport {
                 id: row.try_get("id")?,
                 incarnation: seq::from_db(row.try_get("incarnation")?)?,
-                address: row.try_get("address")?,
+                address: row.try_get("http_address")?,
                 state: NodeState::parse(row.try_get("state")?)?,
                 connections: seq::from_db(row.try_get("connections")?)?,
                 is_alive: row.try_get("is_alive")?,

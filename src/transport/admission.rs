@@ -114,7 +114,7 @@ pub(super) fn texts<'a>(
 }
 
 fn ticket(query: &str) -> Option<String> {
-    // A ticket is base64url: it is never percent-encoded.
+    // A ticket has no character that would be percent-encoded.
     query
         .split('&')
         .find_map(|pair| pair.strip_prefix("ticket="))

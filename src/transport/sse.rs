@@ -170,7 +170,8 @@ fn answer(
         tracing::debug!(%error, "a socket was lost before its stream began");
     }
     tracing::debug!(user = %identity.user_id, "an event stream was opened");
-    let stream = stream::open(&transport.hub, identity, Box::new(hold.clone()), feed);
+    let who = (identity, address(transport, req.peer_addr(), req.headers()));
+    let stream = stream::open(&transport.hub, who, Box::new(hold.clone()), feed);
     Ok(HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
         .insert_header((header::CACHE_CONTROL, "private, no-cache, no-transform"))

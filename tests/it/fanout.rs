@@ -8,7 +8,7 @@ use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 use crate::harness::raw::{FIN, RawPeer, masked, opcode};
 use crate::harness::rest::{Room, User, register};
-use crate::harness::socket::Socket;
+use crate::harness::socket::{End, Socket};
 
 struct Scene {
     node: Node,
@@ -21,7 +21,10 @@ struct Scene {
 /// One thread, so that everything has to share it.
 async fn scene() -> Scene {
     let database = postgres::database().await;
-    let options = NodeOptions::on(&database.url).set("HUBBUB__HTTP__WORKERS", "1");
+    // What is lost on purpose is brought by nobody else.
+    let options = NodeOptions::on(&database.url)
+        .set("HUBBUB__HTTP__WORKERS", "1")
+        .set("HUBBUB__HUB__ANTI_ENTROPY_MS", "60000");
     let node = Node::start(options).await;
     let ada = register(&node, "ada").await;
     let huge = ada.create_room("huge").await;
@@ -172,4 +175,66 @@ async fn whoever_comes_and_goes_in_the_middle_gets_every_event_in_between() {
             assert_eq!(seq(&member.push("message").await), expected);
         }
     }
+}
+
+/// What was said in two rooms, each within its bound and both together more than an outbox holds,
+/// comes at once: members who read are no slow ones.
+#[tokio::test]
+async fn a_burst_in_two_rooms_ends_nobody_who_reads() {
+    const EACH: u64 = 5;
+    let scene = scene().await;
+    let rooms = [&scene.huge, &scene.small];
+    let mut members = [
+        scene.member_of(&scene.huge).await,
+        scene.member_of(&scene.huge).await,
+    ];
+    for member in &mut members {
+        member.join(&scene.small.id).await;
+    }
+    // The rooms notice what was said when they hear of what comes after it.
+    scene.node.fault("hub.room.accept", "return").await;
+    // Each of its characters is two bytes in a frame.
+    let body = "\"".repeat(60_000);
+    for n in 1..EACH {
+        for room in rooms {
+            scene.ada.say(&room.id, &body, &n.to_string()).await.ok();
+        }
+    }
+    scene.node.fault("hub.room.accept", "off").await;
+    // The thread hears of both at once.
+    scene.node.fault("hub.fanout.apply", "sleep(200)").await;
+    for room in rooms {
+        let last = json!({ "room": room.id, "body": body, "client_id": "last" });
+        members[0].send_command("publish", last).await;
+    }
+    for _ in rooms {
+        members[0].reply().await.expect("it is open");
+    }
+    for member in &mut members {
+        let mut said = std::collections::BTreeMap::<String, u64>::new();
+        while said.values().sum::<u64>() < 2 * EACH {
+            let push = member.push("message").await;
+            let room = push["room"].as_str().expect("a room").to_owned();
+            let last = said.entry(room).or_default();
+            *last += 1;
+            assert_eq!(seq(&push), *last);
+        }
+    }
+}
+
+/// What finds a thread's inbox full is made up for, also if nothing comes after it.
+#[tokio::test]
+async fn what_an_idle_thread_could_not_be_told_is_made_up_for() {
+    let scene = scene().await;
+    let mut socket = scene.member_of(&scene.huge).await;
+    scene.node.fault("hub.fanout.inbox", "return").await;
+    scene.ada.post("/api/auth/logout", &json!({})).await.ok();
+    eventually("it was told twice in vain", async || {
+        let name = "hub_queue_overflows_total{queue=\"fanout\"}";
+        (scene.node.metric(name).await >= 2).then_some(())
+    })
+    .await;
+    scene.node.fault("hub.fanout.inbox", "off").await;
+    let end = socket.closed().await;
+    assert!(matches!(end, End::Closed { code: 4101, .. }), "{end:?}");
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use paths::{Reference, Source};
 
 /// Each layer and the others that it may know.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("protocol", &[]),
     ("config", &[]),
     // How metrics are made; each layer defines its own with it.
@@ -27,17 +27,20 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "protocol", "bus", "store", "config", "metric", "fault", "stall",
         ],
     ),
+    // The channel between nodes.
+    ("peers", &["protocol", "store", "config", "metric", "fault"]),
     ("auth", &["protocol", "store", "config", "metric", "fault"]),
     (
         "transport",
         &[
-            "hub", "auth", "protocol", "config", "metric", "fault", "ops", "stall",
+            "hub", "auth", "peers", "protocol", "config", "metric", "fault", "ops", "stall",
         ],
     ),
     (
         "api",
         &[
-            "store", "auth", "hub", "protocol", "config", "metric", "fault", "ops", "stall",
+            "store", "auth", "hub", "peers", "protocol", "config", "metric", "fault", "ops",
+            "stall",
         ],
     ),
     // Telemetry is set up from the settings, health asks the layers below.
@@ -60,6 +63,7 @@ const EVERYTHING: &[&str] = &[
     "bus",
     "hub",
     "auth",
+    "peers",
     "transport",
     "api",
     "ops",

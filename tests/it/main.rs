@@ -38,6 +38,7 @@ mod node_start;
 mod nodes;
 mod openapi;
 mod origin;
+mod peers;
 mod pool;
 mod protocol_doc;
 mod proxy;

@@ -1,5 +1,6 @@
 //! Coming back: `resume` with a cursor, and what a position is worth.
 
+mod behind_others;
 mod cursors;
 pub(crate) mod far_behind;
 pub(crate) mod from_memory;

@@ -1,3 +1,3 @@
-SELECT id, incarnation, address, state, connections, lease_until > now() AS is_alive
+SELECT id, incarnation, http_address, state, connections, lease_until > now() AS is_alive
 FROM nodes
 ORDER BY id

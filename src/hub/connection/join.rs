@@ -197,7 +197,7 @@ impl Join {
                     head,
                     events,
                 } => {
-                    self.send_memory(epoch, head, &events).await;
+                    self.send_memory(epoch, head, events).await;
                     attempts = 0;
                     self.check_again().await?;
                     continue;

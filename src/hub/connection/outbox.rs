@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use self::batch::Batch;
+pub(crate) use self::batch::{BATCH_MAX_BYTES, Batch};
 use self::queue::{PART_BYTES, Queue};
 pub(crate) use self::send::Tally;
 pub use self::sink::Hold;

@@ -4,14 +4,19 @@
 //! [`super::join`]. It has no actor here: what its transport sends it takes from the [`Stream`],
 //! and a task joins the rooms one after the other.
 
+mod feed;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::feed::Entry;
+pub use self::feed::Feed;
 use super::identity::Identity;
 use super::join::{NotJoined, Wanted, enter};
 use super::liveness::{Liveness, Second};
@@ -20,42 +25,17 @@ use super::outbox::{Class, Outbox};
 use super::pace::{spare_bytes, taken};
 use super::session::SessionLimits;
 use super::too_late;
+use crate::hub::HubHandle;
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::{Announcement, Attachment, FanoutMessage, Worker};
 use crate::hub::metrics::STREAMS;
-use crate::hub::{HubHandle, refuse};
 use crate::protocol::close::Disconnect;
-use crate::protocol::cursor::{CURSOR_ROOMS_MAX, Position};
-use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
-use crate::protocol::sse::{self, LastEventId};
-use crate::store;
-use crate::store::rooms::Listing;
+use crate::protocol::sse;
 
 /// A client whose connection broke comes back after so long, milliseconds; each after another
 /// time within it, so that not all come at once.
 const RETRY_MS: std::ops::Range<u64> = 500..2500;
-
-/// The rooms of a stream, checked.
-#[derive(Debug)]
-pub struct Feed {
-    format: WireFormat,
-    entries: VecDeque<Entry>,
-    /// Rooms that the user becomes a member of are added.
-    takes_new_rooms: bool,
-    /// Before the rooms were looked up.
-    asked_at: Instant,
-}
-
-/// A room that is to be joined.
-#[derive(Debug)]
-struct Entry {
-    room_id: RoomId,
-    /// The user was a member when it was looked.
-    is_member: bool,
-    /// Where the client stands in it.
-    position: Option<Position>,
-}
 
 /// What a stream has besides what every connection has.
 #[derive(Debug, Default)]
@@ -70,105 +50,6 @@ pub(crate) struct StreamState {
 }
 
 impl HubHandle {
-    /// The feed of one room, from where the client stands in it or from now on. Refused if the
-    /// user is no member.
-    pub async fn room_feed(
-        &self,
-        room: &RoomRef,
-        user: UserId,
-        last: Option<&LastEventId>,
-    ) -> Result<Feed, Refusal> {
-        let room_id = self.member_access(room, user).await?.room_id;
-        let position = match last {
-            None => None,
-            Some(LastEventId::Room(it)) => Some(Position {
-                room_id,
-                epoch: it.epoch,
-                seq: it.seq,
-            }),
-            Some(LastEventId::Cursor(positions)) => {
-                let own = positions.iter().find(|it| it.room_id == room_id);
-                Some(*own.ok_or_else(|| {
-                    Refusal::new(
-                        ErrorCode::InvalidCursor,
-                        "the cursor has no position in this room",
-                    )
-                })?)
-            }
-        };
-        Ok(Feed {
-            format: WireFormat::SseRoom,
-            entries: VecDeque::from([Entry {
-                room_id,
-                is_member: true,
-                position,
-            }]),
-            takes_new_rooms: false,
-            asked_at: Instant::now(),
-        })
-    }
-
-    /// The feed of all rooms of a user, or of those named in `only`, from the positions of a
-    /// cursor; rooms that it does not have, from now on.
-    pub async fn user_feed(
-        &self,
-        user: UserId,
-        only: Option<&HashSet<RoomRef>>,
-        cursor: Option<&[Position]>,
-    ) -> Result<Feed, Refusal> {
-        let asked_at = Instant::now();
-        let max = self.stream_rooms_max();
-        let too_many = || {
-            let message = format!("a stream has at most {max} rooms; name some by `rooms`");
-            Refusal::new(ErrorCode::TooManyRooms, message)
-        };
-        let rooms = match only {
-            Some(only) => {
-                let mut rooms: Vec<RoomId> = Vec::new();
-                for room in only {
-                    if rooms.len() > max {
-                        return Err(too_many());
-                    }
-                    let room_id = self.member_access(room, user).await?.room_id;
-                    if !rooms.contains(&room_id) {
-                        rooms.push(room_id);
-                    }
-                }
-                rooms
-            }
-            None => self.rooms_of(user, max + 1).await?,
-        };
-        if rooms.len() > max {
-            return Err(too_many());
-        }
-        let cursor = cursor.unwrap_or_default();
-        let position = |room_id| cursor.iter().find(|it| it.room_id == room_id).copied();
-        let entry = |room_id| Entry {
-            room_id,
-            is_member: true,
-            position: position(room_id),
-        };
-        let mut entries: VecDeque<Entry> = rooms.into_iter().map(entry).collect();
-        if only.is_none() {
-            // What the user is no member of any more is told first.
-            for position in cursor {
-                if entries.iter().all(|it| it.room_id != position.room_id) {
-                    entries.push_front(Entry {
-                        room_id: position.room_id,
-                        is_member: false,
-                        position: Some(*position),
-                    });
-                }
-            }
-        }
-        Ok(Feed {
-            format: WireFormat::SseAll,
-            entries,
-            takes_new_rooms: only.is_none(),
-            asked_at,
-        })
-    }
-
     /// A user has become a member of a room: every open stream of all their rooms on this node
     /// gets it, too, from now on.
     pub fn join_streams(&self, user: UserId, room: RoomId) {
@@ -177,19 +58,6 @@ impl HubHandle {
         self.shared
             .workers
             .send(|| FanoutMessage::JoinRoom(user, room));
-    }
-
-    fn stream_rooms_max(&self) -> usize {
-        self.settings().websocket.max_rooms.min(CURSOR_ROOMS_MAX)
-    }
-
-    /// The rooms that a user is a member of, at most `limit`.
-    async fn rooms_of(&self, user: UserId, limit: usize) -> Result<Vec<RoomId>, Refusal> {
-        let refuse = |error| refuse(&error);
-        let conn = self.shared.store.get().await.map_err(refuse)?;
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let rooms = store::rooms::list(&conn, user, Listing::Mine, None, limit).await;
-        Ok(rooms.map_err(refuse)?.iter().map(|room| room.id).collect())
     }
 }
 
@@ -200,7 +68,12 @@ pub struct Stream {
 }
 
 /// Opens a stream on the present thread.
-pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed) -> Stream {
+pub fn open(
+    hub: &HubHandle,
+    (identity, address): (Identity, IpAddr),
+    hold: Box<dyn Hold>,
+    feed: Feed,
+) -> Stream {
     let worker = Worker::current(hub);
     let outbox = Outbox::taken_by(hold, Rc::clone(&worker.outbox_limits));
     let mut life = Liveness::new(worker.now(), true);
@@ -215,11 +88,14 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
         joins: Cell::new(0),
         takes_new_rooms: feed.takes_new_rooms,
     });
-    let attachment =
-        worker
-            .table
-            .borrow_mut()
-            .attach(outbox, feed.format, Some(identity), life, Some(state));
+    let attachment = worker.table.borrow_mut().attach(
+        outbox,
+        feed.format,
+        address,
+        Some(identity),
+        life,
+        Some(state),
+    );
     attachment.resuming.replace(resuming);
     attachment.check_session_at(worker.look_before(identity.expires_at));
     worker.watch(&attachment);
@@ -238,9 +114,10 @@ pub fn open(hub: &HubHandle, identity: Identity, hold: Box<dyn Hold>, feed: Feed
     Stream { worker, attachment }
 }
 
-/// A user has become a member of a room while a stream of theirs was let in: its rooms may have
-/// been looked up before, and its thread have heard of it when the stream was not there yet.
-fn look_for_rooms(worker: &Rc<Worker>, user_id: UserId) {
+/// A user may have become a member of a room that their streams do not have, and were told of it
+/// when that said nothing to them: a stream that was being let in was not on its thread yet, and one
+/// that was in the room had yet to hear that the membership before had ended.
+pub(crate) fn look_for_rooms(worker: &Rc<Worker>, user_id: UserId) {
     let worker = Rc::clone(worker);
     actix_rt::spawn(async move {
         let max = worker.hub.stream_rooms_max();
@@ -307,12 +184,19 @@ pub(crate) fn resync(worker: &Worker, user_id: UserId) {
     }
 }
 
+impl Attachment {
+    /// Whether it is a stream of all rooms of its user.
+    pub(crate) fn takes_new_rooms(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|it| it.takes_new_rooms)
+    }
+}
+
 /// The user's streams that take new rooms.
 fn streams_of(worker: &Worker, user_id: UserId) -> Vec<Rc<Attachment>> {
     let table = worker.table.borrow();
     let takes_new = |attachment: &&Rc<Attachment>| {
-        let stream = attachment.stream.as_ref();
-        stream.is_some_and(|it| it.takes_new_rooms) && attachment.user_id() == Some(user_id)
+        attachment.takes_new_rooms() && attachment.user_id() == Some(user_id)
     };
     table.all().filter(takes_new).cloned().collect()
 }

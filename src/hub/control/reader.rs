@@ -125,6 +125,7 @@ fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNe
         ControlNews::MembershipBegan(news) => hub.join_streams(news.user_id, news.room_id),
         // Roles are looked up when they are needed, and mutes come with the room's own event.
         ControlNews::MembershipChanged(_) => {}
+        ControlNews::Disconnect(dismissal) => hub.dismiss(&dismissal),
         ControlNews::Drain(node) => {
             let is_meant = node.is_none_or(|node| *node == *settings.origin.node);
             if is_meant && !hub.is_draining() {

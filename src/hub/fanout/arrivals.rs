@@ -34,10 +34,11 @@ impl Worker {
                 .ok();
             return;
         };
-        if (gap.is_some() && joining.is_announced) || !attachment.fits(&replay) {
+        // The log has begun a new life in the middle of a replay.
+        let is_too_late = gap.is_some() && joining.is_announced;
+        if is_too_late || !attachment.fits(&replay) {
             room.unsubscribe(&self.fanout);
-            let progress = if gap.is_some() {
-                // The log has begun a new life in the middle of a replay: too late to tell.
+            let progress = if is_too_late {
                 JoinProgress::Unavailable
             } else {
                 JoinProgress::TooMuch {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::table::{Attachment, Departure};
 use super::{FanoutMessage, Target, Worker};
+use crate::hub::connection::stream;
 use crate::hub::encoded::WireFormat;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::Seq;
@@ -46,7 +47,7 @@ impl Worker {
     /// A membership has ended with the room's event `seq`. Usually that event is about to come, and
     /// does it in its turn, after everything that the member still may have.
     pub(super) fn membership_ended(
-        &self,
+        self: &Rc<Self>,
         room_id: RoomId,
         user_id: UserId,
         seq: Seq,
@@ -62,7 +63,7 @@ impl Worker {
             return;
         };
         if is_late {
-            return self.evict(room_id, |it| it.user_id() == Some(user_id));
+            return self.evict(room_id, user_id);
         }
         room.known(seq);
         let fanout = self.fanout.clone();
@@ -77,10 +78,14 @@ impl Worker {
         });
     }
 
-    pub(super) fn evict(&self, room_id: RoomId, whom: impl Fn(&Attachment) -> bool) {
-        let connections = self.table.borrow().in_room(room_id, whom);
+    /// Takes a user's connections out of a room that they are no member of.
+    pub(super) fn evict(self: &Rc<Self>, room_id: RoomId, user_id: UserId) {
+        let is_theirs = |it: &Attachment| it.user_id() == Some(user_id);
+        let connections = self.table.borrow().in_room(room_id, is_theirs);
+        let mut may_be_back = false;
         for attachment in connections {
             if self.unsubscribe(&attachment, room_id) {
+                may_be_back |= attachment.takes_new_rooms();
                 attachment.push(&Push::Removed { room: room_id });
                 self.table.borrow_mut().mark(&attachment);
                 if attachment.format == WireFormat::SseRoom {
@@ -88,6 +93,10 @@ impl Worker {
                     self.close(&attachment, Disconnect::Normal);
                 }
             }
+        }
+        if may_be_back {
+            // Told before this, that said nothing new: the stream was still in the room.
+            stream::look_for_rooms(self, user_id);
         }
     }
 

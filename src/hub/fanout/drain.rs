@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use super::table::ConnectionKey;
+use super::table::{Attachment, ConnectionKey};
 use crate::protocol::close::Disconnect;
 use crate::protocol::push::Push;
 
@@ -19,6 +19,11 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Tells every connection of the thread, and closes them over the time given.
 pub(super) fn start(worker: &Rc<Worker>, spread_ms: u64) {
     let connections: Vec<_> = worker.table.borrow().all().cloned().collect();
+    tell_to_move(worker, &connections, spread_ms);
+}
+
+/// Tells these, and closes them over the time given.
+pub(super) fn tell_to_move(worker: &Rc<Worker>, connections: &[Rc<Attachment>], spread_ms: u64) {
     let count = connections.len() as u64;
     let after_ms = move |place: usize| spread_ms * place as u64 / count.max(1);
     for (place, attachment) in connections.iter().enumerate() {

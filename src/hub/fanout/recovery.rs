@@ -51,6 +51,15 @@ impl Worker {
         }
     }
 
+    /// A page of what a room's connections lack has come: asks for what follows it, unless too
+    /// much is pending, which asks when it has been written.
+    pub(super) fn ask_on(&self, room_id: RoomId) {
+        let is_behind = self.table.borrow().is_behind(room_id);
+        if is_behind {
+            self.ask_for_missing(room_id);
+        }
+    }
+
     /// Asks for the last events of rooms if they have not come: no later one shows the hole.
     pub(super) fn look_behind(&self) {
         let behind = self.table.borrow_mut().behind();

@@ -1,6 +1,7 @@
 //! Which connections of this thread are in which rooms. Nothing in it is atomic or locked.
 
 mod attachment;
+mod batches;
 mod giving;
 mod hashing;
 mod mutes;
@@ -11,6 +12,7 @@ mod walk;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use crate::hub::connection::outbox::{Outbox, OutboxLimits};
 use crate::hub::connection::stream::StreamState;
 use crate::hub::encoded::WireFormat;
 use crate::hub::room::RoomHandle;
+use crate::protocol::connection::Place;
 use crate::protocol::cursor::{self, CursorError, Position};
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, UserId};
@@ -38,6 +41,26 @@ pub(crate) struct ConnectionKey {
     index: usize,
     /// Tells a connection from the one that had its place before.
     generation: u32,
+}
+
+impl ConnectionKey {
+    /// As other nodes name it; `thread` is the worker's id.
+    pub(crate) fn place(self, thread: usize) -> Place {
+        let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Place {
+            thread: number(thread),
+            index: number(self.index),
+            generation: self.generation,
+        }
+    }
+
+    /// The connection that is named so on its thread.
+    pub(crate) fn from_place(place: Place) -> Self {
+        Self {
+            index: place.index as usize,
+            generation: place.generation,
+        }
+    }
 }
 
 /// A room's place in the table.
@@ -104,6 +127,7 @@ impl Table {
         &mut self,
         outbox: Rc<Outbox>,
         format: WireFormat,
+        address: IpAddr,
         identity: Option<Identity>,
         life: Liveness,
         stream: Option<Box<StreamState>>,
@@ -117,6 +141,7 @@ impl Table {
             },
             outbox,
             format,
+            address,
             identity: RefCell::new(identity),
             life: Cell::new(life),
             inflight: Cell::new(0),

@@ -207,6 +207,14 @@ impl Fanout {
                     deliver(worker, event);
                 }
             }
+            FanoutMessage::Page(events) => {
+                for event in &events {
+                    deliver(worker, event);
+                }
+                if let Some(event) = events.last() {
+                    worker.ask_on(event.event.room_id);
+                }
+            }
             FanoutMessage::Broadcast(push, except) => {
                 worker.table.borrow_mut().broadcast(push, except);
             }
@@ -239,7 +247,41 @@ impl Fanout {
             FanoutMessage::JoinRoom(user_id, room_id) => {
                 stream::join_room(worker, user_id, room_id);
             }
+            FanoutMessage::Survey(survey) => worker.tell(&survey),
+            FanoutMessage::Dismiss(dismissed) => worker.dismiss(dismissed),
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),
+        }
+    }
+
+    /// Does what has to be done about messages that found the inbox full.
+    fn make_up(&self) {
+        let worker = &self.worker;
+        let Some(overflow) = worker.fanout.take_overflow() else {
+            return;
+        };
+        for room_id in overflow.rooms {
+            worker.resync(room_id);
+        }
+        for (shard, generation) in overflow.shards {
+            worker.reannounce(shard, generation);
+        }
+        for session in overflow.sessions {
+            worker.disconnect(Target::Session(session), Disconnect::SessionEnded);
+        }
+        for dismissed in overflow.dismissed {
+            worker.dismiss(dismissed);
+        }
+        if overflow.everybody {
+            worker.disconnect(Target::All, Disconnect::Resync);
+        }
+        for user_id in overflow.joiners {
+            stream::resync(worker, user_id);
+        }
+        if let Some(spread_ms) = overflow.drain {
+            drain::start(worker, spread_ms);
+        }
+        for connection in overflow.connections {
+            worker.disconnect(Target::Connection(connection), Disconnect::Resync);
         }
     }
 
@@ -276,7 +318,7 @@ impl Fanout {
     }
 }
 
-fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
+fn deliver(worker: &Rc<Worker>, event: &Arc<SharedEvent>) {
     fault::point!("hub.fanout.deliver", ());
     if !worker.take(event) {
         return;
@@ -296,7 +338,7 @@ fn deliver(worker: &Worker, event: &Arc<SharedEvent>) {
             change if change.ends_membership() => {
                 table.unmute(room_id, *user_id);
                 drop(table);
-                worker.evict(room_id, |it| it.user_id() == Some(*user_id));
+                worker.evict(room_id, *user_id);
             }
             _ => {}
         }
@@ -323,6 +365,8 @@ impl Actor for Fanout {
             }
             this.worker.check_blocked();
             this.worker.look_behind();
+            // It may have been noted after the last batch was looked through.
+            this.make_up();
         });
     }
 }
@@ -341,31 +385,7 @@ impl StreamHandler<Vec<FanoutMessage>> for Fanout {
         for message in batch {
             self.apply(message);
         }
-        if let Some(overflow) = self.worker.fanout.take_overflow() {
-            for room_id in overflow.rooms {
-                self.worker.resync(room_id);
-            }
-            for (shard, generation) in overflow.shards {
-                self.worker.reannounce(shard, generation);
-            }
-            for session in overflow.sessions {
-                self.worker
-                    .disconnect(Target::Session(session), Disconnect::SessionEnded);
-            }
-            if overflow.everybody {
-                self.worker.disconnect(Target::All, Disconnect::Resync);
-            }
-            for user_id in overflow.joiners {
-                stream::resync(&self.worker, user_id);
-            }
-            if let Some(spread_ms) = overflow.drain {
-                drain::start(&self.worker, spread_ms);
-            }
-            for connection in overflow.connections {
-                self.worker
-                    .disconnect(Target::Connection(connection), Disconnect::Resync);
-            }
-        }
+        self.make_up();
         drop(delivering);
         self.write(ctx);
     }

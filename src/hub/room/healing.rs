@@ -38,6 +38,8 @@ pub(super) struct Healing {
     hint: Hint,
     /// The head is going to be read again.
     is_load_planned: bool,
+    /// Threads for whom a page of the log is being read: one at a time for each.
+    reading_for: Vec<usize>,
 }
 
 /// The last event that another node has told of. Unlike what this node knows to be committed it is
@@ -192,33 +194,108 @@ impl Room {
         }
     }
 
-    /// Gives a thread what its connections lack.
+    /// A thread's connections are this actor's from now on, and stand there. They came with the
+    /// room's last actor, and so did those of the other threads: all of them go on from the first
+    /// of their positions, and ignore what they have.
+    pub(super) fn go_on(
+        &mut self,
+        fanout: &FanoutHandle,
+        standing: Standing,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.give_remembered(fanout, standing, ctx) {
+            return;
+        }
+        let Some(log) = &mut self.log else { return };
+        // A position beyond what this actor has delivered is of one before it: the log must have
+        // it.
+        self.shared.commit(standing.position.max(log.delivered()));
+        if log.rewind(standing.position) {
+            self.publish_standing();
+        }
+        self.fill(ctx);
+    }
+
+    /// Gives a thread, and no other, what its connections lack: out of memory, or a page of the
+    /// log, after which it asks for the next.
     pub(super) fn bring_up(
         &mut self,
         fanout: &FanoutHandle,
         standing: Standing,
         ctx: &mut Context<Self>,
     ) {
+        if self.give_remembered(fanout, standing, ctx) {
+            return;
+        }
         let Standing { epoch, position } = standing;
-        let Some(log) = &mut self.log else {
+        let delivered = self.log.as_ref().map_or(position, RoomLog::delivered);
+        if position >= delivered {
+            self.shared.commit(position);
+            return self.fill(ctx);
+        }
+        // If it asks again while its page is being read, that is about the same events.
+        if self.healing.reading_for.contains(&fanout.id()) {
+            return;
+        }
+        self.healing.reading_for.push(fanout.id());
+        let fanout = fanout.clone();
+        let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
+        let reading = async move { room_events::after(&store, id, position, page).await };
+        let read = reading.into_actor(self);
+        ctx.spawn(read.map(move |read, this, _| {
+            this.healing.reading_for.retain(|it| *it != fanout.id());
+            let Some(delivered) = this.delivered_of(epoch) else {
+                // Its connections were told to come back.
+                return;
+            };
+            match read {
+                Ok(mut events) if events.first().is_some_and(|it| it.seq == position + 1) => {
+                    // What a thread has was delivered by its room.
+                    events.truncate(events.partition_point(|it| it.seq <= delivered));
+                    let shared = |event| SharedEvent::new(event, None);
+                    fanout.send(FanoutMessage::Page(
+                        events.into_iter().map(shared).collect(),
+                    ));
+                }
+                // Retention was faster, or the log has lost them: who resumes is told of the gap.
+                Ok(_) => fanout.send(FanoutMessage::Resync(this.id)),
+                Err(error) => {
+                    // It asks again.
+                    tracing::warn!(room = %this.id, %error, "what a thread lacks cannot be read");
+                }
+            }
+        }));
+    }
+
+    /// What has been delivered of a log; none if that is not the room's.
+    fn delivered_of(&self, epoch: Epoch) -> Option<Seq> {
+        let log = self.log.as_ref().filter(|log| log.epoch() == epoch)?;
+        Some(log.delivered())
+    }
+
+    /// Gives a thread what its connections lack if all of it is remembered. Whether that is all
+    /// that is to be done.
+    fn give_remembered(
+        &mut self,
+        fanout: &FanoutHandle,
+        standing: Standing,
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        let Some(log) = &self.log else {
             // A thread has one position: what it says later, it says of the same connections.
             self.unheard.retain(|(it, _)| it.id() != fanout.id());
             self.unheard.push((fanout.clone(), standing));
-            return self.load_later(ctx);
+            self.load_later(ctx);
+            return true;
         };
-        if epoch != log.epoch() {
-            return fanout.send(FanoutMessage::Resync(self.id));
+        if standing.epoch != log.epoch() {
+            fanout.send(FanoutMessage::Resync(self.id));
+            return true;
         }
-        if let Some(missed) = log.after(position) {
-            return deliver(fanout, missed);
-        }
-        // What others have already they ignore when it comes again. A position beyond what this
-        // actor has delivered is of one before it: the log must have it.
-        self.shared.commit(position.max(log.delivered()));
-        if log.rewind(position) {
-            self.publish_standing();
-        }
-        self.fill(ctx);
+        let missed = log.after(standing.position);
+        let is_remembered = missed.is_some();
+        deliver(fanout, missed.into_iter().flatten());
+        is_remembered
     }
 
     /// Somebody has read the log's head after this room had delivered so much of it.

@@ -133,3 +133,30 @@ async fn a_new_room_begins_once() {
         assert_eq!(stream.event("message").await.json()["room"], room.id);
     }
 }
+
+/// Who is removed and comes back at once, before the stream hears of the removal, is in the room
+/// again.
+#[tokio::test]
+async fn a_room_that_was_left_for_a_moment_is_not_lost() {
+    // What is lost on purpose is brought by nobody else.
+    let settings = [("HUBBUB__HUB__ANTI_ENTROPY_MS", "60000")];
+    let (node, _database) = Node::on_fresh_database_with(&settings).await;
+    let ada = register(&node, "ada").await;
+    let bob = register(&node, "bob").await;
+    let room = ada.create_room("general").await;
+    bob.join_room(&room).await;
+    let mut stream = EventStream::open(&bob, "/api/events", None).await;
+    stream.event("resumed").await;
+    // The room's own events are late, and the control log tells of both at once.
+    node.fault("hub.room.accept", "return").await;
+    node.fault("hub.control.read", "return").await;
+    let path = format!("/api/rooms/{}/members/{}", room.id, bob.id);
+    send(ada.request(reqwest::Method::DELETE, &path)).await.ok();
+    bob.join_room(&room).await;
+    node.fault("hub.control.read", "off").await;
+    stream.event("removed").await;
+    node.fault("hub.room.accept", "off").await;
+    assert_eq!(stream.event("resumed").await.json()["room"], room.id);
+    ada.say(&room.id, "live", "1").await.ok();
+    assert_eq!(stream.event("message").await.json()["body"], "live");
+}

@@ -34,6 +34,44 @@ async fn a_last_event_lost_between_room_and_fanout_is_brought_again() {
     assert_eq!(bob.push("message").await["body"], "lost");
 }
 
+/// What one thread lacks, and the room does not remember any more, is read for it alone: the others
+/// are not given again what they have.
+#[tokio::test]
+async fn what_one_thread_lacks_is_brought_to_that_one() {
+    const EVENTS: u64 = 20;
+    let scene = Scene::with(2, |options| {
+        without_anti_entropy(options)
+            .set("HUBBUB__HTTP__WORKERS", "2")
+            .set("HUBBUB__HUB__ROOM_MEMORY_EVENTS", "1")
+            .set("HUBBUB__HUB__REPLAY_PAGE_EVENTS", "3")
+    })
+    .await;
+    let before = scene.head().await;
+    // Connections are spread over the threads.
+    let mut members = Vec::new();
+    for _ in 0..8 {
+        members.push(scene.joined(1).await);
+    }
+    let gaps = scene.metric("hub_room_gaps_total").await;
+    scene.node.fault("hub.room.deliver", "1*return").await;
+    for n in 0..EVENTS {
+        let message = json!({ "room": scene.room.id, "body": "x", "client_id": n.to_string() });
+        members[0].send_command("publish", message).await;
+    }
+    for _ in 0..EVENTS {
+        members[0].reply().await.expect("it is open");
+    }
+    for member in &mut members {
+        for seq in before + 1..=before + EVENTS {
+            assert_eq!(member.push("message").await["seq"], seq);
+        }
+    }
+    let holes = "hub_fanout_out_of_turn_total{kind=\"hole\"}";
+    assert!(scene.metric(holes).await >= 1);
+    // The room itself lacked nothing.
+    assert_eq!(scene.metric("hub_room_gaps_total").await, gaps);
+}
+
 #[tokio::test]
 async fn events_lost_before_the_room_are_found_in_the_log() {
     let scene = Scene::with(4, without_anti_entropy).await;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout_at;
+
 use super::Join;
 use crate::hub::connection::pace::{broken_off, patiently, spare_bytes, taken};
 use crate::hub::encoded::SharedEvent;
@@ -12,9 +14,17 @@ use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::reply::{GapReason, Joined};
 
-/// What was read is held this long at most while a slow reader takes it; the rest is then read
-/// again. A message may be deleted meanwhile, and its text must not come out of what was read before.
+/// What was read is held this long at most while a slow reader takes it; the rest is read again when
+/// there is room for it. A message may be deleted meanwhile, and its text must not come out of what was read before.
 const HELD_MAX: Duration = Duration::from_secs(1);
+
+/// How far events that were read have been sent.
+struct Sent {
+    /// The last one; none if there was no room for any.
+    last: Option<Seq>,
+    /// The others are read again when no more than so many bytes wait, so that the next has room.
+    all_but_bytes: usize,
+}
 
 impl Join {
     /// Sends pages of the log until the room's memory may reach back to the position. False if
@@ -51,13 +61,13 @@ impl Join {
                 self.announce(epoch, head.max(page.last_seq), first);
             }
             let sent = self.send(epoch, &page.events).await;
-            let position = sent.unwrap_or(first - 1);
+            let position = sent.last.unwrap_or(first - 1);
             self.position = Some(position);
             let last_seq = page.last_seq;
             drop(page);
             // The next page is read when this one has been taken, so that a slow reader of a
             // long replay costs no memory.
-            taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+            taken(&self.worker, &self.attachment, sent.all_but_bytes).await;
             if self.is_over() || last_seq.saturating_sub(position) <= memory {
                 return Ok(true);
             }
@@ -69,17 +79,17 @@ impl Join {
         &mut self,
         epoch: Epoch,
         head: Seq,
-        events: &[Arc<SharedEvent>],
+        events: Vec<Arc<SharedEvent>>,
     ) {
         if let Some(first) = events.first()
             && !self.is_announced
         {
             self.announce(epoch, head, first.event.seq);
         }
-        if let Some(sent) = self.send(epoch, events).await {
-            self.position = Some(sent);
-        }
-        taken(&self.worker, &self.attachment, spare_bytes(&self.worker)).await;
+        let sent = self.send(epoch, &events).await;
+        drop(events);
+        self.position = sent.last.or(self.position);
+        taken(&self.worker, &self.attachment, sent.all_but_bytes).await;
     }
 
     /// A page out of Postgres, when it is its turn.
@@ -88,20 +98,27 @@ impl Join {
         patiently(&self.worker, &self.attachment, page).await
     }
 
-    /// Sends as many as it can within [`HELD_MAX`], and one in any case. The last one that was sent.
-    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) -> Option<Seq> {
-        let begun = Instant::now();
-        let mut sent = None;
+    /// Sends as many as there comes room for within [`HELD_MAX`].
+    async fn send(&self, epoch: Epoch, events: &[Arc<SharedEvent>]) -> Sent {
+        let until = Instant::now() + HELD_MAX;
+        let mut sent = Sent {
+            last: None,
+            all_but_bytes: spare_bytes(&self.worker),
+        };
         for event in events {
-            if sent.is_some() && begun.elapsed() > HELD_MAX {
-                break;
-            }
             let bytes = self.attachment.replay_bytes([event]);
             // A replay is paced by its reader: what does not fit waits for what is before it.
             while !self.attachment.outbox.has_room(bytes) {
                 let replay_bytes = self.attachment.outbox.replay_bytes();
                 let all_but = replay_bytes.saturating_sub(bytes);
-                taken(&self.worker, &self.attachment, all_but).await;
+                let taken = taken(&self.worker, &self.attachment, all_but);
+                if timeout_at(until.into(), taken).await.is_err() {
+                    sent.all_but_bytes = all_but.min(sent.all_but_bytes);
+                    return sent;
+                }
+            }
+            if Instant::now() >= until {
+                break;
             }
             let table = self.worker.table.borrow();
             self.attachment.push_event(&table, event);
@@ -110,7 +127,7 @@ impl Join {
                 epoch,
                 seq: event.event.seq,
             });
-            sent = Some(event.event.seq);
+            sent.last = Some(event.event.seq);
         }
         sent
     }

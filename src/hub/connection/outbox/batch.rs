@@ -22,17 +22,17 @@ impl Batch {
         let mut taken: Vec<(Bytes, Class)> = Vec::new();
         let mut bytes = 0;
         for frame in frames {
-            bytes += frame.0.len();
-            if bytes > BATCH_MAX_BYTES && !taken.is_empty() {
+            if bytes + frame.0.len() > BATCH_MAX_BYTES && !taken.is_empty() {
                 break;
             }
+            bytes += frame.0.len();
             taken.push(frame);
         }
         let joined = match &taken[..] {
             // One needs no copy.
             [(frame, _)] => frame.clone(),
             frames => {
-                let mut joined = BytesMut::new();
+                let mut joined = BytesMut::with_capacity(bytes);
                 for (frame, _) in frames {
                     joined.extend_from_slice(frame);
                 }

@@ -1,6 +1,7 @@
 //! A connection as its thread's table has it.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Attachment {
     pub(crate) key: ConnectionKey,
     pub(crate) outbox: Rc<Outbox>,
     pub(crate) format: WireFormat,
+    /// The client's.
+    pub(crate) address: IpAddr,
     pub(crate) identity: RefCell<Option<Identity>>,
     pub(crate) life: Cell<Liveness>,
     /// Publishes handed to the journal and not answered.
@@ -121,6 +124,11 @@ impl Attachment {
     /// Whether it is in a room.
     pub(crate) fn is_in(&self, room_id: RoomId) -> bool {
         self.rooms.borrow().iter().any(|one| one.room_id == room_id)
+    }
+
+    /// The rooms that it is in.
+    pub(crate) fn room_ids(&self) -> Vec<RoomId> {
+        self.rooms.borrow().iter().map(|one| one.room_id).collect()
     }
 
     /// In how many rooms it is.

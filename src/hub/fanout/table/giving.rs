@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batches::Batches;
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
-use crate::hub::connection::outbox::{Batch, Class, Tally};
-use crate::hub::encoded::{SharedEvent, SharedPush, WireFormat};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally};
+use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::EPHEMERAL_DROPPED;
 use crate::protocol::cursor::Position;
 use crate::protocol::id::RoomId;
@@ -30,14 +31,6 @@ pub(crate) struct Pass {
     /// Something is left for another pass.
     pub(crate) is_left: bool,
     tally: Tally,
-}
-
-/// The batch that was made last: most members lack the same, in the same format.
-#[derive(Debug)]
-struct Made {
-    format: WireFormat,
-    from: u64,
-    batch: Batch,
 }
 
 /// Rooms that wait for what else may come, by when they wait no more.
@@ -89,7 +82,9 @@ impl Table {
             return;
         };
         let entry = Entry::Push(push);
-        if self.rooms[key].has_room(&entry, &self.limits) {
+        let room = &self.rooms[key];
+        // What is owed goes first.
+        if !room.is_short && room.has_room(&entry, &self.limits) {
             self.put(key, entry, but);
         } else {
             EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
@@ -174,7 +169,7 @@ impl Table {
     /// Goes on through a room's members. Gives what that cost.
     fn walk(&mut self, key: RoomKey, units: usize, pass: &mut Pass) -> usize {
         let mut spent = 0;
-        let mut made: Option<Made> = None;
+        let mut made = Batches::default();
         // Others have something for members that are in several rooms, too, and all is written at
         // once.
         let are_others_pending = !self.schedule.is_empty() || !self.gathering.0.is_empty();
@@ -208,30 +203,33 @@ impl Table {
     fn rest(&mut self, key: RoomKey, pass: &mut Pass) {
         let room = &mut self.rooms[key];
         room.finish();
+        // Not when nothing is pending any more: as long as members come and go that may never be.
+        if room.is_short && room.pending_bytes <= self.limits.max_bytes / 2 {
+            room.is_short = false;
+            pass.short.push(room.handle.id());
+        }
         if room.walk.is_pending() {
             self.schedule.add(Flow::Room(key), room.walk.len());
-            return;
-        }
-        room.stage = Stage::AtRest;
-        if std::mem::take(&mut room.is_short) {
-            pass.short.push(room.handle.id());
+        } else {
+            room.stage = Stage::AtRest;
         }
     }
 
     /// Gives a connection all that it lacks in any of its rooms, and writes it at once.
     fn write_all(&mut self, attachment: &Rc<Attachment>, pass: &mut Pass) -> usize {
-        let before = attachment.outbox.queued_bytes();
+        let pushed = |outbox: &Outbox| outbox.taken() + outbox.queued_bytes() as u64;
+        let before = pushed(&attachment.outbox);
         let mut index = 0;
         while let Some((key, at)) = attachment.place(index) {
             self.catch_up_tallied(key, at, &mut pass.tally);
             index += 1;
         }
-        let bytes = attachment.outbox.queued_bytes().saturating_sub(before);
+        let bytes = pushed(&attachment.outbox).saturating_sub(before);
         attachment.outbox.flush();
         if attachment.outbox.needs_care() {
             pass.to_look_after.push(Rc::clone(attachment));
         }
-        1 + bytes / UNIT_BYTES
+        1 + usize::try_from(bytes).unwrap_or(usize::MAX) / UNIT_BYTES
     }
 
     /// Writes to connections that were marked.
@@ -275,6 +273,12 @@ impl Table {
             let tail = has_tail.then(|| sse::tail(&self.positions(&attachment, None)));
             let pushed = attachment.outbox.push_with_tail(frame, tail, class);
             tally.count(pushed, class);
+            // What is pending in several rooms, each within its bound, may be more than an outbox
+            // holds. A compare for each frame; little is written together as ever.
+            let outbox = &attachment.outbox;
+            if outbox.queued_bytes() > BATCH_MAX_BYTES && !outbox.is_blocked() {
+                outbox.flush();
+            }
         }
     }
 
@@ -291,21 +295,17 @@ impl Table {
 
 /// Gives the member at a place what it lacks, as far as it is given in one go. Says how many
 /// frames and bytes that were.
-fn give(room: &LocalRoom, at: usize, made: &mut Option<Made>, pass: &mut Pass) -> (usize, usize) {
+fn give(room: &LocalRoom, at: usize, made: &mut Batches, pass: &mut Pass) -> (usize, usize) {
     let Some(member) = room.walk.member(at) else {
         return (0, 0);
     };
     let (format, from) = (member.format, room.walk.next(at));
-    let made = match made {
-        Some(made) if made.format == format && made.from == from => made,
-        _ => made.insert(Made {
-            format,
-            from,
-            batch: room.batch(from, format),
-        }),
-    };
-    if member.outbox.send(&made.batch, &mut pass.tally) {
+    let batch = made.get(format, from, || room.batch(from, format));
+    if member.outbox.send(batch, &mut pass.tally) {
         pass.to_look_after.push(Rc::clone(&member.attachment));
     }
-    (made.batch.len(), made.batch.bytes().len())
+    (batch.len(), batch.bytes().len())
 }
+
+#[cfg(test)]
+mod tests;

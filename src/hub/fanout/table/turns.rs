@@ -111,6 +111,13 @@ impl Table {
         asks.then(|| (room.handle.clone(), standing))
     }
 
+    /// Whether a room's actor has given more to the threads than what the connections here have or
+    /// are about to get, and there is room for it.
+    pub(crate) fn is_behind(&self, room_id: RoomId) -> bool {
+        let room = self.local(room_id);
+        room.is_some_and(|room| !room.is_short && room.position < room.handle.delivered())
+    }
+
     /// Rooms that stood behind their actors at the last look, and still stand there: what they
     /// lack is not on its way.
     pub(crate) fn behind(&mut self) -> Vec<RoomId> {

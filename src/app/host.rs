@@ -1,0 +1,60 @@
+//! What the node answers to others, and what it asks them on behalf of its own parts.
+
+use std::sync::Arc;
+
+use crate::auth::tickets::{NodeSilent, Redeeming, TicketsElsewhere};
+use crate::auth::token::TokenHash;
+use crate::auth::{Authenticator, Identity, Via};
+use crate::config::Config;
+use crate::hub::HubHandle;
+use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
+use crate::peers::{Host, Peers};
+use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::origin::Origin;
+use crate::store::Store;
+
+/// Answers other nodes.
+pub(super) struct NodeHost {
+    pub(super) hub: HubHandle,
+    pub(super) authenticator: Authenticator,
+}
+
+impl Host for NodeHost {
+    fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList> {
+        Box::pin(async move { self.hub.list_connections(&query).await })
+    }
+
+    fn redeem_ticket(&self, hash: TokenHash) -> Option<TicketHolder> {
+        let holder = |it: Identity| TicketHolder {
+            user_id: it.user_id,
+            session_id: it.session_id,
+            expires_at: it.expires_at,
+        };
+        self.authenticator.tickets().redeem(&hash).map(holder)
+    }
+}
+
+/// Who is let in, also by tickets of other nodes.
+pub(super) fn authenticator(store: &Store, config: &Config, peers: &Peers) -> Authenticator {
+    let elsewhere = Arc::new(TicketsOfPeers(peers.clone()));
+    Authenticator::new(store.clone(), config, peers.own().clone(), elsewhere)
+}
+
+/// Uses up tickets that other nodes have given.
+struct TicketsOfPeers(Peers);
+
+impl TicketsElsewhere for TicketsOfPeers {
+    fn redeem<'a>(&'a self, origin: &'a Origin, ticket: TokenHash) -> Redeeming<'a> {
+        Box::pin(async move {
+            let query = RedeemTicket::new(&ticket);
+            let answer = self.0.ask_life(origin, &query).await;
+            let holder = answer.map_err(|_| NodeSilent)?;
+            Ok(holder.map(|it| Identity {
+                user_id: it.user_id,
+                session_id: it.session_id,
+                expires_at: it.expires_at,
+                via: Via::Ticket,
+            }))
+        })
+    }
+}

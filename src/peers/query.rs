@@ -1,0 +1,77 @@
+//! What nodes ask each other, and who answers.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::seal::{hex, unhex};
+use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::error::Refusal;
+use crate::protocol::id::{SessionId, UserId};
+
+/// A question, sent as JSON to `/peer/<NAME>`. Unknown fields are left alone, so that nodes of
+/// two versions understand each other.
+pub trait Query: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Its name, in the path, in metrics and in logs.
+    const NAME: &'static str;
+    /// What is answered, as JSON.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// Who is connected to the node.
+impl Query for ConnectionQuery {
+    const NAME: &'static str = "connections";
+    type Answer = ConnectionList;
+}
+
+/// A ticket that the node has given is to be used up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RedeemTicket {
+    hash: String,
+}
+
+impl RedeemTicket {
+    /// The ticket of that hash. Who reads the hash cannot use it elsewhere.
+    #[must_use]
+    pub fn new(hash: &[u8; 32]) -> Self {
+        Self { hash: hex(hash) }
+    }
+
+    /// The hash; none if it is not one.
+    #[must_use]
+    pub fn hash(&self) -> Option<[u8; 32]> {
+        unhex(&self.hash)
+    }
+}
+
+impl Query for RedeemTicket {
+    const NAME: &'static str = "redeem_ticket";
+    /// None: there is no such ticket, or no longer.
+    type Answer = Option<TicketHolder>;
+}
+
+/// Who a ticket was given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketHolder {
+    /// The user.
+    pub user_id: UserId,
+    /// The session.
+    pub session_id: SessionId,
+    /// Until when the session lasts unless it is used.
+    pub expires_at: Timestamp,
+}
+
+/// What a host answers, later.
+pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + 'a>>;
+
+/// Who answers for this node, out of what it knows by itself.
+pub trait Host: Send + Sync + 'static {
+    /// Who is connected here.
+    fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList>;
+
+    /// Uses a ticket up.
+    fn redeem_ticket(&self, hash: [u8; 32]) -> Option<TicketHolder>;
+}
