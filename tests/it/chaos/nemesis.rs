@@ -190,9 +190,13 @@ impl Hand<'_> {
         let ways: Vec<Arc<TcpProxy>> = hit.iter().filter_map(way_of).collect();
         let who: Vec<usize> = hit.iter().map(|member| member.number).collect();
         self.struck(format!("{service:?} is {way:?} for {who:?}"));
-        ways.iter().for_each(|it| it.set(way));
+        for it in &ways {
+            it.set(way);
+        }
         self.lasts().await;
-        ways.iter().for_each(|it| it.heal());
+        for it in &ways {
+            it.heal();
+        }
         self.over(format!("{service:?} is there for {who:?}"));
     }
 

@@ -259,8 +259,10 @@ impl<'a> Reader<'a> {
         // A room that a stream takes in later: whatever is told may have been on its way since it
         // was opened, however slowly it is read.
         let opened_at = resumes.front().map_or(at, |it| it.asked_at);
-        let mut resumes = resumes.iter_mut();
-        let shown = resumes.find_map(|it| Some((it.asked_at, it.rooms.remove(room)?)));
+        // Commands are run one after the other: what is told belongs to the first. Once its replay
+        // has begun, an error is a second word about the same room, and says nothing of the next.
+        let first = resumes.front_mut();
+        let shown = first.and_then(|it| Some((it.asked_at, it.rooms.remove(room)?)));
         let (asked_at, position) = match shown {
             Some((asked_at, position)) => (asked_at, Some(position)),
             None => (opened_at, None),

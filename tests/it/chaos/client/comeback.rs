@@ -125,7 +125,8 @@ impl<D: Driver> Client<D> {
         else {
             return;
         };
-        let shown = self.resuming.iter_mut().find_map(|resuming| {
+        // Those behind it have not begun.
+        let shown = self.resuming.front_mut().and_then(|resuming| {
             let at = resuming.rooms.iter().position(|(it, _)| *it == place)?;
             Some(resuming.rooms.remove(at).1)
         });

@@ -64,6 +64,49 @@ fn a_resume_that_leaves_something_out() {
     assert_broken(come_back, &[Promise::NoHole]);
 }
 
+/// A replay breaks off when the next `resume` waits already, which shows an earlier position than
+/// the replay has come to.
+#[test]
+fn a_replay_that_breaks_off_before_the_next_resume() {
+    let come_back = |story: &mut Story| {
+        let head = head(story);
+        let fields = |since: u64| json!({ "cursor": cursor(since) });
+        let refused = json!({ "resumed": 0, "refused": 1, "cursor": cursor(head) });
+        let (first, first_answered) =
+            story.command("resume", fields(head - 4), Answer::Done(refused));
+        let told = json!({ "resumed": 1, "refused": 0, "cursor": cursor(head) });
+        let (second, second_answered) =
+            story.command("resume", fields(head - 3), Answer::Done(told));
+        let resumed = |since: u64| {
+            json!({
+                "push": "resumed", "room": ROOM, "epoch": 1,
+                "last_seq": head, "replayed": head - since,
+            })
+        };
+        let broken_off = json!({
+            "push": "resumed", "room": ROOM, "err": { "code": "unavailable", "retry": true },
+        });
+        let replayed = |story: &mut Story, seqs: std::ops::RangeInclusive<u64>| {
+            for seq in seqs {
+                let push = story.log[&seq].clone();
+                story.write(BOB, What::Observed { push });
+            }
+        };
+        story.write(BOB, first);
+        let push = resumed(head - 4);
+        story.write(BOB, What::Observed { push });
+        story.write(BOB, second);
+        replayed(story, head - 3..=head - 1);
+        story.write(BOB, What::Observed { push: broken_off });
+        story.write(BOB, first_answered);
+        let push = resumed(head - 3);
+        story.write(BOB, What::Observed { push });
+        replayed(story, head - 2..=head);
+        story.write(BOB, second_answered);
+    };
+    assert_broken(come_back, &[]);
+}
+
 #[test]
 fn a_cursor_that_is_ahead_of_its_client() {
     let come_back = |story: &mut Story| {
