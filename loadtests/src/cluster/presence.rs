@@ -1,0 +1,86 @@
+//! How soon those who were on a killed node are gone from presence on the other.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::times::Times;
+use crate::error::LoadError;
+use crate::nodes::{Nodes, NodesOptions};
+use crate::people::People;
+use crate::socket::Socket;
+
+/// How many people are on the node that is killed.
+const PEOPLE: usize = 20;
+
+/// They may take this long to be seen, and to be gone.
+const SEEN: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(30);
+
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Kills the second node so many times, and starts it again. A round in which its people were never
+/// seen elsewhere counts as one in which they never went.
+pub(super) async fn measure(
+    nodes: &mut Nodes,
+    options: &NodesOptions<'_>,
+    people: &People,
+    rounds: u16,
+) -> Result<Times, LoadError> {
+    let mut times = Times::within(GONE);
+    let room = &people.rooms[0];
+    // Somebody who is in the room on the first node all the time.
+    let (watching, others) = people.tokens.split_at(1);
+    let mut watcher = Socket::connect(&nodes.first.address, &watching[0]).await?;
+    watcher.join(room).await?;
+    for _ in 0..rounds {
+        let Some(second) = nodes.second.take() else {
+            return Err(LoadError::Unexpected("no second node".to_owned()));
+        };
+        let mut sockets = Vec::new();
+        let mut here = 1;
+        for token in others.iter().take(PEOPLE) {
+            let mut socket = Socket::connect(&second.address, token).await?;
+            socket.join(room).await?;
+            sockets.push(socket);
+            here += 1;
+        }
+        let seen = until(&mut watcher, room, here, SEEN).await?;
+        let killed = Instant::now();
+        second.kill().await?;
+        if seen.is_none() {
+            eprintln!("… the other node's people are not seen within {SEEN:?}");
+            times.add(None);
+        } else {
+            let gone = until(&mut watcher, room, 1, GONE).await?;
+            times.add(gone.map(|gone| gone.saturating_duration_since(killed)));
+        }
+        drop(sockets);
+        nodes.start_second(options).await?;
+    }
+    watcher.close().await;
+    Ok(times)
+}
+
+/// Waits until so many are present; says when, if they are in time.
+async fn until(
+    watcher: &mut Socket,
+    room: &str,
+    wanted: u64,
+    limit: Duration,
+) -> Result<Option<Instant>, LoadError> {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        let reply = watcher
+            .ask("presence", &format!(r#""room":"{room}""#))
+            .await?;
+        let reply: Value = serde_json::from_str(&reply)
+            .map_err(|error| LoadError::Unexpected(error.to_string()))?;
+        if reply["ok"]["count"] == wanted {
+            return Ok(Some(Instant::now()));
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    Ok(None)
+}
