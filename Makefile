@@ -12,6 +12,8 @@ QUICK ?=
 MINUTES ?= 10
 # Cases of `make autobahn`; all if none are given.
 CASES ?=
+# Nodes of `make dev`.
+NODES ?= 4
 # The load of `make k6`.
 SCRIPT ?= ramp
 # What a node is built with for production, and so for measurements.
@@ -19,7 +21,7 @@ RELEASE := --release --features hubbub/jemalloc
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long chaos bench k6 fuzz autobahn lint setup
+.PHONY: help run dev build test test-long chaos bench k6 fuzz autobahn lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +30,11 @@ run: ## install what is missing, build, start a node at http://127.0.0.1:8080
 	@scripts/setup run
 	cargo build $(RELEASE)
 	@exec $(TARGET_DIR)/release/hubbub serve $(ARGS)
+
+dev: ## install what is missing, build, run a cluster behind nginx at http://127.0.0.1:8080: NODES=4
+	@scripts/setup dev
+	cargo build $(RELEASE)
+	@exec $(TARGET_DIR)/release/hubbub dev --nodes $(NODES) $(ARGS)
 
 build: ## build target/release/hubbub
 	@scripts/setup build

@@ -3,15 +3,18 @@
 
 pub mod envelope;
 pub mod local;
+mod metrics;
+mod queue;
+pub mod redis;
 
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Instant;
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use self::envelope::Envelope;
+pub(crate) use self::metrics::ENVELOPES;
+pub use self::queue::Inbox;
 use crate::protocol::id::RoomId;
 
 /// A way to the other nodes. Calls never wait.
@@ -22,18 +25,42 @@ pub trait Bus: Send + Sync + Debug + 'static {
     /// Sends an envelope to every other node that has subscribed to its room.
     fn publish(&self, envelope: Envelope) -> Result<(), BusError>;
 
+    /// Envelopes handed in that have not left the node.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// Has the node's inbox get what others publish for a room.
     fn subscribe(&self, room: RoomId);
 
     /// Ends that.
     fn unsubscribe(&self, room: RoomId);
 
+    /// Whether other nodes live, as far as somebody knows who is not the bus: while none does,
+    /// nothing need be published.
+    fn expect_others(&self, _any: bool) {}
+
     /// Which way events go to the other nodes now, and when that changes.
     fn states(&self) -> watch::Receiver<BusState>;
 
-    /// Where the node's envelopes come in. One at a time has it; when it is dropped, the next may
-    /// take it with all that is in it.
-    fn take_inbox(&self) -> Option<Inbox>;
+    /// How it is, for people.
+    fn health(&self) -> BusHealth;
+
+    /// How many inboxes the node has. A room's envelopes all come into one, see [`lane_of`].
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Where the envelopes of a lane come in. One at a time has it; when it is dropped, the next
+    /// may take it with all that is in it.
+    fn take_inbox(&self, lane: usize) -> Option<Inbox>;
+}
+
+/// The lane of a room, of so many. The tail of a UUIDv7 is random.
+#[must_use]
+pub fn lane_of(room: RoomId, lanes: usize) -> usize {
+    let tail = room.0.as_u64_pair().1;
+    usize::try_from(tail % lanes.max(1) as u64).unwrap_or_default()
 }
 
 /// Which way events go to the other nodes.
@@ -47,43 +74,43 @@ pub enum BusState {
     Fallback,
 }
 
-/// Where a node's envelopes come in.
-#[derive(Debug)]
-pub struct Inbox {
-    /// `None` only while dropping.
-    receiver: Option<mpsc::Receiver<Envelope>>,
-    home: InboxHome,
-}
-
-/// Where an inbox lies when nobody has it.
-pub(crate) type InboxHome = Arc<Mutex<Option<mpsc::Receiver<Envelope>>>>;
-
-impl Inbox {
-    /// Takes the inbox from where it lies.
-    pub(crate) fn take(home: &InboxHome) -> Option<Self> {
-        let receiver = home.lock().take()?;
-        Some(Self {
-            receiver: Some(receiver),
-            home: Arc::clone(home),
-        })
-    }
-
-    /// The next envelopes, at least one and at most `max`; none when the bus has ended.
-    pub fn poll_batch(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Option<Vec<Envelope>>> {
-        let Some(receiver) = &mut self.receiver else {
-            return Poll::Ready(None);
-        };
-        let mut batch = Vec::new();
-        receiver
-            .poll_recv_many(cx, &mut batch, max)
-            .map(|received| (received > 0).then_some(batch))
+impl BusState {
+    /// Its name in metrics, logs and health.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+            Self::Fallback => "fallback",
+        }
     }
 }
 
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        *self.home.lock() = self.receiver.take();
-    }
+/// How the bus is.
+#[derive(Debug, Clone)]
+pub struct BusHealth {
+    /// Which way events go.
+    pub state: BusState,
+    /// Since when.
+    pub since: Instant,
+    /// What went wrong last, without secrets, and when.
+    pub last_error: Option<(String, Instant)>,
+    /// Servers that there should be a connection to: one, or the masters of a cluster.
+    pub servers: usize,
+    /// Those that are connected to, with all rooms subscribed.
+    pub servers_up: usize,
+    /// Rooms that this node wants to hear of.
+    pub rooms: usize,
+}
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub enum Arrival {
+    /// Something for a room.
+    Envelope(Envelope),
+    /// What is published for this room from now on comes in. What was published while the
+    /// subscription was on its way did not.
+    Subscribed(RoomId),
 }
 
 /// Why something was not published.
@@ -92,4 +119,13 @@ pub enum BusError {
     /// This many nodes had no room in their inboxes.
     #[error("the inboxes of {0} nodes are full")]
     Full(usize),
+    /// Too much waits to be written.
+    #[error("too much waits to be written to Redis")]
+    Overloaded,
+    /// There is no connection.
+    #[error("Redis is away")]
+    Away,
+    /// Others would refuse it.
+    #[error("an envelope of {0} bytes is too large")]
+    TooLarge(usize),
 }

@@ -3,7 +3,9 @@
 //! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
 
 mod config;
+mod dev;
 mod drain;
+mod health;
 mod migrate;
 mod output;
 mod serve;
@@ -18,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{OrderError, StartError};
 use crate::config::{Config, ConfigError};
+use crate::dev::DevError;
 use crate::ops::telemetry::{self, TelemetryError};
 
 const EXAMPLES: &str = "\
@@ -58,12 +61,18 @@ enum Command {
     /// Run a node until it is told to stop (Ctrl-C or SIGTERM)
     #[command(after_help = serve::HELP)]
     Serve,
+    /// Run a cluster on this machine: Postgres, Redis, nodes and nginx
+    #[command(after_help = dev::HELP)]
+    Dev(dev::Arguments),
     /// Bring the database's schema up to date and exit; "serve" does so by itself
     #[command(after_help = migrate::HELP)]
     Migrate,
     /// Tell a running node to send its clients elsewhere, without stopping it
     #[command(after_help = drain::HELP)]
     Drain(drain::Arguments),
+    /// Ask the node of this machine whether it is well
+    #[command(after_help = health::HELP)]
+    Health(health::Arguments),
     /// Shut users out, or let them in again
     #[command(subcommand)]
     Users(users::Command),
@@ -82,7 +91,11 @@ enum CliError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Unwell(#[from] health::Unwell),
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
 }
@@ -94,8 +107,10 @@ pub fn run() -> ExitCode {
     let file = config.as_deref();
     let done = match command {
         Command::Serve => serve::run(file),
+        Command::Dev(arguments) => dev::run(file, arguments),
         Command::Migrate => migrate::run(file),
         Command::Drain(arguments) => drain::run(file, arguments),
+        Command::Health(arguments) => health::run(file, &arguments),
         Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
     };

@@ -18,6 +18,7 @@ mod limits;
 mod node;
 mod optional;
 mod redact;
+mod redis;
 mod refusal;
 mod render;
 mod retention;
@@ -38,6 +39,7 @@ pub use hub::Hub;
 pub use journal::Journal;
 pub use limits::Limits;
 pub use node::Node;
+pub use redis::Redis;
 pub use retention::Retention;
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
@@ -55,6 +57,8 @@ pub struct Config {
     pub node: Node,
     /// Postgres and its pool.
     pub database: Database,
+    /// The bus between nodes.
+    pub redis: Redis,
     /// The writers of durable events.
     pub journal: Journal,
     /// Rooms, presence and fan-out.
@@ -123,6 +127,7 @@ impl Config {
         self.http.check(&mut checks);
         self.node.check(&mut checks);
         self.database.check(&mut checks);
+        self.redis.check(&mut checks);
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
         self.websocket.check(&mut checks);
@@ -151,6 +156,13 @@ impl Config {
             ("limits.message_bytes", self.limits.message_bytes),
             ("journal.batch_max_bytes", self.journal.batch_max_bytes),
         );
+        if self.redis.url.is_some() {
+            let twice = self.journal.batch_max_bytes.saturating_mul(2);
+            checks.at_least(
+                ("redis.envelope_max_bytes", self.redis.envelope_max_bytes),
+                ("twice journal.batch_max_bytes", twice),
+            );
+        }
         let bind = self.http.bind;
         checks.require(
             !self.websocket.echo_contract || bind.ip().is_loopback(),

@@ -137,11 +137,7 @@ impl HubHandle {
     pub fn start(parts: HubParts<'_>) -> Self {
         let config = parts.config;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let arbiters = match config.hub.arbiters {
-            0 => Arbiters::start(cores),
-            count => Arbiters::start(count),
-        };
-        let arbiters = Arc::new(arbiters);
+        let arbiters = Arc::new(Arbiters::start(config.hub.arbiters()));
         let registry = Registry::default();
         let workers = Workers::default();
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);

@@ -9,6 +9,7 @@
 //! * [`auth`] knows `protocol` and `store`;
 //! * [`transport`] knows `hub`, `auth` and `protocol`;
 //! * [`api`] knows `store`, `auth` and the handles of `hub`;
+//! * [`dev`] knows `config` and `store`;
 //! * [`app`] and [`cli`] know all.
 
 pub mod api;
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod dev;
 mod fault;
 pub mod hub;
 mod metric;

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     core::Collector,
 };
 
@@ -48,6 +48,11 @@ pub(crate) fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec
 /// A gauge.
 pub(crate) fn gauge(name: &str, help: &str) -> IntGauge {
     registered(name, IntGauge::new(name, help))
+}
+
+/// A gauge for each combination of labels.
+pub(crate) fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(name, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
 /// A histogram with these upper bounds.

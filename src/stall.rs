@@ -40,6 +40,8 @@ pub(crate) enum ThreadKind {
     Hub,
     /// Signals, start and stop, the pool's connections.
     Main,
+    /// The connections to Redis.
+    Bus,
 }
 
 impl ThreadKind {
@@ -49,6 +51,7 @@ impl ThreadKind {
             Self::Arbiter => "arbiter",
             Self::Hub => "hub",
             Self::Main => "main",
+            Self::Bus => "bus",
         }
     }
 }

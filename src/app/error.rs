@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::auth::passwords::PasswordError;
+use crate::bus::redis::RedisBusError;
 use crate::store::embedded::EmbeddedError;
 use crate::store::{MigrateError, StoreError};
 use crate::transport::TlsError;
@@ -43,6 +44,9 @@ pub enum StartError {
     /// The journal's connections, and the control log's.
     #[error("the journal or the control log's reader cannot connect to the database")]
     Journal,
+    /// What is needed to connect to Redis. That it is away is no error.
+    #[error("cannot use Redis")]
+    Redis(#[from] RedisBusError),
     /// The parameters of password hashing.
     #[error("cannot hash passwords with these parameters (auth.argon2_*)")]
     Passwords(#[from] PasswordError),

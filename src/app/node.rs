@@ -15,8 +15,10 @@ use crate::api::{self, ApiState};
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
 use crate::auth::{Authenticator, Limits};
+use crate::bus::Bus;
 use crate::bus::envelope::Origin;
 use crate::bus::local::LocalBus;
+use crate::bus::redis::RedisBus;
 use crate::config::Config;
 use crate::hub::{HubHandle, HubParts};
 use crate::ops;
@@ -32,6 +34,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Answers that are ready may take this long to be written, and idle connections to close.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
+/// What was published to other nodes may take this long to leave. It is in Postgres anyway.
+const LAST_NEWS: Duration = Duration::from_millis(250);
+
 /// A running node.
 pub struct Node {
     address: SocketAddr,
@@ -42,6 +47,7 @@ pub struct Node {
     _folder: Option<FolderLock>,
     cluster: Option<Cluster>,
     store: Store,
+    bus: Arc<dyn Bus>,
     hub: HubHandle,
     server: ServerHandle,
     ending: Ending,
@@ -64,21 +70,11 @@ impl Node {
         let tls = Tls::new(&config.http)?;
         let id = identity::node_id(&config.node)?;
 
-        let mut folder = None;
-        let (cluster, url) = if let Some(url) = &config.database.url {
-            if config.node.id.is_empty() {
-                // A second node on this folder would take this one's name.
-                folder = Some(FolderLock::acquire(&config.node.data_dir)?);
-            }
-            let message = "database: the one of database.url; bus: in-process";
-            tracing::info!(node = id, "{message}");
-            (None, url.clone())
-        } else {
-            tracing::info!(node = id, "database: embedded; bus: in-process");
-            let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
-            let url = cluster.url().to_owned();
-            (Some(cluster), url)
-        };
+        let Database {
+            url,
+            cluster,
+            folder,
+        } = Database::of(&config, &id).await?;
         report(&store::migrate(&url).await?);
         // The journal has two connections for each writer, outside the pool, and the control log's
         // reader has one.
@@ -90,15 +86,17 @@ impl Node {
         let passwords = Passwords::new(&config.auth)?;
         let limits = Arc::new(Limits::new(&config.limits));
         let authenticator = Authenticator::new(store.clone(), &config);
+        let origin = Origin {
+            node: id.as_str().into(),
+            incarnation,
+        };
+        let bus = start_bus(&config, &origin)?;
         let hub = HubHandle::start(HubParts {
             config: &config,
             database_url: url,
             store: store.clone(),
-            bus: Arc::new(LocalBus::default().attach()),
-            origin: Origin {
-                node: id.as_str().into(),
-                incarnation,
-            },
+            bus: Arc::clone(&bus),
+            origin,
             gate: Arc::new(AuthGate {
                 authenticator: authenticator.clone(),
                 limits: Arc::clone(&limits),
@@ -123,6 +121,7 @@ impl Node {
             started: Instant::now(),
             store: store.clone(),
             hub: hub.clone(),
+            bus: Arc::clone(&bus),
         });
         let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
@@ -149,6 +148,7 @@ impl Node {
             _folder: folder,
             cluster,
             store,
+            bus,
             hub,
             server,
             ending,
@@ -213,6 +213,7 @@ impl Node {
                 "the journal was not flushed in time; what it held was not acknowledged"
             );
         }
+        until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
         self.retention.abort();
         // Nobody needs it badly enough to wait for a database that is gone.
@@ -247,6 +248,59 @@ impl Node {
     }
 }
 
+/// Where the node's data lies.
+struct Database {
+    url: String,
+    cluster: Option<Cluster>,
+    folder: Option<FolderLock>,
+}
+
+impl Database {
+    /// The one of the settings, or an embedded one.
+    async fn of(config: &Config, id: &str) -> Result<Self, StartError> {
+        let bus = bus_name(config);
+        let Some(url) = &config.database.url else {
+            tracing::info!(node = id, "database: embedded; bus: {bus}");
+            let cluster = Cluster::start(&config.database, &config.node.data_dir).await?;
+            return Ok(Self {
+                url: cluster.url().to_owned(),
+                cluster: Some(cluster),
+                folder: None,
+            });
+        };
+        let mut folder = None;
+        if config.node.id.is_empty() {
+            // A second node on this folder would take this one's name.
+            folder = Some(FolderLock::acquire(&config.node.data_dir)?);
+        }
+        tracing::info!(node = id, "database: the one of database.url; bus: {bus}");
+        Ok(Self {
+            url: url.clone(),
+            cluster: None,
+            folder,
+        })
+    }
+}
+
+/// The way to other nodes, as the start-up log calls it. Without secrets.
+fn bus_name(config: &Config) -> String {
+    match (config.redis.servers(), config.redis.is_cluster()) {
+        (servers, _) if servers.is_empty() => "in-process".to_owned(),
+        (servers, false) => format!("Redis at {}", servers.join(", ")),
+        (servers, true) => format!("Redis Cluster with {}", servers.join(", ")),
+    }
+}
+
+fn start_bus(config: &Config, origin: &Origin) -> Result<Arc<dyn Bus>, StartError> {
+    if config.redis.url.is_none() {
+        return Ok(Arc::new(LocalBus::default().attach()));
+    }
+    // As many lanes as threads that rooms live on.
+    let lanes = config.hub.arbiters();
+    let bus = RedisBus::start(&config.redis, origin.clone(), lanes)?;
+    Ok(Arc::new(bus))
+}
+
 /// Starts the server's threads.
 fn serve(
     listener: std::net::TcpListener,
@@ -268,6 +322,7 @@ fn serve(
                         .service(transport::sse::user_events)
                         .service(ops::health::health)
                         .service(ops::health::db)
+                        .service(ops::health::redis)
                         .service(ops::health::ready)
                         .service(ops::health::live)
                         .service(ops::metrics::metrics);

@@ -1,5 +1,7 @@
 //! What travels on the bus.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -79,16 +81,22 @@ pub enum PayloadError {
     Time(#[from] jiff::Error),
 }
 
+/// As it is written. What is in it is borrowed, on both sides.
 #[derive(Serialize, Deserialize)]
-enum Wire {
-    Events(Vec<WireEvent>),
+enum Wire<'a> {
+    #[serde(borrow)]
+    Events(Vec<WireEvent<'a>>),
     Typing(Uuid, bool),
     Read(Uuid, u64),
-    Custom(Uuid, Box<str>, #[serde(with = "serde_bytes")] Vec<u8>),
+    Custom(
+        Uuid,
+        &'a str,
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+    ),
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireEvent {
+struct WireEvent<'a> {
     epoch: i32,
     seq: Seq,
     kind: i16,
@@ -96,26 +104,32 @@ struct WireEvent {
     id: Uuid,
     user_id: Uuid,
     created_at_us: i64,
-    #[serde(with = "serde_bytes")]
-    data: Vec<u8>,
+    #[serde(borrow, with = "serde_bytes")]
+    data: Cow<'a, [u8]>,
     #[serde(default)]
     message_id: Option<Uuid>,
 }
 
 impl Payload {
+    /// Writes events, ascending; the same as of [`Payload::Events`].
+    pub fn encode_events<'a>(
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Result<Bytes, PayloadError> {
+        let events = events.into_iter().map(to_wire).collect::<Result<_, _>>()?;
+        Ok(rmp_serde::to_vec(&Wire::Events(events))?.into())
+    }
+
     /// Writes it, MessagePack.
     pub fn encode(&self) -> Result<Bytes, PayloadError> {
         let wire = match self {
-            Self::Events(events) => {
-                Wire::Events(events.iter().map(to_wire).collect::<Result<_, _>>()?)
-            }
+            Self::Events(events) => return Self::encode_events(events),
             Self::Typing { user_id, typing } => Wire::Typing(user_id.0, *typing),
             Self::Read { user_id, msg_no } => Wire::Read(user_id.0, *msg_no),
             Self::Custom {
                 user_id,
                 name,
                 data,
-            } => Wire::Custom(user_id.0, name.clone(), data.message_pack().into()),
+            } => Wire::Custom(user_id.0, name, data.message_pack()),
         };
         Ok(rmp_serde::to_vec(&wire)?.into())
     }
@@ -139,14 +153,14 @@ impl Payload {
             },
             Wire::Custom(user, name, data) => Self::Custom {
                 user_id: UserId(user),
-                name,
-                data: Data::from_message_pack(&data)?,
+                name: name.into(),
+                data: Data::from_message_pack(data)?,
             },
         })
     }
 }
 
-fn to_wire(event: &Event) -> Result<WireEvent, PayloadError> {
+fn to_wire(event: &Event) -> Result<WireEvent<'_>, PayloadError> {
     Ok(WireEvent {
         epoch: event.epoch.0,
         seq: event.seq,
@@ -155,12 +169,12 @@ fn to_wire(event: &Event) -> Result<WireEvent, PayloadError> {
         id: event.id.0,
         user_id: event.user_id.0,
         created_at_us: event.created_at.as_microsecond(),
-        data: event.body.to_log()?,
+        data: event.body.to_log()?.into(),
         message_id: event.body.message_id().map(|id| id.0),
     })
 }
 
-fn from_wire(room_id: RoomId, event: &WireEvent) -> Result<Event, PayloadError> {
+fn from_wire(room_id: RoomId, event: &WireEvent<'_>) -> Result<Event, PayloadError> {
     Ok(Event {
         room_id,
         epoch: Epoch(event.epoch),

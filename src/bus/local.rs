@@ -3,15 +3,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, watch};
+use std::time::Instant;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::envelope::Envelope;
-use super::{Bus, BusError, BusState, Inbox, InboxHome};
+use super::metrics::{ENVELOPES, STATE};
+use super::queue::{self, InboxHome, Sender};
+use super::{Arrival, Bus, BusError, BusHealth, BusState, Inbox};
 use crate::protocol::id::RoomId;
 
 /// Envelopes that a node may have waiting.
 const INBOX: usize = 4096;
+
+/// Their bytes.
+const INBOX_BYTES: usize = 32 << 20;
 
 /// What the nodes of a process share.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +29,7 @@ pub struct LocalBus {
 /// A node's place on the bus.
 #[derive(Debug)]
 struct Place {
-    sender: mpsc::Sender<Envelope>,
+    sender: Sender<Arrival>,
     inbox: InboxHome,
     rooms: RwLock<HashSet<RoomId>>,
 }
@@ -33,23 +40,27 @@ pub struct LocalBusNode {
     bus: LocalBus,
     place: Arc<Place>,
     state: watch::Sender<BusState>,
+    since: Instant,
 }
 
 impl LocalBus {
     /// A place for one more node.
     #[must_use]
     pub fn attach(&self) -> LocalBusNode {
-        let (sender, receiver) = mpsc::channel(INBOX);
+        let (sender, inbox) = queue::lane(INBOX, INBOX_BYTES);
         let place = Arc::new(Place {
             sender,
-            inbox: Arc::new(Mutex::new(Some(receiver))),
+            inbox,
             rooms: RwLock::default(),
         });
         self.nodes.write().push(Arc::clone(&place));
+        let state = BusState::Local;
+        STATE.with_label_values(&[state.name()]).set(1);
         LocalBusNode {
             bus: self.clone(),
             place,
-            state: watch::Sender::new(BusState::Local),
+            state: watch::Sender::new(state),
+            since: Instant::now(),
         }
     }
 }
@@ -80,8 +91,12 @@ impl Bus for LocalBusNode {
         let others = self.others(envelope.room_id);
         let full = others
             .iter()
-            .filter(|place| place.sender.try_send(envelope.clone()).is_err())
+            .filter(|place| {
+                let arrival = Arrival::Envelope(envelope.clone());
+                place.sender.try_send(arrival).is_err()
+            })
             .count();
+        ENVELOPES.with_label_values(&["out"]).inc();
         if full > 0 {
             return Err(BusError::Full(full));
         }
@@ -100,8 +115,19 @@ impl Bus for LocalBusNode {
         self.state.subscribe()
     }
 
-    fn take_inbox(&self) -> Option<Inbox> {
-        Inbox::take(&self.place.inbox)
+    fn health(&self) -> BusHealth {
+        BusHealth {
+            state: BusState::Local,
+            since: self.since,
+            last_error: None,
+            servers: 0,
+            servers_up: 0,
+            rooms: self.place.rooms.read().len(),
+        }
+    }
+
+    fn take_inbox(&self, lane: usize) -> Option<Inbox> {
+        (lane == 0).then(|| Inbox::take(&self.place.inbox))?
     }
 }
 
@@ -134,7 +160,7 @@ mod tests {
         assert!(a.has_listeners(room));
         a.publish(envelope(room)).unwrap();
         let waiting = |node: &LocalBusNode| {
-            let mut inbox = node.take_inbox().unwrap();
+            let mut inbox = node.take_inbox(0).unwrap();
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             match inbox.poll_batch(&mut cx, 9) {
                 std::task::Poll::Ready(batch) => batch.unwrap().len(),

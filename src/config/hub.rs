@@ -49,6 +49,15 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// How many threads run rooms and presence.
+    #[must_use]
+    pub fn arbiters(&self) -> usize {
+        match self.arbiters {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            count => count,
+        }
+    }
+
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.range("hub.arbiters", self.arbiters, 0..=1024);
         checks.range("hub.room_mailbox", self.room_mailbox, 1..=1_000_000);

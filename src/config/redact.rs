@@ -1,4 +1,4 @@
-//! Takes the password out of a Postgres connection string.
+//! Takes the passwords out of connection strings.
 
 /// Stands where a secret was.
 const HIDDEN: &str = "***";
@@ -10,6 +10,36 @@ pub(super) fn database_url(url: &str) -> String {
         Some((scheme, rest)) => uri(scheme, rest),
         None => key_values(url),
     }
+}
+
+/// The addresses of Redis with their passwords replaced. A comma may be a part of a password, so
+/// the text is parted only where the next address begins.
+pub(super) fn redis_url(urls: &str) -> String {
+    let addresses = redis_addresses(urls);
+    let shown = addresses.iter().map(|url| match url.split_once("://") {
+        Some((scheme, rest)) => uri(scheme, rest),
+        // Nothing of it can be relied upon.
+        None => HIDDEN.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+/// The single addresses of a list that is separated by commas.
+pub(super) fn redis_addresses(urls: &str) -> Vec<&str> {
+    let begins = |text: &str| {
+        let text = text.trim_start();
+        text.starts_with("redis://") || text.starts_with("rediss://")
+    };
+    let mut addresses = Vec::new();
+    let mut start = 0;
+    for (comma, _) in urls.match_indices(',') {
+        if begins(&urls[comma + 1..]) {
+            addresses.push(urls[start..comma].trim());
+            start = comma + 1;
+        }
+    }
+    addresses.push(urls[start..].trim());
+    addresses
 }
 
 fn uri(scheme: &str, rest: &str) -> String {
@@ -66,7 +96,23 @@ fn key_values(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::database_url;
+    use super::{database_url, redis_url};
+
+    #[test]
+    fn passwords_of_redis_are_hidden_in_each_address() {
+        for (url, shown) in [
+            ("redis://host", "redis://host"),
+            ("redis://:pw@host:1/2", "redis://:***@host:1/2"),
+            (
+                "rediss://u:p,w@h, redis://u:x@i",
+                "rediss://u:***@h,redis://u:***@i",
+            ),
+            ("redis://h?password=x", "redis://h?password=***"),
+            ("secret", "***"),
+        ] {
+            assert_eq!(redis_url(url), shown, "{url}");
+        }
+    }
 
     #[test]
     fn passwords_are_hidden_in_every_form() {

@@ -13,13 +13,12 @@ const PREFIX: &str = "HUBBUB__";
 /// The variable that names the file.
 const FILE: &str = "HUBBUB__CONFIG";
 /// Names of settings besides the systematic ones, which win over these.
-const SHORT_NAMES: [(&str, &str); 3] = [
+const SHORT_NAMES: [(&str, &str); 4] = [
     ("DATABASE_URL", "HUBBUB__DATABASE__URL"),
+    ("REDIS_URL", "HUBBUB__REDIS__URL"),
     ("LOG_QUERIES", "HUBBUB__DATABASE__LOG_QUERIES"),
     ("HUBBUB__DATA_DIR", "HUBBUB__NODE__DATA_DIR"),
 ];
-/// Names a shared Redis, which this build does not use.
-const REDIS: &str = "REDIS_URL";
 
 /// Where each setting that is not a default was made, by full key.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +75,7 @@ pub(super) fn process_environment() -> Result<impl Iterator<Item = (String, Stri
 }
 
 fn concerns_us(name: &str) -> bool {
-    name.starts_with(PREFIX) || name == REDIS || SHORT_NAMES.iter().any(|(short, _)| *short == name)
+    name.starts_with(PREFIX) || SHORT_NAMES.iter().any(|(short, _)| *short == name)
 }
 
 /// Lays the file and the environment over the defaults.
@@ -116,11 +115,6 @@ pub(super) fn merge(
         if name.starts_with(PREFIX) && name != FILE && !short {
             layers.lay_variable(name, name, value);
         }
-    }
-    if env.get(REDIS).is_some_and(|url| !url.is_empty()) {
-        notices.push(format!(
-            "{REDIS} is set, but this build has no Redis bus: the node runs alone, on its in-process bus"
-        ));
     }
     if !layers.problems.is_empty() {
         return Err(ConfigError::Refused(layers.problems));

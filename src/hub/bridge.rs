@@ -1,4 +1,5 @@
-//! The bridge: one actor between the node's rooms and the bus.
+//! The bridge: between the node's rooms and the bus. An actor for each lane, so that encoding and
+//! decoding are spread over the arbiters; all of a room goes by one lane, in its order.
 
 use std::sync::Arc;
 
@@ -6,61 +7,76 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
-use crate::bus::{Bus, Inbox};
+use crate::bus::{Arrival, Bus, BusState, ENVELOPES, Inbox, lane_of};
 use crate::fault;
+use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::start_on;
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
-use crate::hub::metrics::{BUS_ENVELOPES, OVERFLOWS};
+use crate::hub::metrics::OVERFLOWS;
 use crate::hub::registry::Registry;
 use crate::hub::supervision::Guard;
 use crate::protocol::id::RoomId;
 use crate::stall::Activity;
 
-/// What may wait to be published.
+/// What may wait to be published, in each lane.
 const MAILBOX: usize = 4096;
 
-/// Envelopes taken from the inbox at once.
+/// Arrivals handled in one go.
 const INBOX_BATCH: usize = 256;
 
-/// The way to the bridge. Cheap to clone.
+/// The way to the bridge, whichever actors it has now. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct BridgeHandle {
     bus: Arc<dyn Bus>,
-    addr: Arc<RwLock<Option<Addr<Bridge>>>>,
+    lanes: Arc<[RwLock<Option<Addr<Bridge>>>]>,
+}
+
+/// What a lane's actor works with.
+pub(crate) struct BridgeParts {
+    /// This node.
+    pub(crate) origin: Origin,
+    /// Its rooms.
+    pub(crate) registry: Registry,
+    /// What looks for what the bus has lost.
+    pub(crate) anti_entropy: AntiEntropy,
 }
 
 impl BridgeHandle {
     pub(crate) fn new(bus: Arc<dyn Bus>) -> Self {
-        Self {
-            bus,
-            addr: Arc::default(),
-        }
+        let lanes = (0..bus.lanes()).map(|_| RwLock::default()).collect();
+        Self { bus, lanes }
     }
 
-    /// Starts the actor, or starts it again.
+    /// How many actors there are to be.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Starts a lane's actor, or starts it again.
     pub(crate) fn start(
         &self,
         arbiter: &ArbiterHandle,
-        origin: Origin,
-        registry: Registry,
+        number: usize,
+        parts: BridgeParts,
         guard: Guard,
     ) {
         let bus = Arc::clone(&self.bus);
         let addr = start_on(arbiter, Activity::Bridge, MAILBOX, move || Bridge {
-            inbox: bus.take_inbox(),
+            inbox: bus.take_inbox(number),
+            number,
             bus,
-            origin,
-            registry,
+            parts,
             _guard: guard,
         });
-        *self.addr.write() = Some(addr);
+        if let Some(lane) = self.lanes.get(number) {
+            *lane.write() = Some(addr);
+        }
     }
 
     /// Tells other nodes of committed events. What is lost here they find in Postgres.
     pub(crate) fn events(&self, room_id: RoomId, events: &[Arc<SharedEvent>]) {
         if self.bus.has_listeners(room_id) {
-            let events = events.iter().map(|shared| shared.event.clone()).collect();
-            self.send(room_id, Payload::Events(events));
+            self.send(room_id, Content::Events(events.into()));
         }
     }
 
@@ -70,40 +86,32 @@ impl BridgeHandle {
         if !self.bus.has_listeners(room_id) {
             return;
         }
-        match push {
+        let payload = match push {
             Ephemeral::Typing {
                 user_id, typing, ..
-            } => self.send(
-                room_id,
-                Payload::Typing {
-                    user_id: *user_id,
-                    typing: *typing,
-                },
-            ),
+            } => Payload::Typing {
+                user_id: *user_id,
+                typing: *typing,
+            },
             Ephemeral::Custom {
                 user_id,
                 name,
                 data,
                 ..
-            } => self.send(
-                room_id,
-                Payload::Custom {
-                    user_id: *user_id,
-                    name: name.clone(),
-                    data: data.clone(),
-                },
-            ),
+            } => Payload::Custom {
+                user_id: *user_id,
+                name: name.clone(),
+                data: data.clone(),
+            },
             Ephemeral::Read {
                 user_id, msg_no, ..
-            } => self.send(
-                room_id,
-                Payload::Read {
-                    user_id: *user_id,
-                    msg_no: *msg_no,
-                },
-            ),
-            Ephemeral::Presence { .. } => {}
-        }
+            } => Payload::Read {
+                user_id: *user_id,
+                msg_no: *msg_no,
+            },
+            Ephemeral::Presence { .. } => return,
+        };
+        self.send(room_id, Content::Ephemeral(payload));
     }
 
     /// This node wants what others publish for a room.
@@ -116,9 +124,10 @@ impl BridgeHandle {
         self.bus.unsubscribe(room);
     }
 
-    fn send(&self, room_id: RoomId, payload: Payload) {
-        let addr = self.addr.read().clone();
-        let sent = addr.map(|addr| addr.try_send(Publish { room_id, payload }));
+    fn send(&self, room_id: RoomId, content: Content) {
+        let lane = self.lanes.get(lane_of(room_id, self.lanes.len()));
+        let addr = lane.and_then(|lane| lane.read().clone());
+        let sent = addr.map(|addr| addr.try_send(Publish { room_id, content }));
         if !matches!(sent, Some(Ok(()))) {
             OVERFLOWS.with_label_values(&["bridge"]).inc();
         }
@@ -130,26 +139,62 @@ impl BridgeHandle {
 #[rtype(result = "()")]
 struct Publish {
     room_id: RoomId,
-    payload: Payload,
+    content: Content,
 }
 
-/// The actor.
+/// What is published.
+#[derive(Debug)]
+enum Content {
+    /// Events, as the room here has them.
+    Events(Box<[Arc<SharedEvent>]>),
+    /// Something that is worth no row.
+    Ephemeral(Payload),
+}
+
+impl Content {
+    fn encode(&self) -> Result<bytes::Bytes, PayloadError> {
+        match self {
+            Self::Events(events) => Payload::encode_events(events.iter().map(|it| &it.event)),
+            Self::Ephemeral(payload) => payload.encode(),
+        }
+    }
+}
+
+/// The actor of one lane.
 struct Bridge {
     bus: Arc<dyn Bus>,
+    number: usize,
     inbox: Option<Inbox>,
-    origin: Origin,
-    registry: Registry,
+    parts: BridgeParts,
     /// Dropped with it.
     _guard: Guard,
 }
 
 impl Bridge {
+    fn arrived(&self, arrival: &Arrival) {
+        let envelope = match arrival {
+            Arrival::Envelope(envelope) => envelope,
+            Arrival::Subscribed(room) => {
+                // The room may have read its head before others' events came here.
+                if let Some(room) = self.parts.registry.find(*room) {
+                    room.look_again();
+                }
+                return;
+            }
+        };
+        ENVELOPES.with_label_values(&["in"]).inc();
+        if let Err(error) = self.receive(envelope) {
+            ENVELOPES.with_label_values(&["bad"]).inc();
+            tracing::debug!(%error, room = %envelope.room_id, node = %envelope.origin.node, "an envelope cannot be read");
+        }
+    }
+
     fn receive(&self, envelope: &Envelope) -> Result<(), PayloadError> {
-        if envelope.origin == self.origin {
+        if envelope.origin == self.parts.origin {
             return Ok(());
         }
         let room_id = envelope.room_id;
-        let Some(room) = self.registry.find(room_id) else {
+        let Some(room) = self.parts.registry.find(room_id) else {
             return Ok(());
         };
         let ephemeral = match Payload::decode(room_id, &envelope.payload)? {
@@ -182,6 +227,21 @@ impl Bridge {
         room.broadcast(SharedPush::new(ephemeral), None);
         Ok(())
     }
+
+    /// Has all rooms compare their heads whenever the bus has come back: what was published
+    /// meanwhile did not come. One lane does it for all.
+    fn watch_state(&self, ctx: &mut Context<Self>) {
+        let mut states = self.bus.states();
+        let anti_entropy = self.parts.anti_entropy.clone();
+        let watching = async move {
+            while states.changed().await.is_ok() {
+                if *states.borrow_and_update() == BusState::Redis {
+                    anti_entropy.hint();
+                }
+            }
+        };
+        ctx.spawn(watching.into_actor(self));
+    }
 }
 
 impl Actor for Bridge {
@@ -193,18 +253,17 @@ impl Actor for Bridge {
                 inbox.poll_batch(cx, INBOX_BATCH)
             }));
         }
+        if self.number == 0 {
+            self.watch_state(ctx);
+        }
     }
 }
 
-impl StreamHandler<Vec<Envelope>> for Bridge {
-    fn handle(&mut self, batch: Vec<Envelope>, _: &mut Self::Context) {
+impl StreamHandler<Vec<Arrival>> for Bridge {
+    fn handle(&mut self, batch: Vec<Arrival>, _: &mut Self::Context) {
         fault::point!("hub.bridge.receive");
-        for envelope in batch {
-            BUS_ENVELOPES.with_label_values(&["in"]).inc();
-            if let Err(error) = self.receive(&envelope) {
-                BUS_ENVELOPES.with_label_values(&["bad"]).inc();
-                tracing::warn!(%error, room = %envelope.room_id, node = %envelope.origin.node, "an envelope cannot be read");
-            }
+        for arrival in &batch {
+            self.arrived(arrival);
         }
     }
 }
@@ -215,7 +274,7 @@ impl Handler<Publish> for Bridge {
     fn handle(&mut self, message: Publish, _: &mut Self::Context) {
         fault::point!("hub.bridge.publish");
         let room_id = message.room_id;
-        let payload = match message.payload.encode() {
+        let payload = match message.content.encode() {
             Ok(payload) => payload,
             Err(error) => {
                 tracing::error!(%error, room = %room_id, "an envelope cannot be written");
@@ -223,13 +282,12 @@ impl Handler<Publish> for Bridge {
             }
         };
         let published = self.bus.publish(Envelope {
-            origin: self.origin.clone(),
+            origin: self.parts.origin.clone(),
             room_id,
             payload,
         });
-        let label = if published.is_ok() { "out" } else { "lost" };
-        BUS_ENVELOPES.with_label_values(&[label]).inc();
         if let Err(error) = published {
+            ENVELOPES.with_label_values(&["lost"]).inc();
             tracing::debug!(%error, room = %room_id, "an envelope was lost; the rooms will notice");
         }
     }
@@ -249,6 +307,14 @@ mod tests {
         }
     }
 
+    fn parts() -> BridgeParts {
+        BridgeParts {
+            origin: origin("here"),
+            registry: Registry::default(),
+            anti_entropy: AntiEntropy::new(std::time::Duration::from_secs(1)),
+        }
+    }
+
     #[actix_rt::test]
     async fn what_one_node_publishes_arrives_at_the_other() {
         let bus = LocalBus::default();
@@ -257,21 +323,19 @@ mod tests {
         there.subscribe(room_id);
         let (reports, _downs) = tokio::sync::mpsc::channel(1);
         let bridge = BridgeHandle::new(here);
-        bridge.start(
-            &Arbiter::current(),
-            origin("here"),
-            Registry::default(),
-            Guard::new(ActorId::Bridge, 1, reports),
-        );
+        let guard = Guard::new(ActorId::Bridge(0), 1, reports);
+        bridge.start(&Arbiter::current(), 0, parts(), guard);
         let typing = Ephemeral::Typing {
             room_id,
             user_id: UserId::generate(),
             typing: true,
         };
         bridge.ephemeral(&typing);
-        let mut inbox = there.take_inbox().unwrap();
+        let mut inbox = there.take_inbox(0).unwrap();
         let batch = std::future::poll_fn(|cx| inbox.poll_batch(cx, 1)).await;
-        let envelope = batch.unwrap().remove(0);
+        let Some(Arrival::Envelope(envelope)) = batch.unwrap().pop() else {
+            panic!("something else came");
+        };
         assert_eq!(envelope.origin, origin("here"));
         assert!(matches!(
             Payload::decode(room_id, &envelope.payload),
@@ -291,9 +355,8 @@ mod tests {
         let (reports, mut downs) = tokio::sync::mpsc::channel(2);
         let bridge = BridgeHandle::new(Arc::clone(&here) as Arc<dyn Bus>);
         let start = |life| {
-            let guard = Guard::new(ActorId::Bridge, life, reports.clone());
-            let arbiter = Arbiter::current();
-            bridge.start(&arbiter, origin("here"), Registry::default(), guard);
+            let guard = Guard::new(ActorId::Bridge(0), life, reports.clone());
+            bridge.start(&Arbiter::current(), 0, parts(), guard);
         };
         let typing = Ephemeral::Typing {
             room_id,
@@ -306,13 +369,13 @@ mod tests {
         assert_eq!(downs.recv().await.map(|down| down.life), Some(1));
         start(2);
         bridge.ephemeral(&typing);
-        let mut inbox = there.take_inbox().unwrap();
+        let mut inbox = there.take_inbox(0).unwrap();
         let batch = std::future::poll_fn(|cx| inbox.poll_batch(cx, 2)).await;
         assert_eq!(
             batch.unwrap().len(),
             1,
             "the first was lost with its bridge"
         );
-        assert!(here.take_inbox().is_none(), "the second bridge has it");
+        assert!(here.take_inbox(0).is_none(), "the second bridge has it");
     }
 }

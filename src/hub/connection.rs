@@ -59,8 +59,8 @@ use crate::stall::{Activity, doing_with, marked};
 pub struct Opening {
     /// The socket, with nothing but TLS between it and the peer.
     pub socket: Socket,
-    /// The answer to the handshake. It is sent when the connection is registered: whoever has
-    /// read it is counted, and told when the node stops.
+    /// The answer to the handshake, behind those to requests before it. It is sent when the
+    /// connection is registered: whoever has read it is counted, and told when the node stops.
     pub greeting: Bytes,
     /// What had been read from it beyond the handshake.
     pub read_ahead: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct Opening {
     pub deflate: bool,
     /// What is spoken.
     pub contract: Contract,
-    /// Kept until the connection has ended, and dropped then.
+    /// Kept until the socket has been closed, and dropped then.
     pub keep: Box<dyn Debug>,
 }
 
@@ -136,7 +136,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         joins: 0,
         worker,
         attachment,
-        _keep: opening.keep,
+        keep: Some(opening.keep),
     };
     let (mut connection, mut ctx) = (connection, Context::new());
     let mut read_ahead = opening.read_ahead;
@@ -170,7 +170,8 @@ struct Connection {
     is_tap_shut: bool,
     /// Numbers the joins.
     joins: u32,
-    _keep: Box<dyn Debug>,
+    /// For as long as the socket is there.
+    keep: Option<Box<dyn Debug>>,
 }
 
 /// Whether decoding may go on.
@@ -252,6 +253,10 @@ impl Connection {
     }
 
     fn run(&mut self, request: Request, ctx: &mut Context<Self>) -> Flow {
+        // It may have waited for its turn, and nobody is here any more to ask for it.
+        if self.attachment.outbox.is_over() {
+            return Flow::Continue;
+        }
         let _doing = doing_with(Activity::Command, request.command.name());
         fault::point!("hub.connection.command");
         let attachment = &self.attachment;
@@ -277,10 +282,7 @@ impl Connection {
             Admission::Wait => {
                 let answered = attachment.next_answer().into_actor(self);
                 ctx.wait(answered.map(|(), this, ctx| {
-                    if this.attachment.outbox.closing().is_some() {
-                        // Whether answers come is not certain any more.
-                        this.resume(ctx);
-                    } else if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
+                    if matches!(this.run(request, ctx), Flow::Continue | Flow::Busy) {
                         this.resume(ctx);
                     }
                 }));
@@ -358,8 +360,8 @@ impl Drop for Connection {
             self.attachment.outbox.shut();
         }
         let close_timeout_ms = self.worker.hub.settings().websocket.close_timeout_ms;
-        let outbox = &self.attachment.outbox;
-        outbox.finish(Duration::from_millis(close_timeout_ms));
+        let patience = Duration::from_millis(close_timeout_ms);
+        self.attachment.outbox.finish(self.keep.take(), patience);
         CONNECTIONS.dec();
     }
 }

@@ -169,8 +169,8 @@ fn overloaded() -> Refusal {
     )
 }
 
-/// Which of `count` places a room belongs to. The tail of a UUIDv7 is random.
+/// Which of `count` places a room belongs to.
 pub(crate) fn index_of(room: RoomId, count: usize) -> usize {
-    let tail = room.0.as_u64_pair().1;
-    usize::try_from(tail % count.max(1) as u64).unwrap_or_default()
+    // The same for all, so that a room's actor and its lane of the bridge meet.
+    crate::bus::lane_of(room, count)
 }

@@ -135,6 +135,23 @@ pub(crate) static PONGS_SAVED: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Commands that came beside one that takes its time, beyond what is held of them.
+pub(crate) static HELD_FULL: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_held_full_total",
+        "How often a connection was read no further because enough of its commands waited for one \
+         before them",
+    )
+});
+
+/// Turns that ended before their connection had no more to say.
+pub(crate) static TURNS_OVER: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "websocket_turns_over_total",
+        "How often a connection had said so much in one go that others had their turn first",
+    )
+});
+
 /// Ephemeral pushes that were dropped, by reason.
 pub(crate) static EPHEMERAL_DROPPED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
@@ -251,15 +268,6 @@ pub(crate) static JOURNAL_OUTCOMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "journal_entries_total",
         "Entries settled by the journal, by outcome",
         &["outcome"],
-    )
-});
-
-/// Envelopes on the bus, by what became of them.
-pub(crate) static BUS_ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "hub_bus_envelopes_total",
-        "Envelopes on the bus: in, out, lost (an inbox was full), bad (could not be read)",
-        &["fate"],
     )
 });
 

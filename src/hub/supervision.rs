@@ -22,8 +22,8 @@ pub(crate) enum ActorId {
     Presence(usize),
     /// A writer of the journal.
     Writer(usize),
-    /// The bridge to other nodes.
-    Bridge,
+    /// A lane of the bridge to other nodes.
+    Bridge(usize),
     /// The comparison of heads.
     AntiEntropy,
 }
@@ -36,7 +36,7 @@ impl ActorId {
             Self::Room(_) => "room",
             Self::Presence(_) => "presence",
             Self::Writer(_) => "writer",
-            Self::Bridge => "bridge",
+            Self::Bridge(_) => "bridge",
             Self::AntiEntropy => "anti_entropy",
         }
     }
@@ -173,13 +173,13 @@ mod tests {
         let (reports, mut downs) = mpsc::channel(2);
         drop(Guard::new(ActorId::Writer(1), 1, reports.clone()));
         assert!(downs.try_recv().is_err());
-        let guard = Guard::new(ActorId::Bridge, 7, reports);
+        let guard = Guard::new(ActorId::Bridge(0), 7, reports);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _guard = guard;
             panic!("as an actor does");
         }));
         assert!(panicked.is_err());
-        let (id, life) = (ActorId::Bridge, 7);
+        let (id, life) = (ActorId::Bridge(0), 7);
         assert_eq!(downs.try_recv(), Ok(Down { id, life }));
     }
 
@@ -191,7 +191,7 @@ mod tests {
             let id = ActorId::Room(RoomId::generate());
             panicking.push(Guard::new(id, life, reports.clone()));
         }
-        panicking.push(Guard::new(ActorId::Bridge, 3, reports));
+        panicking.push(Guard::new(ActorId::Bridge(0), 3, reports));
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _panicking = panicking;
             panic!("as an actor does");

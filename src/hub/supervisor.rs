@@ -20,7 +20,7 @@ use crate::bus::envelope::Origin;
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::{Arbiters, start_on};
-use crate::hub::bridge::BridgeHandle;
+use crate::hub::bridge::{BridgeHandle, BridgeParts};
 use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::{Journal, Writer, WriterSettings};
@@ -117,7 +117,7 @@ impl Hub {
         match id {
             ActorId::Presence(number) => self.start_presence(number, guard),
             ActorId::Writer(number) => self.start_writer(number, guard),
-            ActorId::Bridge => self.start_bridge(guard),
+            ActorId::Bridge(number) => self.start_bridge(number, guard),
             ActorId::AntiEntropy => self.start_anti_entropy(guard),
             ActorId::Hub | ActorId::Room(_) => {}
         }
@@ -158,12 +158,17 @@ impl Hub {
         );
     }
 
-    fn start_bridge(&self, guard: Guard) {
+    fn start_bridge(&self, number: usize, guard: Guard) {
         let parts = self.parts();
         parts.bridge.start(
-            parts.arbiters.by_number(0),
-            parts.origin.clone(),
-            parts.registry.clone(),
+            // With as many lanes as arbiters, a room's lane is on the room's own.
+            parts.arbiters.by_number(number),
+            number,
+            BridgeParts {
+                origin: parts.origin.clone(),
+                registry: parts.registry.clone(),
+                anti_entropy: parts.anti_entropy.clone(),
+            },
             guard,
         );
     }
@@ -299,8 +304,9 @@ impl Actor for Hub {
         let parts = self.parts();
         let shards = (0..parts.presence.len()).map(ActorId::Presence);
         let writers = (0..parts.journal.slots().len()).map(ActorId::Writer);
-        let single = [ActorId::Bridge, ActorId::AntiEntropy];
-        for id in single.into_iter().chain(shards).chain(writers) {
+        let lanes = (0..parts.bridge.lanes()).map(ActorId::Bridge);
+        let single = [ActorId::AntiEntropy];
+        for id in single.into_iter().chain(lanes).chain(shards).chain(writers) {
             if waits.iter().all(|(waiting, _)| *waiting != id) {
                 self.begin(id);
             }

@@ -3,6 +3,7 @@
 //! *Live*: the process answers; restart it if not. *Ready*: it can do its work now; send it
 //! nobody if not. The rest is for people.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
@@ -11,6 +12,7 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::bus::{Bus, BusState};
 use crate::hub::HubHandle;
 use crate::store::Store;
 
@@ -27,6 +29,8 @@ pub struct HealthState {
     pub store: Store,
     /// The hub.
     pub hub: HubHandle,
+    /// The way to other nodes.
+    pub bus: Arc<dyn Bus>,
 }
 
 /// How the node is.
@@ -44,7 +48,8 @@ pub struct Health {
     connections: usize,
     /// The database.
     database: DatabaseHealth,
-    /// How nodes hear of each other: `local` for a node alone.
+    /// How nodes hear of each other: `local` for a node without Redis, `redis`, or `fallback`
+    /// (Redis is away).
     bus: &'static str,
 }
 
@@ -89,6 +94,52 @@ impl DatabaseHealth {
     }
 }
 
+/// How the way to other nodes is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BusReport {
+    /// `ok`, or `degraded`: Redis is away, and what happens on other nodes is read from Postgres.
+    status: &'static str,
+    /// The way that is in use: `local` (there is no Redis), `redis` or `fallback`.
+    path: &'static str,
+    /// For how long it has been, seconds.
+    since_s: f64,
+    /// Servers that there should be a connection to: one, or the masters of a cluster.
+    servers: usize,
+    /// Those that there is one to, by which everything comes.
+    servers_up: usize,
+    /// Rooms that this node wants to hear of.
+    rooms: usize,
+    /// Messages that wait to be written to Redis.
+    waiting: usize,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    /// How long ago that was, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_ago_s: Option<f64>,
+}
+
+impl BusReport {
+    fn of(bus: &dyn Bus) -> Self {
+        let now = bus.health();
+        let (last_error, at) = now.last_error.unzip();
+        Self {
+            status: match now.state {
+                BusState::Local | BusState::Redis => "ok",
+                BusState::Fallback => "degraded",
+            },
+            path: now.state.name(),
+            since_s: now.since.elapsed().as_secs_f64(),
+            servers: now.servers,
+            servers_up: now.servers_up,
+            rooms: now.rooms,
+            waiting: bus.waiting(),
+            last_error,
+            last_error_ago_s: at.map(|at| at.elapsed().as_secs_f64()),
+        }
+    }
+}
+
 fn word(is_ok: bool) -> &'static str {
     if is_ok { "ok" } else { "unavailable" }
 }
@@ -127,7 +178,7 @@ pub(crate) async fn health(state: Data<HealthState>) -> HttpResponse {
         uptime_s: state.started.elapsed().as_secs(),
         connections: state.hub.connections(),
         database,
-        bus: "local",
+        bus: state.bus.health().state.name(),
     };
     answer(status == "ok", &health)
 }
@@ -144,6 +195,18 @@ pub(crate) async fn health(state: Data<HealthState>) -> HttpResponse {
 pub(crate) async fn db(state: Data<HealthState>) -> HttpResponse {
     let database = DatabaseHealth::of(&state).await;
     answer(database.is_ok(), &database)
+}
+
+/// How the way to other nodes is
+///
+/// Without Redis nothing is lost and everything goes on, so it is no reason to send nobody.
+#[utoipa::path(
+    tag = "operations",
+    responses((status = 200, description = "Which way is in use", body = BusReport))
+)]
+#[get("/health/redis")]
+pub(crate) async fn redis(state: Data<HealthState>) -> HttpResponse {
+    answer(true, &BusReport::of(&*state.bus))
 }
 
 /// Whether the node can do its work now.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix_codec::Framed;
 use actix_http::header;
 use actix_http::{HttpMessage as _, Request, Version, h1};
-use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Transport;
@@ -43,6 +42,8 @@ pub(super) async fn upgrade(
     let address = address(&transport, request.peer_addr(), request.headers());
     let judged = judge(&transport, &request, address).await;
     let mut parts = framed.into_parts();
+    // Answers to requests before this one, which the dispatcher has not written.
+    let mut answer = parts.write_buf;
     let Judged {
         accepted,
         identity,
@@ -53,7 +54,7 @@ pub(super) async fn upgrade(
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
             // Whether the refusal arrives is the peer's matter.
-            let answer = error.answer();
+            answer.extend_from_slice(&error.answer());
             let telling = async {
                 parts.io.write_all(&answer).await?;
                 parts.io.shutdown().await
@@ -70,10 +71,11 @@ pub(super) async fn upgrade(
         tracing::debug!(%error, %address, "a socket was lost in the handshake");
         return;
     }
+    answer.extend_from_slice(switching_protocols(&accepted).as_bytes());
     tracing::debug!(%address, user = ?identity.map(|it| it.user_id), "a WebSocket was opened");
     let opening = Opening {
         socket,
-        greeting: switching_protocols(&accepted),
+        greeting: answer.freeze(),
         read_ahead: parts.read_buf.to_vec(),
         address,
         identity,
@@ -143,7 +145,7 @@ async fn judge(
     })
 }
 
-fn switching_protocols(accepted: &Accepted) -> Bytes {
+fn switching_protocols(accepted: &Accepted) -> String {
     let mut answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n",
@@ -160,5 +162,5 @@ fn switching_protocols(accepted: &Accepted) -> Bytes {
         answer.push_str("\r\n");
     }
     answer.push_str("\r\n");
-    answer.into()
+    answer
 }

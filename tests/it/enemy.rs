@@ -4,4 +4,5 @@
 mod limits;
 mod pages;
 mod rooms;
+mod sockets;
 mod values;

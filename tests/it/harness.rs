@@ -4,12 +4,14 @@
 //! [`watchdog`].
 
 pub(crate) mod deflate;
+pub(crate) mod dev_cluster;
 pub(crate) mod log;
 pub(crate) mod msgpack;
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod rest;
 pub(crate) mod socket;
 pub(crate) mod stream;

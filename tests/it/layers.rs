@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use paths::{Reference, Source};
 
 /// Each layer and the others that it may know.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("protocol", &[]),
     ("config", &[]),
     // How metrics are made; each layer defines its own with it.
@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     // Whether a thread is blocked.
     ("stall", &["metric"]),
     ("store", &["protocol", "config", "metric", "fault"]),
-    ("bus", &["protocol", "config", "metric", "fault"]),
+    ("bus", &["protocol", "config", "metric", "fault", "stall"]),
     (
         "hub",
         &[
@@ -47,6 +47,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "protocol", "config", "store", "bus", "hub", "metric", "fault",
         ],
     ),
+    // Nodes are processes to it.
+    ("dev", &["config", "store"]),
     ("app", EVERYTHING),
     ("cli", EVERYTHING),
 ];
@@ -62,6 +64,7 @@ const EVERYTHING: &[&str] = &[
     "api",
     "ops",
     "app",
+    "dev",
     "metric",
     "fault",
     "stall",

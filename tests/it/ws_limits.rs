@@ -349,6 +349,32 @@ pub(crate) async fn connections_of_the_node_are_counted() {
     .await;
 }
 
+/// A socket whose connection has ended, and whose peer does not go, is one still.
+#[tokio::test]
+async fn a_place_is_given_back_with_its_socket() {
+    let scene = scene(&[
+        ("HUBBUB__HTTP__MAX_CONNECTIONS", "1"),
+        ("HUBBUB__WEBSOCKET__CLOSE_TIMEOUT_MS", "10000"),
+    ])
+    .await;
+    let mut peer = RawPeer::upgraded(&scene.node, &scene.ada.token).await;
+    let normal = 1000_u16.to_be_bytes();
+    peer.write(&masked(FIN | opcode::CLOSE, &normal)).await;
+    assert_eq!(peer.close_code().await, Some(1000));
+    crate::harness::eventually("the connection has ended", async || {
+        let open = scene.node.metric("websocket_active_connections").await;
+        (open == 0).then_some(())
+    })
+    .await;
+    let refused = Socket::open(&scene.node, "/ws", &[]).await.err();
+    assert_eq!(refused.expect("its socket is there").status, 503);
+    peer.finish().await;
+    crate::harness::eventually("there is room again", async || {
+        Socket::open(&scene.node, "/ws", &[]).await.ok()
+    })
+    .await;
+}
+
 /// Whatever comes: the connection that sent it may end, no other one notices.
 #[tokio::test]
 async fn random_bytes_hurt_nobody_else() {

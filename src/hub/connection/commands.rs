@@ -197,6 +197,8 @@ impl Connection {
         };
         ctx.wait(looking_up.into_actor(self).map(move |found, this, ctx| {
             let flow = match found {
+                // The room is found for nobody.
+                _ if this.attachment.outbox.is_over() => Flow::Continue,
                 Ok(room_id) => run(this, id, room_id, ctx),
                 Err(refusal) => {
                     let is_absent = refusal.code == ErrorCode::RoomNotFound;

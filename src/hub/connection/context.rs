@@ -12,8 +12,9 @@ use actix::{Actor, ActorContext, ActorState};
 
 use super::Connection;
 
-/// After so many reads without a pause others have their turn.
-const READS_MAX: usize = 16;
+/// After so many reads without a pause others have their turn: each fills the thread's buffer, if
+/// the client has more to say than that.
+const READS_MAX: usize = 2;
 
 /// A future that works on an actor.
 type Work<A> = Pin<Box<dyn ActorFuture<A, Output = ()>>>;

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use super::Step;
 
-/// So many bytes of commands are held, and one more command.
+/// Where no more commands are held, bytes: those of the messages that they came in, and what holding
+/// each of them takes besides.
 const HELD_MAX_BYTES: usize = 64 * 1024;
 
 /// The commands that wait.
@@ -16,16 +17,22 @@ const HELD_MAX_BYTES: usize = 64 * 1024;
 pub(super) struct Held {
     /// A command is under way beside which the connection reads on.
     pub(super) is_busy: bool,
-    steps: VecDeque<Step>,
+    steps: VecDeque<(Step, usize)>,
     bytes: usize,
 }
 
 impl Held {
-    /// Holds a command that came in so many bytes. Whether there is room for more.
-    pub(super) fn push(&mut self, step: Step, bytes: usize) -> bool {
-        self.steps.push_back(step);
+    /// Holds a command that came in a message of so many bytes.
+    pub(super) fn push(&mut self, step: Step, message_bytes: usize) {
+        // An empty message is a command, too.
+        let bytes = message_bytes + size_of::<(Step, usize)>();
+        self.steps.push_back((step, bytes));
         self.bytes += bytes;
-        self.bytes <= HELD_MAX_BYTES
+    }
+
+    /// Whether nothing more may be held: there is always room for one command, whatever its size.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= HELD_MAX_BYTES
     }
 
     /// The next one, if none is under way.
@@ -33,12 +40,50 @@ impl Held {
         if self.is_busy {
             return None;
         }
-        let step = self.steps.pop_front();
+        let (step, bytes) = self.steps.pop_front()?;
+        self.bytes -= bytes;
         if self.steps.is_empty() {
             // An idle connection holds no buffer.
             self.steps = VecDeque::new();
-            self.bytes = 0;
         }
-        step
+        Some(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(held: &mut Held, message_bytes: usize) -> usize {
+        let mut count = 0;
+        while !held.is_full() {
+            held.push(Step::Nothing, message_bytes);
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn empty_messages_fill_it_too() {
+        let mut held = Held::default();
+        let count = fill(&mut held, 0);
+        assert!(count * size_of::<Step>() <= HELD_MAX_BYTES, "{count}");
+        assert_eq!(fill(&mut Held::default(), HELD_MAX_BYTES), 1);
+    }
+
+    #[test]
+    fn what_goes_makes_room_for_as_much() {
+        let mut held = Held::default();
+        let count = fill(&mut held, 100);
+        held.is_busy = true;
+        assert!(held.pop().is_none() && held.is_full());
+        held.is_busy = false;
+        assert!(held.pop().is_some() && !held.is_full());
+        assert_eq!(fill(&mut held, 100), 1);
+        for _ in 0..count {
+            assert!(held.pop().is_some());
+        }
+        assert!(held.pop().is_none());
+        assert_eq!((held.bytes, held.steps.capacity()), (0, 0));
     }
 }

@@ -11,13 +11,16 @@ use super::outbox::Class;
 use super::{Connection, Contract, Flow, Step, step};
 use crate::hub::encoded::WireFormat;
 use crate::hub::fanout::Worker;
-use crate::hub::metrics::{INFLATED, INFLATED_BYTES};
+use crate::hub::metrics::{HELD_FULL, INFLATED, INFLATED_BYTES, TURNS_OVER};
 use crate::protocol::websocket::decode::{Deflated, Incoming, Input};
 use crate::protocol::websocket::encode;
 
-/// A connection whose messages have become so long in one go lets others have their turn: a
-/// kilobyte may become a megabyte, and a read holds many of them.
-const INFLATED_PER_TURN_BYTES: usize = 256 * 1024;
+/// A connection whose messages have been so long in one go lets others have their turn: a kilobyte
+/// may become a megabyte, and a read holds many of them.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// What a message counts besides its bytes: a read holds thousands of short ones.
+const MESSAGE_BYTES: usize = 256;
 
 impl Connection {
     pub(super) fn read(&mut self, ctx: &mut Context<Self>) {
@@ -69,13 +72,19 @@ impl Connection {
     }
 
     fn decode_input(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
-        let mut inflated_bytes = 0;
+        let mut turn_bytes = 0;
         loop {
-            if self.attachment.outbox.closing().is_some() {
+            if self.attachment.outbox.is_over() {
                 return self.skip_to_close(input, ctx);
             }
+            if self.held.is_full() {
+                HELD_FULL.inc();
+                self.is_tap_shut = true;
+                break;
+            }
             let is_more = !input.rest().is_empty() || self.decoder.has_stashed();
-            if inflated_bytes > INFLATED_PER_TURN_BYTES && is_more {
+            if turn_bytes > TURN_BYTES && is_more {
+                TURNS_OVER.inc();
                 let turn = tokio::task::yield_now().into_actor(self);
                 return ctx.wait(turn.map(|(), this, ctx| this.resume(ctx)));
             }
@@ -87,20 +96,20 @@ impl Connection {
             };
             let (step, bytes) = match self.decoder.next(input) {
                 Ok(None) => break,
-                Ok(Some(Incoming::Deflated(message))) => {
-                    let (step, bytes) = reading.inflated(message);
-                    inflated_bytes += bytes;
+                Ok(Some(incoming)) => {
+                    let came = incoming.len();
+                    let (step, bytes) = match incoming {
+                        Incoming::Deflated(message) => reading.inflated(message),
+                        incoming => (reading.step(incoming), came),
+                    };
+                    turn_bytes += MESSAGE_BYTES + bytes.max(came);
                     (step, bytes)
                 }
-                Ok(Some(incoming)) => (reading.step(incoming), incoming.len()),
                 Err(error) => (Step::Fail(error), 0),
             };
             if self.held.is_busy && step.is_command() {
-                if self.held.push(step, bytes) {
-                    continue;
-                }
-                self.is_tap_shut = true;
-                break;
+                self.held.push(step, bytes);
+                continue;
             }
             match self.take(step, ctx) {
                 Flow::Continue | Flow::Busy => {}

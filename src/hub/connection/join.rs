@@ -217,8 +217,7 @@ impl Join {
 
     /// Whether there is nobody left to join.
     fn is_over(&self) -> bool {
-        let outbox = &self.attachment.outbox;
-        outbox.closing().is_some() || outbox.is_shut()
+        self.attachment.outbox.is_over()
     }
 
     /// Checks the membership again: the room knows only the last departures, and the check must

@@ -13,6 +13,7 @@ mod queue;
 mod send;
 mod sink;
 mod socket;
+mod stream;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -24,10 +25,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use self::batch::Batch;
-use self::queue::Queue;
+use self::queue::{PART_BYTES, Queue};
 pub(crate) use self::send::Tally;
 pub use self::sink::Hold;
-use self::sink::{Sink, Taker};
+use self::sink::Sink;
 pub use self::socket::{Socket, TlsSocket};
 use self::waiting::Waiting;
 use crate::config;
@@ -48,6 +49,11 @@ pub(crate) enum Class {
     Ephemeral,
 }
 
+/// The memory that a frame takes while it waits, bytes, if its parts are so long.
+pub(crate) fn frame_bytes(body: usize, tail: Option<usize>) -> usize {
+    body + PART_BYTES + tail.map_or(0, |tail| tail + PART_BYTES)
+}
+
 /// What became of a pushed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -62,7 +68,7 @@ pub(crate) enum Pushed {
 /// Bounds of an outbox; one for all of a thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboxLimits {
-    /// What may wait in all, bytes.
+    /// The memory that what waits may take in all, bytes.
     pub(crate) max_bytes: usize,
     /// Above this fill ephemeral frames are dropped, bytes.
     pub(crate) ephemeral_max_bytes: usize,
@@ -102,11 +108,6 @@ impl Outbox {
         Self::with(Sink::Socket(socket), limits)
     }
 
-    /// For a stream, whose transport takes from it by [`Outbox::poll_take`].
-    pub(crate) fn taken_by(hold: Box<dyn Hold>, limits: Rc<OutboxLimits>) -> Rc<Self> {
-        Self::with(Sink::Stream(Taker::new(hold)), limits)
-    }
-
     fn with(sink: Sink, limits: Rc<OutboxLimits>) -> Rc<Self> {
         Rc::new(Self {
             sink,
@@ -127,7 +128,7 @@ impl Outbox {
 
     /// Adds a frame whose end is this connection's own.
     pub(crate) fn push_with_tail(&self, body: Bytes, tail: Option<Bytes>, class: Class) -> Pushed {
-        if self.closing.get().is_some() || self.is_shut.get() {
+        if self.is_over() {
             return Pushed::Dropped;
         }
         let mut queue = self.queue.borrow_mut();
@@ -136,8 +137,8 @@ impl Outbox {
             Class::Ephemeral => self.limits.ephemeral_max_bytes,
         };
         // One frame is always taken by an empty outbox, whatever its size.
-        let bytes = body.len() + tail.as_ref().map_or(0, Bytes::len);
-        if !queue.is_empty() && queue.bytes() + bytes > max_bytes {
+        let bytes = frame_bytes(body.len(), tail.as_ref().map(Bytes::len));
+        if !queue.is_empty() && queue.held_bytes() + bytes > max_bytes {
             drop(queue);
             return match class {
                 Class::Ephemeral => Pushed::Dropped,
@@ -172,28 +173,28 @@ impl Outbox {
         }
     }
 
-    /// Bytes up to which a replay may fill it. The other half is for what is said meanwhile: a
+    /// Memory up to which a replay may fill it, bytes. The other half is for what is said meanwhile: a
     /// client must not be closed as slow because it was given what it had missed.
     pub(crate) fn replay_bytes(&self) -> usize {
         self.limits.max_bytes / 2
     }
 
-    /// Whether frames of a replay, of this many bytes together, may wait besides what waits
-    /// already.
+    /// Whether frames of a replay, that take this many [bytes](frame_bytes) together, may wait
+    /// besides what waits already.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.queue.borrow().bytes() + bytes <= self.replay_bytes()
+        self.queue.borrow().held_bytes() + bytes <= self.replay_bytes()
     }
 
-    /// Whether a replay's frame of this many bytes may be added now.
+    /// Whether a replay's frame that takes this many bytes may be added now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.queue.borrow().is_empty() || self.fits(bytes)
     }
 
-    /// Whether several durable frames of so many bytes in all would be taken now, with some room
-    /// left.
+    /// Whether several durable frames that take so many bytes in all would be taken now, with some
+    /// room left.
     pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
         let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
-        self.queue.borrow().bytes() + bytes <= max_bytes
+        self.queue.borrow().held_bytes() + bytes <= max_bytes
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
@@ -218,6 +219,11 @@ impl Outbox {
         self.closing.get()
     }
 
+    /// Whether nothing of what its client still asks for counts: it is closing, or has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closing.get().is_some() || self.is_shut.get()
+    }
+
     /// Ends the socket now, whatever waits: the connection's actor reads the end of the stream.
     pub(crate) fn shut(&self) {
         if self.is_shut.replace(true) {
@@ -239,11 +245,6 @@ impl Outbox {
                 taker.wake();
             }
         }
-    }
-
-    /// Whether the socket was ended from this side.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.is_shut.get()
     }
 
     /// Writes what the socket takes. If it does not take all, a task goes on when it takes more.
@@ -326,45 +327,6 @@ impl Outbox {
     /// How long something may wait.
     pub(crate) fn max_age(&self) -> Duration {
         self.limits.max_age
-    }
-
-    /// Takes a part of what waits for a stream's transport; none at the stream's end.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut queue = self.queue.borrow_mut();
-        if let Some(part) = queue.pop() {
-            self.note_drained(&queue);
-            if queue.is_empty() {
-                queue.clear();
-            }
-            return Poll::Ready(Some(part));
-        }
-        if self.closing.get().is_some() || self.is_shut.get() {
-            return Poll::Ready(None);
-        }
-        if let Sink::Stream(taker) = &self.sink {
-            taker.wait(cx.waker());
-        }
-        Poll::Pending
-    }
-
-    /// A ping has been pushed to a stream, which is not answered: whether it arrives is seen by
-    /// [`Outbox::has_taken`]. False for a socket, whose peer answers.
-    pub(crate) fn mark(&self) -> bool {
-        match &self.sink {
-            Sink::Socket(_) => false,
-            Sink::Stream(taker) => {
-                taker.mark();
-                true
-            }
-        }
-    }
-
-    /// Whether a stream's socket has taken anything since it was marked.
-    pub(crate) fn has_taken(&self) -> bool {
-        match &self.sink {
-            Sink::Socket(_) => false,
-            Sink::Stream(taker) => taker.has_taken(),
-        }
     }
 
     /// What the socket, or a stream's transport, has taken in all, bytes.

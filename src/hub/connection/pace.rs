@@ -52,7 +52,7 @@ pub(super) async fn patiently<T>(
         if let Ok(answer) = tokio::time::timeout(TICK, answer.as_mut()).await {
             return answer;
         }
-        if attachment.outbox.closing().is_some() || attachment.outbox.is_shut() {
+        if attachment.outbox.is_over() {
             return Err(broken_off("the connection has ended"));
         }
         attachment.at_work(worker.now());

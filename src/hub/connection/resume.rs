@@ -65,7 +65,7 @@ impl Connection {
             for (room, wanted) in wanted {
                 // The room gives what it remembers in one go.
                 taken(&worker, &attachment, spare_bytes(&worker)).await;
-                if attachment.outbox.closing().is_some() || attachment.outbox.is_shut() {
+                if attachment.outbox.is_over() {
                     break;
                 }
                 let admitted = worker.hub.gate().admit(user_id, address, Demand::Read);

@@ -266,7 +266,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.detach(&self.attachment);
-        self.attachment.outbox.finish(Duration::ZERO);
+        self.attachment.outbox.finish(None, Duration::ZERO);
         STREAMS.dec();
     }
 }
@@ -332,7 +332,7 @@ fn join_rooms(worker: &Rc<Worker>, attachment: &Rc<Attachment>) {
         };
         loop {
             let outbox = &attachment.outbox;
-            if outbox.closing().is_some() || outbox.is_shut() {
+            if outbox.is_over() {
                 return;
             }
             let entry = state.entries.borrow_mut().pop_front();

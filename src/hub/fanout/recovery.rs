@@ -139,9 +139,6 @@ impl Worker {
 
 /// Whether a connection can be given all of a replay now.
 pub(super) fn takes_at_once(attachment: &Attachment, replay: &[Arc<SharedEvent>]) -> bool {
-    let frames = replay.iter().map(|event| event.frame(attachment.format));
-    replay.len() <= 1
-        || attachment
-            .outbox
-            .has_room_for_all(frames.map(|it| it.len()).sum())
+    let bytes = attachment.replay_bytes(replay);
+    replay.len() <= 1 || attachment.outbox.has_room_for_all(bytes)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::{Announcement, Attachment, Table};
-use crate::hub::connection::outbox::Class;
+use crate::hub::connection::outbox::{Class, frame_bytes};
 use crate::hub::encoded::{SharedEvent, WireFormat};
 use crate::protocol::cursor::Position;
 use crate::protocol::error::Refusal;
@@ -80,13 +80,12 @@ impl Attachment {
         &self,
         events: impl IntoIterator<Item = &'a Arc<SharedEvent>>,
     ) -> usize {
-        let tail = if self.format.has_tails() {
-            sse::tail_max_bytes(1 + self.room_count() + self.resuming.borrow().len())
-        } else {
-            0
-        };
-        let frames = events.into_iter();
-        frames.map(|it| it.frame(self.format).len() + tail).sum()
+        let tail = self
+            .format
+            .has_tails()
+            .then(|| sse::tail_max_bytes(1 + self.room_count() + self.resuming.borrow().len()));
+        let frames = events.into_iter().map(|it| it.frame(self.format));
+        frames.map(|it| frame_bytes(it.len(), tail)).sum()
     }
 
     /// The client stands here in a room that it is still to join.

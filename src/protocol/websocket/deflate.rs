@@ -21,6 +21,10 @@ const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 /// that and yields nothing; behind one that has been cut off it is not.
 const TAIL: [u8; 6] = [0, 0, 0xff, 0xff, 3, 0];
 
+/// A message may be made of so many streams (RFC 7692 §7.2.3.4 lets it be of several). Compressors
+/// make one; each costs as much as some hundred bytes do, and takes two.
+const STREAMS_MAX: usize = 64;
+
 /// Room that is kept between two messages, bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -44,6 +48,7 @@ pub fn message_bytes(frame: &[u8]) -> usize {
 #[derive(Debug)]
 pub struct Deflater {
     compress: Compress,
+    /// Room for a frame; what the last one left in it stays.
     out: Vec<u8>,
 }
 
@@ -62,29 +67,27 @@ impl Deflater {
     pub fn deflate(&mut self, frame: &[u8]) -> Option<Bytes> {
         let (opcode, payload) = header::split(frame)?;
         self.compress.reset();
-        self.out.clear();
         // Where this is full, the frame has not become shorter.
-        self.out
-            .reserve_exact(SERVER_HEADER_MAX_BYTES + payload.len());
-        self.out.resize(SERVER_HEADER_MAX_BYTES, 0);
-        let status = self
-            .compress
-            .compress_vec(payload, &mut self.out, FlushCompress::Sync);
+        let room = SERVER_HEADER_MAX_BYTES + payload.len();
+        grow(&mut self.out, room);
+        let out = &mut self.out[..room];
+        let body = &mut out[SERVER_HEADER_MAX_BYTES..];
+        let status = self.compress.compress(payload, body, FlushCompress::Sync);
+        let end = SERVER_HEADER_MAX_BYTES + length(self.compress.total_out());
         let is_whole = matches!(status, Ok(Status::Ok))
             && self.compress.total_in() == payload.len() as u64
-            && self.out.len() < SERVER_HEADER_MAX_BYTES + payload.len()
-            && self.out.ends_with(&FLUSHED);
+            && end < room
+            && out[..end].ends_with(&FLUSHED);
         let frame = is_whole.then(|| {
-            self.out.truncate(self.out.len() - FLUSHED.len());
-            let bytes = self.out.len() - SERVER_HEADER_MAX_BYTES;
-            let space = self.out.first_chunk_mut::<SERVER_HEADER_MAX_BYTES>();
+            let out = &mut out[..end - FLUSHED.len()];
+            let bytes = out.len() - SERVER_HEADER_MAX_BYTES;
+            let space = out.first_chunk_mut::<SERVER_HEADER_MAX_BYTES>();
             let start = space.map_or(0, |space| {
                 header::write_before(space, header::DEFLATED | opcode as u8, bytes)
             });
-            Bytes::copy_from_slice(&self.out[start..])
+            Bytes::copy_from_slice(&out[start..])
         });
-        self.out.clear();
-        self.out.shrink_to(KEPT_BYTES);
+        shrink(&mut self.out);
         frame
     }
 }
@@ -93,7 +96,11 @@ impl Deflater {
 #[derive(Debug)]
 pub struct Inflater {
     inflate: Decompress,
+    /// Room for a message. It is written before it is used, once, and what the last message left in
+    /// it stays: clearing it again for each stream would cost more than inflating.
     out: Vec<u8>,
+    /// So much of it is the message.
+    length: usize,
 }
 
 impl Default for Inflater {
@@ -101,6 +108,7 @@ impl Default for Inflater {
         Self {
             inflate: Decompress::new(false),
             out: Vec::new(),
+            length: 0,
         }
     }
 }
@@ -114,26 +122,27 @@ impl Inflater {
         max_bytes: usize,
     ) -> Result<Incoming<'_>, FrameError> {
         self.inflate(deflated.bytes, max_bytes)?;
+        let message = &self.out[..self.length];
         Ok(match deflated.opcode {
-            Opcode::Text => Incoming::Text(utf8::text(&self.out)?),
-            _ => Incoming::Binary(&self.out),
+            Opcode::Text => Incoming::Text(utf8::text(message)?),
+            _ => Incoming::Binary(message),
         })
     }
 
     /// Gives back the room that a large message took.
     pub fn release(&mut self) {
-        self.out.clear();
-        self.out.shrink_to(KEPT_BYTES);
+        self.length = 0;
+        shrink(&mut self.out);
     }
 
     fn inflate(&mut self, payload: &[u8], max_bytes: usize) -> Result<(), FrameError> {
-        self.out.clear();
+        self.length = 0;
         self.inflate.reset(false);
         if self.feed(payload, max_bytes)? {
             return Ok(());
         }
-        let bytes = self.out.len();
-        if self.feed(&TAIL, max_bytes)? && self.out.len() == bytes {
+        let length = self.length;
+        if self.feed(&TAIL, max_bytes)? && self.length == length {
             Ok(())
         } else {
             Err(FrameError::Deflate)
@@ -142,14 +151,18 @@ impl Inflater {
 
     /// Inflates all of the input. Whether the stream has ended with it.
     fn feed(&mut self, mut input: &[u8], max_bytes: usize) -> Result<bool, FrameError> {
+        let mut streams = 1;
         loop {
             match self.step(&mut input, max_bytes)? {
                 Status::StreamEnd if input.is_empty() => return Ok(true),
-                // What follows is another one (RFC 7692 §7.2.3.4).
-                Status::StreamEnd => self.inflate.reset(false),
+                // What follows is another one.
+                Status::StreamEnd if streams < STREAMS_MAX => {
+                    streams += 1;
+                    self.inflate.reset(false);
+                }
                 // What it had no room for comes with the next step.
-                _ if self.out.len() == self.out.capacity() => {}
-                _ if input.is_empty() => return Ok(false),
+                Status::Ok | Status::BufError if self.length == self.out.len() => {}
+                Status::Ok | Status::BufError if input.is_empty() => return Ok(false),
                 _ => return Err(FrameError::Deflate),
             }
         }
@@ -157,24 +170,43 @@ impl Inflater {
 
     /// Inflates what there is room for.
     fn step(&mut self, input: &mut &[u8], max_bytes: usize) -> Result<Status, FrameError> {
-        if self.out.len() == self.out.capacity() {
+        if self.length == self.out.len() {
             // A byte more than there may be shows that there is more.
             let most = max_bytes.saturating_add(1);
-            let room = (2 * self.out.len()).max(4096).max(4 * input.len());
-            self.out.reserve_exact(room.min(most) - self.out.len());
+            let room = (2 * self.length).max(4096).max(4 * input.len());
+            grow(&mut self.out, room.min(most));
         }
-        let before = self.inflate.total_in();
+        let before = (self.inflate.total_in(), self.inflate.total_out());
+        let room = &mut self.out[self.length..];
         let status = self
             .inflate
-            .decompress_vec(input, &mut self.out, FlushDecompress::Sync)
+            .decompress(input, room, FlushDecompress::Sync)
             .map_err(|_| FrameError::Deflate)?;
-        let taken = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
+        let taken = length(self.inflate.total_in() - before.0);
         *input = input.get(taken..).unwrap_or_default();
-        if self.out.len() > max_bytes {
+        self.length += length(self.inflate.total_out() - before.1);
+        if self.length > max_bytes {
             return Err(FrameError::TooBig { max_bytes });
         }
         Ok(status)
     }
+}
+
+/// Makes it at least so long, and takes no more memory than for that.
+fn grow(out: &mut Vec<u8>, bytes: usize) {
+    out.reserve_exact(bytes.saturating_sub(out.len()));
+    out.resize(bytes.max(out.len()), 0);
+}
+
+/// Gives back what is not kept.
+fn shrink(out: &mut Vec<u8>) {
+    out.truncate(KEPT_BYTES);
+    out.shrink_to(KEPT_BYTES);
+}
+
+/// A count of bytes in memory.
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -95,6 +95,10 @@ fn frame_with<E>(
         .map_or(0, |space| {
             header::write_before(space, opcode as u8, payload_bytes)
         });
+    // A small answer may wait with many others: the room that it did not need is given back.
+    if bytes.len() < bytes.capacity() / 2 {
+        return Ok(Bytes::copy_from_slice(&bytes[start..]));
+    }
     Ok(Bytes::from(bytes).slice(start..))
 }
 
@@ -125,6 +129,17 @@ mod tests {
         let long = close(1000, &"ü".repeat(100));
         assert_eq!(long.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&long[4..]).is_ok());
+    }
+
+    #[test]
+    fn a_small_answer_keeps_no_large_room() {
+        let written = text_with::<Infallible>(10_000, |bytes| {
+            bytes.extend_from_slice(b"{}");
+            Ok(())
+        });
+        // Whoever has all of it can take it back, with the room that it has.
+        let room = written.map(|frame| Vec::from(frame).capacity());
+        assert_eq!(room, Ok(4));
     }
 
     #[test]

@@ -101,6 +101,19 @@ impl RawPeer {
         String::from_utf8(head).expect("a head is text")
     }
 
+    /// Reads the body that belongs to a head with a length.
+    pub(crate) async fn read_body(&mut self, head: &str) -> String {
+        let head = head.to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|it| it.strip_prefix("content-length: "));
+        let length = length.expect("a length").trim().parse();
+        let mut body = vec![0; length.expect("a number")];
+        let read = timeout(DEADLINE, self.0.read_exact(&mut body)).await;
+        read.expect("it comes in time").expect("all of it comes");
+        String::from_utf8(body).expect("text")
+    }
+
     /// Reads the next frame; none at the end of the stream.
     pub(crate) async fn read_frame(&mut self) -> Option<Frame> {
         let frame = async {

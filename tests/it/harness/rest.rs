@@ -110,21 +110,26 @@ pub(crate) fn registration(name: &str) -> Value {
 
 /// Signs somebody up.
 pub(crate) async fn register(node: &Node, name: &str) -> User {
-    let request = http().post(node.url("/api/auth/register"));
+    register_at(&node.address, name).await
+}
+
+/// Signs somebody up at an address, of a node or of a proxy before some.
+pub(crate) async fn register_at(address: &str, name: &str) -> User {
+    let request = http().post(format!("http://{address}/api/auth/register"));
     let answer = send(request.json(&registration(name))).await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    user_of(node, name, &answer)
+    user_of(address, name, &answer)
 }
 
 /// Logs somebody in who has signed up: another session of the same user.
 pub(crate) async fn login(node: &Node, name: &str) -> User {
     let request = http().post(node.url("/api/auth/login"));
     let body = json!({ "login": name, "password": PASSWORD });
-    user_of(node, name, &send(request.json(&body)).await)
+    user_of(&node.address, name, &send(request.json(&body)).await)
 }
 
 /// The user of an answer to a registration or login.
-fn user_of(node: &Node, name: &str, answer: &Answer) -> User {
+fn user_of(address: &str, name: &str, answer: &Answer) -> User {
     let body = answer.ok();
     let cookie = answer.header("set-cookie").expect("a session cookie");
     User {
@@ -133,7 +138,7 @@ fn user_of(node: &Node, name: &str, answer: &Answer) -> User {
         token: text(&body["token"]),
         cookie: cookie.split(';').next().unwrap_or_default().to_owned(),
         http: http(),
-        address: node.address.clone(),
+        address: address.to_owned(),
     }
 }
 

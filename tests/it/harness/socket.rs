@@ -78,10 +78,15 @@ impl Socket {
 
     /// As [`Socket::connect`], with the address of a node alone.
     pub(crate) async fn connect_to(address: &str, user: &User) -> Self {
+        let opened = Self::try_connect_to(address, user).await;
+        opened.expect("the handshake is accepted")
+    }
+
+    /// The same, where nobody may be.
+    pub(crate) async fn try_connect_to(address: &str, user: &User) -> Result<Self, Error> {
         let authorization = format!("Bearer {}", user.token);
         let headers = [("authorization", authorization.as_str())];
-        let opened = Self::open_at(address, "/ws", &headers).await;
-        opened.expect("the handshake is accepted")
+        Self::open_at(address, "/ws", &headers).await
     }
 
     /// Connects without credentials.

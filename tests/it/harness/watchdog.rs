@@ -25,8 +25,10 @@ $which" ;;
 done
 for pid in $processes; do kill -CONT "$pid"; kill -QUIT "$pid"; done 2>/dev/null
 # A node's own Postgres outlives the node: its data folder says which it is.
+# So do the children of a cluster that was killed, which it has written down.
 printf '%s\n' "$folders" | while read -r folder; do
     [ -n "$folder" ] || continue
+    while read -r pid rest; do kill -KILL -- "-$pid"; done < "$folder/children"
     find "$folder" -maxdepth 4 -name postmaster.pid | while read -r file; do
         pid=$(head -n 1 "$file")
         kill -CONT "$pid"; kill -QUIT "$pid"

@@ -7,9 +7,14 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
+use tokio_rustls::rustls::{
+    ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
+};
 
 use crate::harness::node::{Node, NodeOptions};
-use crate::harness::rest::register;
+use crate::harness::rest::{User, register};
 use crate::harness::socket::Socket;
 use crate::harness::tls::{Certificate, connect};
 use crate::harness::{DEADLINE, eventually, postgres, rounds};
@@ -76,7 +81,7 @@ async fn garbage_ends_its_own_connection_alone() {
     let mut hello = Vec::new();
     let client = node.certificate().client();
     let name = tokio_rustls::rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    let mut tls = tokio_rustls::rustls::ClientConnection::new(client.into(), name).expect("one");
+    let mut tls = ClientConnection::new(client.into(), name).expect("one");
     tls.write_tls(&mut hello).expect("a first message");
     for round in 0..rounds(40) {
         let mut said = match round % 4 {
@@ -105,6 +110,107 @@ async fn garbage_ends_its_own_connection_alone() {
     }
 }
 
+/// A handshake's message that has come in part, or a second one in the same record, is still known of
+/// when what follows is wrong.
+#[tokio::test]
+async fn a_handshake_that_goes_wrong_in_the_middle_is_refused() {
+    let database = postgres::database().await;
+    let node = Node::start(NodeOptions::on(&database.url).with_tls()).await;
+    let ada = register(&node, "ada").await;
+    let mut bystander = Socket::connect(&node, &ada).await;
+    let part = [22, 3, 1, 0, 6, 1, 0, 16, 0, 3, 3];
+    let cases: [(&str, &[u8], &[u8]); 5] = [
+        ("data within a message", &part, &[23, 3, 3, 0, 1, 0]),
+        ("an alert within a message", &part, &[21, 3, 3, 0, 2, 1, 90]),
+        ("an unknown record", &part, &[99, 3, 3, 0, 1, 0]),
+        ("two messages", &[22, 3, 1, 0, 8, 1, 0, 0, 0], &[1, 0, 0, 0]),
+        (
+            "a message and a part",
+            &[22, 3, 1, 0, 6, 1, 0, 0, 0],
+            &[1, 0],
+        ),
+    ];
+    for (n, (what, first, second)) in (1..).zip(cases) {
+        let mut peer = stranger(&node).await;
+        let said = [first, second].concat();
+        peer.write_all(&said).await.expect("it is taken");
+        let alert = heard(&mut peer).await;
+        assert!(alert.is_empty() || alert[0] == 21, "{what}: {alert:?}");
+        eventually("it is counted", async || {
+            (refused(&node, "handshake_failed").await == n).then_some(())
+        })
+        .await;
+        bystander.ping().await;
+    }
+    let log = node.log().text();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// The same after the handshake: a part of a message under the right keys, then nonsense. The
+/// connection still has something to say at its end.
+#[tokio::test]
+async fn a_message_of_tls_that_goes_wrong_ends_its_socket() {
+    let database = postgres::database().await;
+    let node = Node::start(NodeOptions::on(&database.url).with_tls()).await;
+    let ada = register(&node, "ada").await;
+    let mut bystander = Socket::connect(&node, &ada).await;
+    let mut client = node.certificate().client();
+    client.enable_secret_extraction = true;
+    for nonsense in [&[23, 3, 3, 0, 32][..], &[99, 3, 3, 0, 32]] {
+        let mut stream = connect(&node.own_address, client.clone())
+            .await
+            .expect("a handshake");
+        upgrade(&mut stream, &ada).await;
+        let (mut tcp, tls) = stream.into_inner();
+        let part = sealed_part(tls);
+        let said = [&part[..], nonsense, &[7; 32]].concat();
+        tcp.write_all(&said).await.expect("it is sent");
+        heard(&mut tcp).await;
+        bystander.ping().await;
+    }
+    eventually("both have gone", async || {
+        (node.metric("websocket_active_connections").await == 1).then_some(())
+    })
+    .await;
+    let down = "hub_actors_down_total{kind=\"connection\"}";
+    assert_eq!(node.metric(down).await, 0);
+    let log = node.log().text();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// The beginning of a message of TLS 1.3 itself, as this client would send it.
+fn sealed_part(tls: ClientConnection) -> Vec<u8> {
+    let suite = tls.negotiated_cipher_suite().and_then(|it| it.tls13());
+    let (number, secrets) = tls.dangerous_extract_secrets().expect("the keys").tx;
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        panic!("keys of another kind")
+    };
+    let part = OutboundPlainMessage {
+        typ: ContentType::Handshake,
+        version: ProtocolVersion::TLSv1_2,
+        payload: OutboundChunks::Single(&[24, 0, 0]),
+    };
+    let mut seal = suite.expect("TLS 1.3").aead_alg.encrypter(key, iv);
+    seal.encrypt(part, number).expect("a record").encode()
+}
+
+/// Asks for a socket.
+async fn upgrade(stream: &mut TlsStream<TcpStream>, user: &User) {
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        user.token
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is sent");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 101");
+}
+
 /// What comes after a good handshake, and is none of its records, ends the connection with an
 /// alert, also that of a socket.
 #[tokio::test]
@@ -113,21 +219,12 @@ async fn garbage_after_the_handshake_ends_the_connection() {
     let node = Node::start(NodeOptions::on(&database.url).with_tls()).await;
     let ada = register(&node, "ada").await;
     let client = node.certificate().client();
-    for upgrade in [false, true] {
+    for is_socket in [false, true] {
         let mut stream = connect(&node.own_address, client.clone())
             .await
             .expect("a handshake");
-        if upgrade {
-            let head = format!(
-                "GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
-                 Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                ada.token
-            );
-            stream.write_all(head.as_bytes()).await.expect("it is sent");
-            let mut first = [0; 12];
-            stream.read_exact(&mut first).await.expect("an answer");
-            assert_eq!(&first, b"HTTP/1.1 101");
+        if is_socket {
+            upgrade(&mut stream, &ada).await;
         }
         let (tcp, _) = stream.get_mut();
         tcp.write_all(&[23, 3, 3, 0, 32]).await.expect("it is sent");

@@ -134,6 +134,24 @@ async fn many_bombs_in_one_read_take_turns_with_others() {
     scene.undisturbed().await;
 }
 
+/// An empty stream takes two bytes, and none that a compressor makes is followed by thousands.
+#[tokio::test]
+async fn a_message_of_very_many_streams() {
+    let mut scene = Scene::with(&[]).await;
+    // The thread has room for a large message, and so has each that follows.
+    let largest = deflate(&vec![b' '; 1_000_000], 9);
+    let streams = [&largest[..], &b"\x03\x00".repeat(100_000)].concat();
+    let ended = [&largest[..], &b"\x00\x00\xff\xff\x03\x00".repeat(65)].concat();
+    for bytes in [streams, ended] {
+        let mut peer = scene.deflating().await;
+        peer.write(&masked(TEXT | RSV1, &bytes)).await;
+        assert_eq!(peer.close_code().await, Some(1007));
+        scene.undisturbed().await;
+    }
+    let caught = "websocket_inflated_messages_total{outcome=\"invalid_utf8\"}";
+    assert_eq!(scene.node.metric(caught).await, 2);
+}
+
 #[tokio::test]
 async fn ten_thousand_tiny_fragments() {
     let echo = Echo::start().await;

@@ -3,6 +3,7 @@
 use super::{Echo, TEXT, frame};
 use crate::harness::deflate::{ACCEPTED, OFFER};
 use crate::harness::raw::{RawPeer, masked};
+use crate::harness::rest::register;
 
 const GOOD: &[(&str, &str)] = &[
     ("Host", "localhost"),
@@ -184,4 +185,45 @@ async fn compression_and_the_contract_can_be_off() {
     let off = Echo::with(&[("HUBBUB__WEBSOCKET__ECHO_CONTRACT", "false")]).await;
     let (_, answer) = RawPeer::open(&off.node, "/ws/echo", "").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+/// Requests before the upgrade, in one segment with it, are answered before it (RFC 9112 §9.3.2).
+#[tokio::test]
+async fn what_was_asked_before_is_answered_first() {
+    let echo = Echo::start().await;
+    let ada = register(&echo.node, "ada").await;
+    let room = ada.create_room("general").await;
+    let token = &ada.token;
+    let say = |key: &str| {
+        let body = format!("{{\"body\":\"first\",\"client_id\":\"{key}\"}}");
+        format!(
+            "POST /api/rooms/{}/messages HTTP/1.1\r\nHost: localhost\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            room.id,
+            body.len()
+        )
+    };
+    let headers = GOOD
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let headers: String = headers.collect();
+    for (path, answered) in [("/ws/echo", "101"), ("/nowhere", "404")] {
+        let mut peer = RawPeer::connect(&echo.node).await;
+        let upgrade = format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
+        let segment = [say(path), say("again"), upgrade].concat();
+        peer.write(segment.as_bytes()).await;
+        for _ in 0..2 {
+            let head = peer.read_head().await;
+            assert!(head.starts_with("HTTP/1.1 201 "), "{path}: {head}");
+            let body = peer.read_body(&head).await;
+            assert!(body.contains("msg_no"), "{path}: {body}");
+        }
+        let head = peer.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {answered} ")), "{head}");
+        if answered == "101" {
+            peer.write(&masked(TEXT, b"then")).await;
+            assert_eq!(peer.read_frame().await, Some(frame(TEXT, "then")));
+        }
+    }
 }

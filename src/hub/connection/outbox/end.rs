@@ -1,5 +1,6 @@
 //! How a connection's socket ends, by the book.
 
+use std::fmt::Debug;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -13,7 +14,8 @@ impl Outbox {
     /// peer reads the end of the stream, and what it still sends until it has ended its side is
     /// thrown away: closing before that would have the kernel reset the connection, and the close
     /// frame could be lost (RFC 6455 §7.1.1). What a stream's transport has not taken it never will.
-    pub(crate) fn finish(self: &Rc<Self>, patience: Duration) {
+    /// `keep` is dropped with the socket.
+    pub(crate) fn finish(self: &Rc<Self>, keep: Option<Box<dyn Debug>>, patience: Duration) {
         let Sink::Socket(socket) = &self.sink else {
             self.is_shut.set(true);
             self.queue.borrow_mut().clear();
@@ -40,6 +42,7 @@ impl Outbox {
             if ending.await.is_err() {
                 outbox.shut();
             }
+            drop((outbox, keep));
         });
     }
 

@@ -6,6 +6,10 @@ use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
 
+/// What a part takes besides its bytes, about: its place here, of which there are up to twice as many
+/// as are in use, and what the allocator and [`Bytes`] add to a small one.
+pub(super) const PART_BYTES: usize = 64;
+
 /// The frames.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -79,6 +83,11 @@ impl Queue {
     /// What waits, bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The memory that what waits takes, bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + self.parts.len() * PART_BYTES
     }
 
     /// What has been sent in all, bytes.
@@ -184,6 +193,18 @@ mod tests {
         queue.drop_whole_frames();
         assert!(queue.is_empty());
         assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn small_frames_take_more_than_their_bytes() {
+        let mut queue = queue(&[("a", None), ("b", Some("c"))]);
+        assert_eq!(queue.held_bytes(), 3 + 3 * PART_BYTES);
+        queue.pop();
+        queue.advance(1);
+        assert_eq!(queue.held_bytes(), 1 + PART_BYTES);
+        queue.clear();
+        assert_eq!(queue.held_bytes(), 0);
+        assert!(size_of::<Part>() < PART_BYTES);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Outbox {
 
     /// The socket, if a frame can be written to it now.
     fn ready(&self) -> Option<&Socket> {
-        let is_open = !self.is_blocked.get() && self.closing.get().is_none() && !self.is_shut.get();
+        let is_open = !self.is_blocked.get() && !self.is_over();
         match &self.sink {
             Sink::Socket(socket) if is_open && self.queue.borrow().is_empty() => Some(socket),
             _ => None,

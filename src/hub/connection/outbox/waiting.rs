@@ -13,7 +13,7 @@ use super::queue::Queue;
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) ages: Ages,
-    /// Told when no more than so many bytes wait, or never will.
+    /// Told when what waits takes no more than so many bytes, or never will.
     pub(super) drained: Option<(usize, oneshot::Sender<()>)>,
 }
 
@@ -37,18 +37,18 @@ impl Outbox {
         self.is_blocked() && waiting.as_mut().is_some_and(is_overdue)
     }
 
-    /// Tells whoever waits for it that no more than so many bytes wait.
+    /// Tells whoever waits for it that what waits takes no more than so many bytes.
     pub(super) fn note_drained(&self, queue: &Queue) {
         if let Some(waiting) = &mut *self.waiting.borrow_mut() {
-            let is_drained = |drained: &mut (usize, _)| queue.bytes() <= drained.0;
+            let is_drained = |drained: &mut (usize, _)| queue.held_bytes() <= drained.0;
             drop(waiting.drained.take_if(is_drained));
         }
     }
 
-    /// Waits until no more than `bytes` wait to be written, or the socket has ended. One at a
-    /// time may wait.
+    /// Waits until what waits to be written takes no more than `bytes`, or the socket has ended. One
+    /// at a time may wait.
     pub(crate) async fn drained_to(&self, bytes: usize) {
-        if self.queue.borrow().bytes() <= bytes || self.is_shut.get() {
+        if self.queue.borrow().held_bytes() <= bytes || self.is_shut.get() {
             return;
         }
         let (drained, wait) = oneshot::channel();

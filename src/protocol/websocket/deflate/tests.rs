@@ -190,6 +190,30 @@ fn a_message_in_many_streams_or_many_blocks() {
 }
 
 #[test]
+fn the_streams_of_a_message_are_bounded() {
+    // A last block without content takes two bytes, and each is a stream.
+    let empty = |streams: usize| b"\x03\x00".repeat(streams);
+    assert_eq!(inflate(&empty(STREAMS_MAX), 0), Ok(Vec::new()));
+    let too_many = empty(STREAMS_MAX + 1);
+    assert_eq!(inflate(&too_many, MAX_BYTES), Err(FrameError::Deflate));
+}
+
+#[test]
+fn room_is_not_cleared_for_each_stream() {
+    let mut inflater = Inflater::default();
+    let long = compressed(&vec![b'x'; 60_000], 6);
+    let long = deflated(Opcode::Binary, &long);
+    assert!(inflater.message(long, MAX_BYTES).is_ok());
+    inflater.release();
+    let hello = b"\xf3\x48\xcd\xc9\xc9\x07\x00\x03\x00";
+    let short = inflater.message(deflated(Opcode::Text, hello), MAX_BYTES);
+    assert_eq!(short, Ok(Incoming::Text("Hello")));
+    // What is beyond the message is as it was, but for what copying in large pieces touches.
+    assert_eq!(inflater.out.len(), inflater.out.capacity());
+    assert!(inflater.out[4096..60_000].iter().all(|it| *it == b'x'));
+}
+
+#[test]
 fn a_frame_is_compressed_if_it_gets_shorter() {
     let mut deflater = Deflater::new(2);
     for size in [126, 1000, 65_535, 65_536, 1_000_000] {

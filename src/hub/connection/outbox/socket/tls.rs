@@ -4,6 +4,8 @@
 //! Bounds: of what has been read at most the beginning of one record or of one handshake message
 //! is kept, and what one read has brought; of what is to be written at most one record.
 
+mod state;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -11,8 +13,8 @@ use std::sync::Arc;
 
 use actix_rt::net::TcpStream;
 use rustls::ServerConfig;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
+
+use self::state::State;
 
 /// Plain bytes in one record at most, RFC 8446 section 5.1.
 const RECORD_BYTES: usize = 16_384;
@@ -50,19 +52,6 @@ pub struct TlsSocket {
     has_ended: Cell<bool>,
 }
 
-struct State {
-    tls: UnbufferedServerConnection,
-    /// Read, and not yet understood.
-    incoming: Vec<u8>,
-    /// Understood, and not yet taken; from `taken` on.
-    plain: Vec<u8>,
-    taken: usize,
-    /// To be written; from `sent` on.
-    outgoing: Vec<u8>,
-    sent: usize,
-    has_said_end: bool,
-}
-
 impl fmt::Debug for TlsSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSocket")
@@ -77,15 +66,7 @@ impl TlsSocket {
     pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
         let socket = Self {
             tcp,
-            state: RefCell::new(State {
-                tls: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
-                incoming: Vec::new(),
-                plain: Vec::new(),
-                taken: 0,
-                outgoing: Vec::new(),
-                sent: 0,
-                has_said_end: false,
-            }),
+            state: RefCell::new(State::new(config)?),
             has_ended: Cell::new(false),
         };
         loop {
@@ -243,157 +224,4 @@ fn gather<'a>(slices: &'a [IoSlice<'_>], plain: &'a mut Vec<u8>) -> &'a [u8] {
         }
     }
     plain
-}
-
-impl State {
-    /// Gives out what was understood.
-    fn take(&mut self, buffer: &mut [u8]) -> usize {
-        let unread = &self.plain[self.taken..];
-        let length = unread.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&unread[..length]);
-        self.taken += length;
-        if self.taken == self.plain.len() {
-            (self.plain, self.taken) = (Vec::new(), 0);
-        }
-        length
-    }
-
-    /// Takes in what was read: what is of the peer's to `plain`, what TLS answers to `outgoing`,
-    /// the rest is kept. Whether the peer has said that it sends no more.
-    fn understand(&mut self, read: &mut [u8]) -> io::Result<bool> {
-        let mut begin = 0;
-        let mut peer_has_closed = false;
-        let failed = loop {
-            let status = self.tls.process_tls_records(&mut read[begin..]);
-            let mut discard = status.discard;
-            let mut goes_on = true;
-            match status.state {
-                Err(error) => break Some(error),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        match record {
-                            Ok(record) => {
-                                discard += record.discard;
-                                self.plain.extend_from_slice(record.payload);
-                            }
-                            Err(error) => return Err(refused(error)),
-                        }
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |room| data.encode(room))?;
-                }
-                // It is in `outgoing`, in its order.
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => peer_has_closed = true,
-                Ok(
-                    ConnectionState::BlockedHandshake
-                    | ConnectionState::WriteTraffic(_)
-                    | ConnectionState::Closed,
-                ) => goes_on = false,
-                // Early data is not asked for.
-                Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
-            }
-            begin += discard;
-            if !goes_on {
-                break None;
-            }
-        };
-        if let Some(error) = failed {
-            self.excuse();
-            return Err(refused(error));
-        }
-        if begin == read.len() {
-            self.incoming = Vec::new();
-        } else {
-            self.incoming.clear();
-            self.incoming.extend_from_slice(&read[begin..]);
-        }
-        Ok(peer_has_closed)
-    }
-
-    /// Takes the alert that says what was wrong.
-    fn excuse(&mut self) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.tls.process_tls_records(&mut []).state
-        {
-            if encode(&mut self.outgoing, |room| data.encode(room)).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Encrypts something. What TLS has to say before goes to `outgoing`.
-    fn with_traffic(
-        &mut self,
-        encrypt: impl FnOnce(
-            &mut WriteTraffic<'_, rustls::server::ServerConnectionData>,
-        ) -> Result<usize, EncryptError>,
-    ) -> io::Result<usize> {
-        loop {
-            // Nothing new has come: what was read is there so that it is found where it was.
-            match self.tls.process_tls_records(&mut self.incoming).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return encrypt(&mut traffic).map_err(io::Error::other);
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |room| data.encode(room))?;
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                Ok(_) => return Err(io::ErrorKind::NotConnected.into()),
-                Err(error) => return Err(refused(error)),
-            }
-        }
-    }
-
-    /// Writes what waits. `WouldBlock` if some of it is left.
-    fn flush(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        while self.sent < self.outgoing.len() {
-            let written = tcp.try_write(&self.outgoing[self.sent..])?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.sent += written;
-        }
-        if self.sent > 0 {
-            (self.outgoing, self.sent) = (Vec::new(), 0);
-        }
-        Ok(())
-    }
-
-    /// As [`State::flush`]; what is left waits.
-    fn flush_or_keep(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        match self.flush(tcp) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            flushed => flushed,
-        }
-    }
-}
-
-/// Appends what `encode` writes, with as much room as it asks for.
-fn encode(
-    outgoing: &mut Vec<u8>,
-    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
-) -> io::Result<()> {
-    let end = outgoing.len();
-    let mut room = 1024;
-    loop {
-        outgoing.resize(end + room, 0);
-        match encode(&mut outgoing[end..]) {
-            Ok(length) => {
-                outgoing.truncate(end + length);
-                return Ok(());
-            }
-            Err(EncodeError::InsufficientSize(more)) => room = more.required_size,
-            Err(error) => {
-                outgoing.truncate(end);
-                return Err(io::Error::other(error));
-            }
-        }
-    }
-}
-
-fn refused(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }

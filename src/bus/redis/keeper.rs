@@ -1,0 +1,169 @@
+//! Which servers there are links to: one, or the masters of a cluster, which change.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{PushInfo, Value};
+
+use super::channel::Channels;
+use super::endpoint::Endpoint;
+use super::error::LinkError;
+use super::link::{Link, Running};
+use super::routes::Routes;
+use super::shared::Shared;
+use super::topology::{Place, Topology};
+use crate::protocol::id::RoomId;
+
+/// A cluster is not asked more often, whatever fails.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Keeps the links for as long as the bus lives.
+pub(super) async fn run(shared: Arc<Shared>, endpoints: Vec<Endpoint>) {
+    if shared.is_cluster() {
+        return Cluster {
+            shared,
+            seeds: endpoints,
+            running: HashMap::new(),
+        }
+        .run()
+        .await;
+    }
+    let probe = shared.channels.probe(|_| true);
+    let links: Vec<Running> = endpoints
+        .into_iter()
+        .take(1)
+        .map(|endpoint| Link::start(&shared, endpoint, probe.clone()))
+        .collect();
+    if let Some(running) = links.first() {
+        install(&shared, Routes::single(Arc::clone(&running.link)));
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Has everybody take these routes, and gives the links the rooms that are theirs now.
+fn install(shared: &Shared, routes: Routes) {
+    let wanted = shared.wanted.lock();
+    let mut shares: HashMap<&Place, HashSet<RoomId>> = HashMap::new();
+    for room in wanted.iter() {
+        if let Some(link) = routes.link_of(&shared.channels, *room) {
+            shares
+                .entry(link.endpoint.place())
+                .or_default()
+                .insert(*room);
+        }
+    }
+    for link in routes.links() {
+        let share = shares.remove(link.endpoint.place());
+        link.replace(share.unwrap_or_default());
+    }
+    *shared.routes.write() = Arc::new(routes);
+    drop(wanted);
+    shared.refresh();
+}
+
+/// The links to a cluster.
+struct Cluster {
+    shared: Arc<Shared>,
+    seeds: Vec<Endpoint>,
+    running: HashMap<Place, Running>,
+}
+
+impl Cluster {
+    async fn run(mut self) {
+        let mut known = Topology::default();
+        loop {
+            if let Some(topology) = self.ask().await {
+                if !topology.is_complete() {
+                    let place = self.seeds[0].place();
+                    self.shared.failed(place, &LinkError::Incomplete);
+                }
+                if topology != known {
+                    self.apply(&topology);
+                    known = topology;
+                }
+            }
+            // While something is wrong it is asked again soon: a failure is noticed here before
+            // the cluster has decided who takes its place.
+            let is_well = self.shared.routes().is_up();
+            let interval = self.shared.patience.topology;
+            let longest = if is_well {
+                interval
+            } else {
+                4 * PAUSE.min(interval)
+            };
+            tokio::time::sleep(PAUSE).await;
+            // Whichever comes first.
+            let longest = longest.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+            let doubt = self.shared.doubt.notified();
+            tokio::time::timeout(longest, doubt).await.ok();
+        }
+    }
+
+    /// Who the masters are, by the first that knows: those with a link that works, then the
+    /// others, then those of the settings.
+    async fn ask(&self) -> Option<Topology> {
+        let links = || self.running.values().map(|running| &running.link);
+        let up = links().filter(|link| link.is_up());
+        let down = links().filter(|link| !link.is_up());
+        let known: Vec<Endpoint> = up
+            .chain(down)
+            .map(|link| link.endpoint.clone())
+            .chain(self.seeds.iter().cloned())
+            .collect();
+        let mut best: Option<Topology> = None;
+        for endpoint in known {
+            match self.ask_one(&endpoint).await {
+                Ok(topology) if topology.is_complete() => return Some(topology),
+                // Perhaps another knows more.
+                Ok(topology) => best = best.or(Some(topology)),
+                Err(error) => self.shared.failed(endpoint.place(), &error),
+            }
+        }
+        best
+    }
+
+    async fn ask_one(&self, endpoint: &Endpoint) -> Result<Topology, LinkError> {
+        let patience = &self.shared.patience;
+        let deaf = |_: PushInfo| Ok::<_, Infallible>(());
+        let mut connection = endpoint.connect(patience, deaf).await?;
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("SLOTS");
+        let answer = connection.send_packed_command(&command);
+        let answer: Value = patience.answer(answer).await?.extract_error()?;
+        Topology::read(&answer, endpoint.place()).ok_or(LinkError::Nonsense("CLUSTER SLOTS"))
+    }
+
+    /// Has a link to each master, and to nobody else.
+    fn apply(&mut self, topology: &Topology) {
+        let masters = topology.masters();
+        for place in &masters {
+            let probe = probe(&self.shared.channels, topology, place);
+            if let Some(running) = self.running.get(*place) {
+                *running.link.probe.lock() = probe;
+                continue;
+            }
+            match self.seeds[0].at(place) {
+                Ok(endpoint) => {
+                    let running = Link::start(&self.shared, endpoint, probe);
+                    self.running.insert((*place).clone(), running);
+                }
+                Err(error) => self.shared.failed(place, &error),
+            }
+        }
+        let links = self.running.iter();
+        let links = links.filter(|(place, _)| masters.contains(place));
+        let links = links
+            .map(|(_, running)| Arc::clone(&running.link))
+            .collect();
+        install(&self.shared, Routes::cluster(topology.clone(), links));
+        // Nobody goes by them any more.
+        self.running.retain(|place, _| masters.contains(&place));
+    }
+}
+
+/// A channel in one of a master's slots.
+fn probe(channels: &Channels, topology: &Topology, place: &Place) -> String {
+    channels.probe(|slot| topology.owner(slot) == Some(place))
+}

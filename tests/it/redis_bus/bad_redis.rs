@@ -1,0 +1,124 @@
+//! A Redis that does not do what it should.
+
+use serde_json::json;
+
+use super::exchange::everything_travels;
+use super::{BUS_ALONE, Scene, is};
+use crate::harness::eventually;
+use crate::harness::node::{Node, NodeOptions};
+use crate::harness::postgres;
+use crate::harness::redis::{Redis, RedisOptions};
+use crate::harness::rest::register;
+use crate::harness::socket::Socket;
+
+/// A node that starts with this address serves on the fallback, and says why.
+async fn is_refused(url: &str, settings: &[(&str, &str)], why: &str) -> Node {
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url).set("REDIS_URL", url);
+    let set = |options: NodeOptions, (name, value): &(&str, &str)| options.set(name, value);
+    let node = Node::start(settings.iter().fold(options, set)).await;
+    eventually(why, async || {
+        let health = is(&node, "fallback").await;
+        let error = health["last_error"].as_str()?;
+        assert!(!health.to_string().contains("secret"), "{health}");
+        error.contains(why).then_some(())
+    })
+    .await;
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("room").await;
+    let mut socket = Socket::connect(&node, &ada).await;
+    socket.join(&room.id).await;
+    socket.publish(&room.id, "still", "still").await;
+    assert_eq!(socket.push("message").await["body"], "still");
+    assert!(!node.log().text().contains("secret"));
+    node
+}
+
+#[tokio::test]
+pub(crate) async fn a_wrong_password_is_told_and_not_shown() {
+    let redis = Redis::start_with(RedisOptions::new().with_password("right")).await;
+    let url = format!("redis://:secret@127.0.0.1:{}", redis.port);
+    is_refused(&url, &[], "WRONGPASS").await;
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    is_refused(&url, &[], "NOAUTH").await;
+}
+
+#[tokio::test]
+pub(crate) async fn a_certificate_that_is_not_trusted_is_refused() {
+    let redis = Redis::start_with(RedisOptions::new().with_tls()).await;
+    is_refused(&redis.url(), &[], "certificate").await;
+}
+
+#[tokio::test]
+pub(crate) async fn who_may_not_publish_has_no_bus() {
+    let redis = Redis::start().await;
+    redis
+        .run("ACL SETUSER hub on >secret +@all ~* &other:*")
+        .await
+        .expect("a user");
+    let url = format!("redis://hub:secret@127.0.0.1:{}", redis.port);
+    is_refused(&url, &[], "no permissions").await;
+    redis
+        .run("ACL SETUSER hub &hubbub:*")
+        .await
+        .expect("a permission");
+    let scene = Scene::connected(&url, &[BUS_ALONE]).await;
+    everything_travels(&scene).await;
+}
+
+/// What is published on a replica comes to those alone who listen to that replica.
+#[tokio::test]
+pub(crate) async fn a_read_only_replica_is_no_bus() {
+    let master = Redis::start().await;
+    let replica = Redis::start().await;
+    let follow = format!("REPLICAOF 127.0.0.1 {}", master.port);
+    replica.run(&follow).await.expect("it follows");
+    let node = is_refused(&replica.url(), &[], "it is a replica").await;
+    replica.run("REPLICAOF NO ONE").await.expect("it leads");
+    is(&node, "redis").await;
+    // It is noticed, too, of one that is made a replica while it is in use.
+    replica.run(&follow).await.expect("it follows");
+    is(&node, "fallback").await;
+}
+
+/// A Redis that has no memory left takes messages: it keeps none.
+#[tokio::test]
+pub(crate) async fn a_full_redis_carries_messages() {
+    let options = RedisOptions::new()
+        .set("maxmemory", "1")
+        .set("maxmemory-policy", "noeviction");
+    let redis = Redis::start_with(options).await;
+    let full = redis.run("SET key value").await.expect_err("it is full");
+    assert_eq!(full.code(), Some("OOM"));
+    let scene = Scene::connected(&redis.url(), &[BUS_ALONE]).await;
+    everything_travels(&scene).await;
+}
+
+/// Redis ends connections of its own accord: idle ones, or those of a client that is too slow.
+#[tokio::test]
+pub(crate) async fn a_connection_that_redis_ends_is_made_again() {
+    let redis = Redis::start().await;
+    let scene = Scene::connected(&redis.url(), &[]).await;
+    let (mut ada, mut bob) = scene.sockets().await;
+    scene.talk(&mut ada, &mut bob, "before").await;
+    for kind in ["pubsub", "normal"] {
+        let kill = format!("CLIENT KILL TYPE {kind}");
+        redis.run(&kill).await.expect("they are ended");
+        let connection = if kind == "pubsub" {
+            "subscribe"
+        } else {
+            "publish"
+        };
+        let name = format!("hub_bus_disconnects_total{{connection=\"{connection}\"}}");
+        eventually("it is noticed", async || {
+            (scene.here.metric(&name).await > 0 && scene.there.metric(&name).await > 0)
+                .then_some(())
+        })
+        .await;
+        scene.both_are("redis").await;
+    }
+    scene.talk(&mut ada, &mut bob, "after").await;
+    scene.emits_arrive(&mut bob, &mut ada).await;
+    let health = is(&scene.here, "redis").await;
+    assert_eq!(health["servers_up"], json!(1));
+}
