@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Extent;
-use super::presence;
+use super::presence::{self, Vanished};
 use super::redis_gone::{self, RedisGone};
 use super::times::Times;
 use crate::error::LoadError;
@@ -18,8 +18,8 @@ pub(crate) struct Faults {
     pub(crate) revoked: Times,
     /// From Redis's death and return.
     pub(crate) redis: RedisGone,
-    /// From a node's SIGKILL until its people are gone from presence.
-    pub(crate) vanished: Times,
+    /// From a node's death.
+    pub(crate) vanished: Vanished,
 }
 
 pub(super) async fn measure(common: &Common, extent: &Extent) -> Result<Faults, LoadError> {

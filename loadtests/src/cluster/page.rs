@@ -214,12 +214,19 @@ fn write_faults(text: &mut String, faults: &Faults) -> std::fmt::Result {
     )?;
     let lines = [
         ("session revoked here → socket closed there", revoked),
-        ("node killed → its people gone from presence", vanished),
+        (
+            "node killed → its people gone from presence",
+            &vanished.gone,
+        ),
         ("Redis killed → stored messages go on", &redis.goes_on),
         ("Redis back → volatile messages go on", &redis.is_back),
     ];
     for (what, times) in lines {
         writeln!(text, "{what:44}{times}")?;
+    }
+    if vanished.not_seen > 0 {
+        let rounds = vanished.not_seen;
+        writeln!(text, "    {rounds} × they were never seen there")?;
     }
     let lines = [
         ("stored, to the other node, with Redis", redis.with),

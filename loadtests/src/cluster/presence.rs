@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::times::Times;
@@ -20,15 +21,26 @@ const GONE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Kills the second node so many times, and starts it again. A round in which its people were never
-/// seen elsewhere counts as one in which they never went.
+/// What came of all rounds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Vanished {
+    /// From a node's death until its people were gone from presence on the other.
+    pub(crate) gone: Times,
+    /// Rounds in which they were never seen there, and so could not go.
+    pub(crate) not_seen: u32,
+}
+
+/// Kills the second node so many times, and starts it again.
 pub(super) async fn measure(
     nodes: &mut Nodes,
     options: &NodesOptions<'_>,
     people: &People,
     rounds: u16,
-) -> Result<Times, LoadError> {
-    let mut times = Times::within(GONE);
+) -> Result<Vanished, LoadError> {
+    let mut vanished = Vanished {
+        gone: Times::within(GONE),
+        not_seen: 0,
+    };
     let room = &people.rooms[0];
     // Somebody who is in the room on the first node all the time.
     let (watching, others) = people.tokens.split_at(1);
@@ -49,18 +61,18 @@ pub(super) async fn measure(
         let seen = until(&mut watcher, room, here, SEEN).await?;
         let killed = Instant::now();
         second.kill().await?;
-        if seen.is_none() {
-            eprintln!("… the other node's people are not seen within {SEEN:?}");
-            times.add(None);
-        } else {
+        if seen.is_some() {
             let gone = until(&mut watcher, room, 1, GONE).await?;
-            times.add(gone.map(|gone| gone.saturating_duration_since(killed)));
+            let took = gone.map(|gone| gone.saturating_duration_since(killed));
+            vanished.gone.add(took);
+        } else {
+            vanished.not_seen += 1;
         }
         drop(sockets);
         nodes.start_second(options).await?;
     }
     watcher.close().await;
-    Ok(times)
+    Ok(vanished)
 }
 
 /// Waits until so many are present; says when, if they are in time.

@@ -22,10 +22,13 @@ use crate::socket::Socket;
 /// Between two messages.
 const STEP: Duration = Duration::from_millis(10);
 
-/// With Redis, without it, and with it again.
+/// With Redis, and without it.
 const BEFORE: Duration = Duration::from_secs(1);
 const WITHOUT: Duration = Duration::from_secs(5);
-const AFTER: Duration = Duration::from_secs(10);
+
+/// How long Redis may not be in use again, and how long it is looked at when it is.
+const AFTER: Duration = Duration::from_secs(15);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long the last messages are waited for.
 const TAIL: Duration = Duration::from_secs(3);
@@ -108,17 +111,17 @@ async fn course(nodes: &mut Nodes, people: &People, round: u16) -> Result<Course
     listener.join(room).await?;
     let mut course = Course::default();
     let mut tick = tokio::time::interval(STEP);
-    let faults = faults(redis);
-    let mut faults = std::pin::pin!(faults);
+    let mut faults = std::pin::pin!(faults(redis));
+    // From then on nothing is said any more.
     let mut end_ns = u64::MAX;
     let mut place = 0;
-    while clock::now() < end_ns {
+    while !course.is_over(end_ns, clock::now()) {
         tokio::select! {
             times = &mut faults, if end_ns == u64::MAX => {
                 (course.killed_ns, course.back_ns) = times?;
-                end_ns = clock::now() + clock::ns(TAIL);
+                end_ns = course.back_ns + clock::ns(AFTER);
             }
-            _ = tick.tick() => if end_ns == u64::MAX {
+            _ = tick.tick() => if clock::now() < end_ns {
                 course.say(&mut sender, room, round).await?;
             },
             // Acknowledgements, and its own messages.
@@ -129,6 +132,9 @@ async fn course(nodes: &mut Nodes, people: &People, round: u16) -> Result<Course
                     && marker.run == round
                 {
                     course.hear(marker, clock::now());
+                    if end_ns < u64::MAX && course.first_after(course.back_ns, false).is_some() {
+                        end_ns = end_ns.min(clock::now() + clock::ns(SETTLED));
+                    }
                 }
             }
         }
@@ -145,9 +151,7 @@ async fn faults(redis: &mut Redis) -> Result<(u64, u64), LoadError> {
     redis.kill().await?;
     tokio::time::sleep(WITHOUT).await;
     redis.start_again().await?;
-    let back_ns = clock::now();
-    tokio::time::sleep(AFTER).await;
-    Ok((killed_ns, back_ns))
+    Ok((killed_ns, clock::now()))
 }
 
 impl Course {
@@ -186,6 +190,15 @@ impl Course {
         }
         said.came_ns = Some(now_ns);
         self.disordered += u64::from(said.stored && overtaken);
+    }
+
+    /// Whether everything has been said by now, and what was stored has come or will not.
+    fn is_over(&self, end_ns: u64, now_ns: u64) -> bool {
+        let complete = || {
+            let mut stored = self.said.iter().filter(|said| said.stored);
+            stored.all(|said| said.came_ns.is_some())
+        };
+        now_ns >= end_ns && (now_ns >= end_ns + clock::ns(TAIL) || complete())
     }
 
     /// From a moment until the first came of those of this kind that were sent after it.
@@ -287,6 +300,9 @@ mod tests {
         let mut samples = std::array::from_fn(|_| Samples::new().unwrap());
         gone.add(&course, &mut samples);
         // Number 8 never came, 2 came twice, the first time after 4.
+        assert!(!course.is_over(100 * MS, 99 * MS));
+        assert!(!course.is_over(100 * MS, 101 * MS));
+        assert!(course.is_over(100 * MS, 100 * MS + clock::ns(TAIL)));
         let counts = (gone.stored, gone.lost, gone.doubled, gone.disordered);
         assert_eq!(counts, (5, 1, 1, 1));
         assert_eq!((gone.is_back.never, gone.goes_on.never), (1, 0));

@@ -60,7 +60,10 @@ impl fmt::Display for Times {
             }
             return Ok(());
         }
-        write!(f, "never within {} s, {rounds} times", self.limit_s)
+        match rounds {
+            0 => write!(f, "not measured"),
+            _ => write!(f, "never within {} s, {rounds} times", self.limit_s),
+        }
     }
 }
 
@@ -72,6 +75,7 @@ mod tests {
     fn times_are_told_by_their_quantiles_and_what_never_came_beside_them() {
         let mut times = Times::within(Duration::from_secs(30));
         assert_eq!(times.quantile(0.5), None);
+        assert_eq!(times.to_string(), "not measured");
         times.add(None);
         assert_eq!(times.to_string(), "never within 30 s, 1 times");
         for ms in (1..=50).rev() {
