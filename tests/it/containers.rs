@@ -47,7 +47,9 @@ fn the_nodes_of_compose_have_settings_that_a_node_takes_and_nginx_knows_them() {
     for node in nodes {
         let service = &services[node];
         let environment = service["environment"].as_object().unwrap();
-        assert_eq!(environment["HUBBUB__NODE__ID"], **node);
+        for name in ["HUBBUB__NODE__ID", "HUBBUB__NODE__CLUSTER_ADDRESS"] {
+            assert_eq!(environment[name], **node);
+        }
         let mut check = options.command(&["config", "check"]);
         check.env_clear();
         for (name, value) in environment {
