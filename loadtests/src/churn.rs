@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::clock::NS_PER_S;
-use crate::cpu;
 use crate::error::LoadError;
 use crate::fanout::{AT_ONCE, Load, rate};
 use crate::generator::order::Churn;
@@ -63,7 +62,7 @@ async fn measure(options: &Options) -> Result<Churned, LoadError> {
     let places = scene.places(load.connections());
     scene.crowd.open(&places, true, AT_ONCE).await?;
     scene.rest().await?;
-    let before_bytes = cpu::resident_bytes(scene.server.pid);
+    let before_bytes = scene.server.resident_bytes();
     let processes = scene.crowd.pids().count() as f64;
     // A rate is positive and at most 200,000.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -79,9 +78,9 @@ async fn measure(options: &Options) -> Result<Churned, LoadError> {
         }),
         ..plan
     };
-    let outcome = outcome::run(&mut scene, target.server.name(), &plan).await?;
+    let outcome = outcome::run(&mut scene, target.name(), &plan).await?;
     scene.rest().await?;
-    let after_bytes = cpu::resident_bytes(scene.server.pid);
+    let after_bytes = scene.server.resident_bytes();
     scene.end().await?;
     Ok(Churned {
         arrivals: *arrivals,

@@ -84,11 +84,11 @@ pub(crate) async fn measure(target: &Target, loads: &[Load]) -> Result<Vec<Conne
         first_reply: true,
         seconds: 1,
     };
-    storm(&mut scene, target.server.name(), &warm_up).await?;
+    storm(&mut scene, target.name(), &warm_up).await?;
     let mut rows = Vec::new();
     for load in loads {
         scene.rest().await?;
-        rows.push(storm(&mut scene, target.server.name(), load).await?);
+        rows.push(storm(&mut scene, target.name(), load).await?);
     }
     scene.end().await?;
     Ok(rows)

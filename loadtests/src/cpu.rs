@@ -25,7 +25,8 @@ impl Usage {
         }
     }
 
-    fn and(self, other: Self) -> Self {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             user: self.user + other.user,
             system: self.system + other.system,

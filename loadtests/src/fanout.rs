@@ -86,7 +86,7 @@ pub(crate) async fn measure(target: &Target, load: &Load, rate: f64) -> Result<O
     let places = scene.places(load.connections());
     scene.crowd.open(&places, true, AT_ONCE).await?;
     scene.rest().await?;
-    let outcome = outcome::run(&mut scene, target.server.name(), &load.plan(1, rate)).await?;
+    let outcome = outcome::run(&mut scene, target.name(), &load.plan(1, rate)).await?;
     scene.end().await?;
     Ok(outcome)
 }

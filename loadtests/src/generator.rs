@@ -70,7 +70,7 @@ impl Table {
 
 struct Generator {
     setup: Setup,
-    server: SocketAddr,
+    servers: Vec<SocketAddr>,
     sources: Sources,
     poll: Poll,
     table: Table,
@@ -90,12 +90,17 @@ pub(crate) fn run() -> Result<(), LoadError> {
     let Some(Order::Setup(setup)) = orders.first()? else {
         return Err(LoadError::Unexpected("no setup".to_owned()));
     };
-    let server = setup
-        .address
-        .parse()
-        .map_err(|_| LoadError::Unexpected(format!("{} is no address", setup.address)))?;
+    let parse = |address: &String| {
+        let no_address = |_| LoadError::Unexpected(format!("{address} is no address"));
+        address.parse().map_err(no_address)
+    };
+    let servers = setup
+        .addresses
+        .iter()
+        .map(parse)
+        .collect::<Result<_, _>>()?;
     let mut generator = Generator {
-        server,
+        servers,
         sources: Sources::new(setup.source_net),
         poll,
         table: Table::default(),

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::clock;
-use crate::cpu;
 use crate::error::LoadError;
 use crate::fanout::AT_ONCE;
 use crate::target::Target;
@@ -67,7 +66,7 @@ pub(crate) async fn measure(target: &Target, load: &Load) -> Result<Idle, LoadEr
     let (first, rest) = places.split_at(WARM_UP.min(places.len()));
     scene.crowd.open(first, true, AT_ONCE).await?;
     scene.rest().await?;
-    let before_bytes = cpu::resident_bytes(scene.server.pid);
+    let before_bytes = scene.server.resident_bytes();
     let each = |bytes: u64| (bytes as f64 - before_bytes as f64) / connections as f64;
 
     eprintln!("… {connections} connections come");
@@ -78,20 +77,20 @@ pub(crate) async fn measure(target: &Target, load: &Load) -> Result<Idle, LoadEr
         .await?;
     let opened = clock::now();
     scene.rest().await?;
-    let bare_bytes_each = each(cpu::resident_bytes(scene.server.pid));
+    let bare_bytes_each = each(scene.server.resident_bytes());
     let joining = clock::now();
     scene.crowd.join().await?;
     let joined = clock::now();
     scene.rest().await?;
-    let joined_bytes_each = each(cpu::resident_bytes(scene.server.pid));
+    let joined_bytes_each = each(scene.server.resident_bytes());
 
-    let (used, from) = (cpu::used(scene.server.pid), clock::now());
+    let (used, from) = (scene.server.used(), clock::now());
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let used = cpu::used(scene.server.pid).saturating_sub(used);
+    let used = scene.server.used().saturating_sub(used);
     let cores_at_rest = used.as_secs_f64() / seconds_of(clock::now() - from);
     scene.end().await?;
     Ok(Idle {
-        server: target.server.name(),
+        server: target.name(),
         connections: load.connections,
         rooms: load.rooms,
         before_bytes,

@@ -8,6 +8,7 @@ mod bench;
 mod bench_page;
 mod churn;
 mod clock;
+mod cluster;
 mod connect;
 mod cores;
 mod cpu;
@@ -20,6 +21,7 @@ mod generator;
 mod idle;
 mod marker;
 mod node;
+mod nodes;
 mod outcome;
 mod page;
 mod people;
@@ -29,6 +31,7 @@ mod publish;
 mod publishers;
 mod recovery;
 mod recovery_report;
+mod redis;
 mod report;
 mod samples;
 mod saturate;
@@ -79,6 +82,10 @@ enum Command {
 
     /// Connections that come and go beside a fan-out, and the server's memory before and after
     Churn(churn::Options),
+
+    /// What a second node costs, and how soon two get over a killed node, a revocation and the loss
+    /// of Redis
+    Cluster(cluster::Options),
 
     /// All figures, beside the floor and other servers, on one page
     Bench(bench::Options),
@@ -174,6 +181,7 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Connect(options) => connect::run(&options).await,
         Command::Saturate(options) => saturate::run(&options).await,
         Command::Churn(options) => churn::run(&options).await,
+        Command::Cluster(options) => cluster::run(&options).await,
         Command::Bench(options) => bench::run(&options).await,
         Command::Generate => Ok(()),
     }

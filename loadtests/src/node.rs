@@ -146,6 +146,12 @@ impl Node {
         self.pid
     }
 
+    /// Kills it, and waits for its end.
+    pub(crate) async fn kill(mut self) -> Result<(), LoadError> {
+        let killed = self.child.kill().await;
+        killed.map_err(LoadError::io("killing the node"))
+    }
+
     /// Stops it as a deploy does, and waits for its end.
     pub(crate) async fn stop(mut self) -> Result<(), LoadError> {
         kill_process(self.pid, Signal::TERM)

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::clock::{self, NS_PER_S};
 use crate::cpu::{self, Usage};
 use crate::error::LoadError;
-use crate::generator::order::{Churn, Ran, Run};
+use crate::generator::order::{Churn, Ran, RanShare, Run};
 use crate::samples::{Latency, Samples};
 use crate::schedule::Schedule;
 use crate::target::Scene;
@@ -54,6 +53,8 @@ pub(crate) struct Outcome {
     pub(crate) cpu_system_us_each: f64,
     /// The same of its Postgres.
     pub(crate) postgres_us_each: f64,
+    /// The same of the Redis that several servers share.
+    pub(crate) redis_us_each: f64,
     /// Cores that the server used, and the share of time for which its threads waited for one.
     pub(crate) server_cores: f64,
     pub(crate) server_waited: f64,
@@ -75,9 +76,23 @@ pub(crate) struct Outcome {
     pub(crate) came: u64,
     pub(crate) failed: u64,
     pub(crate) arrival: Latency,
+    /// What each of the servers, if there are several, had to do with it.
+    pub(crate) shares: Vec<Share>,
     pub(crate) generator: Conduct,
     /// Why the run does not count; nothing if it does.
     pub(crate) invalid: Vec<String>,
+}
+
+/// What one of the servers did, and those who are connected to it got.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Share {
+    pub(crate) per_second: f64,
+    pub(crate) latency: Latency,
+    /// Microseconds of this server for each delivery of its own.
+    pub(crate) cpu_us_each: f64,
+    pub(crate) cores: f64,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
 }
 
 impl Outcome {
@@ -104,42 +119,40 @@ impl Outcome {
 /// What everybody has used until some moment.
 pub(crate) struct Look {
     at_ns: u64,
-    server: Usage,
-    waited: Duration,
+    servers: Vec<(Usage, Duration)>,
     postgres: Usage,
+    redis: Usage,
     generators: Vec<(Usage, Duration)>,
     machine: Duration,
 }
 
 impl Look {
-    pub(crate) fn now(
-        server: Pid,
-        postgres: Option<Pid>,
-        generators: impl Iterator<Item = Pid>,
-    ) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
+        let each = |pid| (cpu::usage(pid), cpu::waited(pid));
+        let server = &scene.server;
         Self {
-            server: cpu::usage(server),
-            waited: cpu::waited(server),
-            postgres: postgres.map(cpu::usage_of_family).unwrap_or_default(),
-            generators: generators
-                .map(|pid| (cpu::usage(pid), cpu::waited(pid)))
-                .collect(),
+            servers: server.processes().map(|it| each(it.pid)).collect(),
+            postgres: server
+                .postgres
+                .map(cpu::usage_of_family)
+                .unwrap_or_default(),
+            redis: server.redis.map(cpu::usage).unwrap_or_default(),
+            generators: scene.crowd.pids().map(each).collect(),
             machine: cpu::machine(),
             at_ns: clock::now(),
         }
-    }
-
-    pub(crate) fn of(scene: &Scene) -> Self {
-        Self::now(scene.server.pid, scene.server.postgres, scene.crowd.pids())
     }
 }
 
 /// What was used between two looks.
 pub(crate) struct Spent {
     pub(crate) seconds: f64,
+    /// Of all servers together, and of each.
     pub(crate) server: Usage,
+    pub(crate) servers: Vec<Usage>,
     pub(crate) server_waited: f64,
     pub(crate) postgres: Usage,
+    pub(crate) redis: Usage,
     pub(crate) others_cores: f64,
     /// Without the slip.
     pub(crate) conduct: Conduct,
@@ -161,16 +174,25 @@ impl Spent {
             conduct.busiest = conduct.busiest.max(used);
             conduct.waited = conduct.waited.max(waited);
         }
-        let server = after.server.since(before.server);
+        let servers: Vec<Usage> = (before.servers.iter().zip(&after.servers))
+            .map(|((before, _), (after, _))| after.since(*before))
+            .collect();
+        let server_waited = (before.servers.iter().zip(&after.servers))
+            .map(|((_, before), (_, after))| after.saturating_sub(*before).as_secs_f64())
+            .sum::<f64>();
+        let server = servers.iter().copied().fold(Usage::default(), Usage::and);
         let postgres = after.postgres.since(before.postgres);
-        let known =
-            (server.total() + postgres.total()).as_secs_f64() / seconds + conduct.cores_used;
+        let redis = after.redis.since(before.redis);
+        let known = (server.total() + postgres.total() + redis.total()).as_secs_f64() / seconds
+            + conduct.cores_used;
         let machine = after.machine.saturating_sub(before.machine).as_secs_f64() / seconds;
         Self {
             seconds,
             server,
-            server_waited: after.waited.saturating_sub(before.waited).as_secs_f64() / seconds,
+            servers,
+            server_waited: server_waited / seconds,
             postgres,
+            redis,
             others_cores: (machine - known).max(0.0),
             conduct,
         }
@@ -212,15 +234,22 @@ fn summarise(
 ) -> Result<Outcome, LoadError> {
     let [mut latency, mut slip, mut arrival] = [Samples::new()?, Samples::new()?, Samples::new()?];
     let mut sum = Ran::default();
+    let mut shares = Vec::new();
+    for _ in &spent.servers {
+        shares.push((RanShare::default(), Samples::new()?));
+    }
     for ran in all {
-        latency.merge_counts(&ran.latency);
+        for ((sum, samples), share) in shares.iter_mut().zip(ran.shares) {
+            latency.merge_counts(&share.latency);
+            samples.merge_counts(&share.latency);
+            sum.measured += share.measured;
+            sum.received += share.received;
+            sum.lost += share.lost;
+        }
         slip.merge_counts(&ran.slip);
         arrival.merge_counts(&ran.arrival);
         sum.held_back += ran.held_back;
         sum.unsent += ran.unsent;
-        sum.measured += ran.measured;
-        sum.received += ran.received;
-        sum.lost += ran.lost;
         sum.doubled += ran.doubled;
         sum.disordered += ran.disordered;
         sum.strayed += ran.strayed;
@@ -234,8 +263,13 @@ fn summarise(
             *sum.reasons.entry(reason).or_default() += count;
         }
     }
-    let measured = sum.measured.max(1) as f64;
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / measured;
+    let total = |count: fn(&RanShare) -> u64| shares.iter().map(|(share, _)| count(share)).sum();
+    let (measured, received, lost): (u64, u64, u64) = (
+        total(|share| share.measured),
+        total(|share| share.received),
+        total(|share| share.lost),
+    );
+    let each = |time: Duration| us_each(time, measured);
     let generator = Conduct {
         slip: slip.latency(),
         unsent: sum.unsent,
@@ -250,17 +284,18 @@ fn summarise(
         durable: plan.durable,
         seconds,
         meant_per_second: f64::from(plan.rooms) * f64::from(plan.members) * plan.rate,
-        per_second: sum.measured as f64 / seconds,
+        per_second: measured as f64 / seconds,
         latency: latency.latency(),
         cpu_us_each: each(spent.server.total()),
         cpu_user_us_each: each(spent.server.user),
         cpu_system_us_each: each(spent.server.system),
         postgres_us_each: each(spent.postgres.total()),
+        redis_us_each: each(spent.redis.total()),
         server_cores: spent.server.total().as_secs_f64() / spent.seconds,
         server_waited: spent.server_waited,
         others_cores: spent.others_cores,
-        received: sum.received,
-        lost: sum.lost,
+        received,
+        lost,
         doubled: sum.doubled,
         disordered: sum.disordered,
         strayed: sum.strayed,
@@ -273,7 +308,21 @@ fn summarise(
         came: sum.came,
         failed: sum.failed,
         arrival: arrival.latency(),
+        shares: (shares.iter().zip(&spent.servers))
+            .map(|((share, samples), used)| Share {
+                per_second: share.measured as f64 / seconds,
+                latency: samples.latency(),
+                cpu_us_each: us_each(used.total(), share.measured),
+                cores: used.total().as_secs_f64() / spent.seconds,
+                received: share.received,
+                lost: share.lost,
+            })
+            .collect(),
         invalid: generator.objections(),
         generator,
     })
+}
+
+fn us_each(time: Duration, count: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / count.max(1) as f64
 }

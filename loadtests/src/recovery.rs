@@ -24,6 +24,9 @@ const BODY_BYTES: usize = 128;
 /// Clients that come back at the same moment, as after a node's restart.
 const HERD: usize = 200;
 
+/// How long a revoked session's socket is waited for.
+pub(crate) const REVOKED: Duration = Duration::from_secs(10);
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -118,7 +121,13 @@ pub(crate) async fn measure(options: &Options) -> Result<Report, LoadError> {
     let herd_s = begun.elapsed();
 
     progress("sessions are revoked");
-    let revoked = revoke(&node.address, &people).await?;
+    let addresses = [&*node.address, &*node.address];
+    let mut revoked = Samples::new()?;
+    for closed in revoke(addresses, &people, people.tokens.len() - 1).await? {
+        let still_open =
+            || LoadError::Unexpected("a revoked session's socket stays open".to_owned());
+        revoked.add(closed.ok_or_else(still_open)?);
+    }
     progress("members are removed");
     let removed = remove(&node.address, &people).await?;
 
@@ -237,14 +246,19 @@ impl Scene<'_> {
     }
 }
 
-/// How long it takes from the request that revokes a session until its socket is closed.
-async fn revoke(address: &str, people: &People) -> Result<Samples, LoadError> {
-    let api = Api::new(address);
-    let mut samples = Samples::new()?;
+/// How long it takes from the request to one node that revokes a session until its socket on another,
+/// or the same, is closed; so many times. Nothing where it is still open after [`REVOKED`].
+pub(crate) async fn revoke(
+    [asked, connected]: [&str; 2],
+    people: &People,
+    rounds: usize,
+) -> Result<Vec<Option<Duration>>, LoadError> {
+    let api = Api::new(asked);
+    let mut times = Vec::new();
     // Person 0 made the room and is needed on.
-    for n in 1..people.tokens.len() {
+    for n in 1..=rounds {
         let token = api.login(n).await?;
-        let mut socket = Socket::connect(address, &token).await?;
+        let mut socket = Socket::connect(connected, &token).await?;
         socket.join(&people.rooms[0]).await?;
         let sessions = api.get("/api/auth/sessions", &token).await?;
         let current = sessions["sessions"]
@@ -258,11 +272,12 @@ async fn revoke(address: &str, people: &People) -> Result<Samples, LoadError> {
             while socket.next().await?.is_some() {}
             Ok::<_, LoadError>(begun.elapsed())
         };
+        let closing = tokio::time::timeout(REVOKED, closing);
         let (revoked, closed) = tokio::join!(revoking, closing);
         revoked?;
-        samples.add(closed?);
+        times.push(closed.ok().transpose()?);
     }
-    Ok(samples)
+    Ok(times)
 }
 
 /// How long it takes from the request that removes a member until the socket is told.

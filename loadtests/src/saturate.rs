@@ -82,7 +82,7 @@ pub(crate) async fn measure(
     scene.rest().await?;
     let mut search = Search {
         scene,
-        server: target.server.name(),
+        server: target.name(),
         load: *load,
         run: 0,
         steps: Vec::new(),

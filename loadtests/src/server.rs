@@ -1,26 +1,21 @@
 //! The servers that are measured: Hubbub, and those beside which it is measured.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+mod peer;
+
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
 
+use self::peer::Peer;
 use crate::cores::Cores;
+use crate::cpu;
 use crate::dialect::Dialect;
 use crate::error::LoadError;
-use crate::node::{DataFolder, Node, NodeOptions};
+use crate::nodes::{Nodes, NodesOptions};
 use crate::people::People;
-use crate::postgres;
-
-/// A peer that takes longer to listen has failed.
-const PEER_START: Duration = Duration::from_secs(20);
-
-/// A peer that takes longer to end is killed.
-const PEER_END: Duration = Duration::from_secs(5);
+use crate::redis::Redis;
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -34,6 +29,8 @@ pub(crate) enum Kind {
     Ws,
     /// A Socket.IO server in Rust
     Socketioxide,
+    /// The package `socket.io` of Node
+    Socketio,
 }
 
 impl Kind {
@@ -43,6 +40,16 @@ impl Kind {
             Self::Floor => "floor",
             Self::Ws => "ws",
             Self::Socketioxide => "socketioxide",
+            Self::Socketio => "socket.io",
+        }
+    }
+
+    /// The name of two of them that share a Redis; nothing if they cannot.
+    pub(crate) fn pair_name(self) -> Option<&'static str> {
+        match self {
+            Self::Hubbub => Some("Hubbub ×2"),
+            Self::Socketio => Some("socket.io ×2"),
+            Self::Floor | Self::Ws | Self::Socketioxide => None,
         }
     }
 
@@ -51,37 +58,54 @@ impl Kind {
             Self::Hubbub if msgpack => Dialect::NativeMsgpack,
             Self::Hubbub => Dialect::Native,
             Self::Floor | Self::Ws => Dialect::Relay,
-            Self::Socketioxide => Dialect::SocketIo,
+            Self::Socketioxide | Self::Socketio => Dialect::SocketIo,
         }
     }
 }
 
-/// A server that listens, and ends when this is dropped.
-pub(crate) struct Server {
+/// A process of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    /// `127.0.0.1:<port>`
     pub(crate) address: String,
     pub(crate) pid: Pid,
+}
+
+/// A server that listens, and ends when this is dropped.
+pub(crate) struct Server {
+    first: Process,
+    second: Option<Process>,
     /// Its Postgres, if it has one.
     pub(crate) postgres: Option<Pid>,
+    /// What its two processes share, if there are two.
+    pub(crate) redis: Option<Pid>,
     /// None: nobody has to say who they are.
     pub(crate) tokens: Vec<String>,
     pub(crate) rooms: Vec<String>,
     held: Held,
 }
 
-/// What must live as long as the server. The fields are dropped in this order.
+/// What must live as long as the server; nothing if it is not ours. The fields are dropped in this
+/// order.
+#[derive(Default)]
 struct Held {
-    node: Option<Node>,
-    folder: Option<DataFolder>,
-    /// Its standard input, whose end is its end, and the process.
-    peer: Option<(ChildStdin, Child)>,
+    nodes: Option<Nodes>,
+    peers: Vec<Peer>,
+    /// What the peers share.
+    redis: Option<Redis>,
 }
 
 /// How a server is started.
 pub(crate) struct ServerOptions<'a> {
     pub(crate) kind: Kind,
+    /// Two processes that share a Redis.
+    pub(crate) pair: bool,
     pub(crate) node: &'a Path,
     pub(crate) folder: Option<&'a Path>,
-    /// Where the package `ws` and its server are.
+    /// The role and the database of the node's Postgres.
+    pub(crate) role: &'a str,
+    pub(crate) database: &'a str,
+    /// Where Node's packages and their servers are.
     pub(crate) peers: &'a Path,
     pub(crate) cores: &'a Cores,
     pub(crate) people: usize,
@@ -91,146 +115,106 @@ pub(crate) struct ServerOptions<'a> {
 impl Server {
     pub(crate) async fn start(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
         match options.kind {
-            Kind::Hubbub => Self::start_node(options).await,
-            kind => Self::start_peer(kind, options).await,
+            Kind::Hubbub => Self::start_nodes(options).await,
+            _ => Self::start_peers(options).await,
         }
     }
 
-    async fn start_node(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
-        let folder = DataFolder::new(options.folder)?;
-        let data = folder.path().join("node");
-        let settings = [
-            // In the end there is nobody left who could be told to move.
-            ("HUBBUB__HTTP__DRAIN_MS", "0".to_owned()),
-        ];
-        let node = Node::start(&NodeOptions {
-            settings: &settings,
+    async fn start_nodes(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
+        let nodes = Nodes::start(&NodesOptions {
+            binary: options.node,
+            folder: options.folder,
+            role: options.role,
+            database: options.database,
             cores: Some(options.cores),
-            ..NodeOptions::embedded(options.node, data.clone())
+            pair: options.pair,
         })
         .await?;
-        let people = People::gather(&node.address, options.people, options.rooms).await?;
-        Ok(Self {
+        let people = People::gather(&nodes.first.address, options.people, options.rooms).await?;
+        let process = |node: &crate::node::Node| Process {
             address: node.address.clone(),
             pid: node.pid(),
-            postgres: Some(postgres::Running::find(&data)?.pid),
+        };
+        Ok(Self {
+            first: process(&nodes.first),
+            second: nodes.second.as_ref().map(process),
+            postgres: Some(nodes.postgres.pid),
+            redis: nodes.redis.as_ref().map(Redis::pid),
             tokens: people.tokens,
             rooms: people.rooms,
             held: Held {
-                node: Some(node),
-                folder: Some(folder),
-                peer: None,
+                nodes: Some(nodes),
+                ..Held::default()
             },
         })
     }
 
-    async fn start_peer(kind: Kind, options: &ServerOptions<'_>) -> Result<Self, LoadError> {
-        let mut command = peer(kind, options.peers, options.cores.count)?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = options
-            .cores
-            .within(|| command.spawn())?
-            .map_err(LoadError::io(format!("starting {}", kind.name())))?;
-        let missing = || LoadError::Unexpected("a peer without pipes".to_owned());
-        let input = child.stdin.take().ok_or_else(missing)?;
-        let mut lines = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
-        let listening = async {
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Some((_, address)) = line.split_once("listening on ") {
-                    return Some(address.trim().to_owned());
-                }
-            }
+    async fn start_peers(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
+        let ServerOptions { peers, cores, .. } = options;
+        let redis = if options.pair {
+            Some(Redis::start(Some(cores)).await?)
+        } else {
             None
         };
-        let address = tokio::time::timeout(PEER_START, listening).await;
-        let Ok(Some(address)) = address else {
-            return Err(LoadError::Unexpected(format!(
-                "{} does not start",
-                kind.name()
-            )));
+        let url = redis.as_ref().map(Redis::url);
+        let first = Peer::start(options.kind, peers, cores, url.as_deref()).await?;
+        let mut server = Self {
+            redis: redis.as_ref().map(Redis::pid),
+            ..Self::of_others(first.process.clone(), options.rooms)
         };
-        // What else it says is of no interest, but must not fill the pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let pid = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        Ok(Self {
-            pid: pid.ok_or_else(missing)?,
-            held: Held {
-                node: None,
-                folder: None,
-                peer: Some((input, child)),
-            },
-            ..Self::of_others(address, Pid::INIT, options.rooms)
-        })
+        server.held.peers.push(first);
+        if options.pair {
+            let second = Peer::start(options.kind, peers, cores, url.as_deref()).await?;
+            server.second = Some(second.process.clone());
+            server.held.peers.push(second);
+        }
+        server.held.redis = redis;
+        Ok(server)
     }
 
     /// Ends it, if it is ours, and waits for its end.
     pub(crate) async fn end(self) -> Result<(), LoadError> {
-        let Held { node, folder, peer } = self.held;
-        if let Some(node) = node {
-            node.stop().await?;
+        if let Some(nodes) = self.held.nodes {
+            nodes.stop().await?;
         }
-        drop(folder);
-        if let Some((input, mut child)) = peer {
-            drop(input);
-            let ended = tokio::time::timeout(PEER_END, child.wait()).await;
-            if ended.is_err() {
-                child.kill().await.map_err(LoadError::io("ending a peer"))?;
-            }
+        for peer in self.held.peers {
+            peer.end().await?;
         }
         Ok(())
     }
 
     /// One that somebody else has started, of the kind that asks for no credentials.
-    pub(crate) fn of_others(address: String, pid: Pid, rooms: usize) -> Self {
+    pub(crate) fn of_others(process: Process, rooms: usize) -> Self {
         Self {
-            address,
-            pid,
+            first: process,
+            second: None,
             postgres: None,
+            redis: None,
             tokens: Vec::new(),
             rooms: (0..rooms).map(|n| format!("room-{n}")).collect(),
-            held: Held {
-                node: None,
-                folder: None,
-                peer: None,
-            },
+            held: Held::default(),
         }
+    }
+
+    /// Its one process or its two.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
+        [Some(&self.first), self.second.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Processor time of its processes.
+    pub(crate) fn used(&self) -> Duration {
+        self.processes().map(|it| cpu::used(it.pid)).sum()
+    }
+
+    /// Resident bytes of its processes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.processes().map(|it| cpu::resident_bytes(it.pid)).sum()
     }
 }
 
 /// Whether a peer has been built.
 pub(crate) fn is_there(kind: Kind, peers: &Path) -> Result<(), LoadError> {
-    peer(kind, peers, 1).map(|_| ())
-}
-
-/// The command of a peer, which is there only after it has been built.
-fn peer(kind: Kind, peers: &Path, threads: usize) -> Result<Command, LoadError> {
-    let there = |path: PathBuf| {
-        if path.exists() {
-            return Ok(path);
-        }
-        let name = kind.name();
-        Err(LoadError::NoPeer { name, path })
-    };
-    if kind == Kind::Ws {
-        there(peers.join("ws/node_modules"))?;
-        let mut command = Command::new("node");
-        command.arg(there(peers.join("ws/server.mjs"))?);
-        return Ok(command);
-    }
-    // Their target folder lies in ours, so that their `release` is beside the one we are in.
-    let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
-    let target = us.parent().and_then(Path::parent);
-    let built = target.unwrap_or(Path::new("target")).join("peers/release");
-    if kind == Kind::Socketioxide {
-        let mut command = Command::new(there(built.join("socketioxide-peer"))?);
-        command.args(["--threads", &threads.to_string()]);
-        return Ok(command);
-    }
-    Ok(Command::new(there(built.join("floor"))?))
+    peer::command(kind, peers, 1).map(|_| ())
 }

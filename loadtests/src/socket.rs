@@ -38,12 +38,18 @@ impl Socket {
 
     /// Joins with these fields, and gives the reply.
     pub(crate) async fn join_with(&mut self, fields: &str) -> Result<String, LoadError> {
-        let request = format!(r#"{{"id":"join","cmd":"join",{fields}}}"#);
+        self.ask("join", fields).await
+    }
+
+    /// Sends a command with these fields, and gives the reply; skips pushes that come before it.
+    pub(crate) async fn ask(&mut self, command: &str, fields: &str) -> Result<String, LoadError> {
+        let request = format!(r#"{{"id":"{command}","cmd":"{command}",{fields}}}"#);
         self.feed(request).await?;
         self.flush().await?;
+        let replied = format!(r#"{{"id":"{command}","ok""#);
         loop {
             let text = self.read().await?;
-            if text.starts_with(r#"{"id":"join","ok""#) {
+            if text.starts_with(&replied) {
                 return Ok(text);
             }
             if !text.starts_with(r#"{"push""#) {

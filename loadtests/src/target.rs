@@ -7,11 +7,10 @@ use rustix::process::Pid;
 
 use crate::Common;
 use crate::cores::{self, Cores, Sharing};
-use crate::cpu;
 use crate::crowd::Crowd;
 use crate::error::LoadError;
 use crate::generator::order::{Place, Setup};
-use crate::server::{self, Kind, Server, ServerOptions};
+use crate::server::{self, Kind, Process, Server, ServerOptions};
 
 /// Connections of one generator process: an open file each.
 const CONNECTIONS_EACH: usize = 5_000;
@@ -28,8 +27,18 @@ pub(crate) struct Target {
     #[arg(long, value_enum, default_value_t = Kind::Hubbub)]
     pub(crate) server: Kind,
 
+    /// Two processes of it that share a Redis: half of each room's members are on the second, all
+    /// senders on the first
+    #[arg(long)]
+    pub(crate) pair: bool,
+
     /// A server of this kind (not Hubbub) that runs already
-    #[arg(long, value_name = "HOST:PORT", requires = "pid")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "pid",
+        conflicts_with = "pair"
+    )]
     at: Option<String>,
 
     /// Its process
@@ -83,8 +92,30 @@ impl Target {
         }
     }
 
+    /// The same with one process or two.
+    pub(crate) fn with_pair(&self, pair: bool) -> Self {
+        Self {
+            pair,
+            ..self.clone()
+        }
+    }
+
+    /// What the server is called on a page.
+    pub(crate) fn name(&self) -> &'static str {
+        let alone = self.server.name();
+        if !self.pair {
+            return alone;
+        }
+        self.server.pair_name().unwrap_or(alone)
+    }
+
     /// Whether the server has been built.
     pub(crate) fn is_there(&self) -> Result<(), LoadError> {
+        if self.pair && self.server.pair_name().is_none() {
+            let name = self.server.name();
+            let what = format!("{name} cannot share a Redis with another");
+            return Err(LoadError::Unexpected(what));
+        }
         if self.server != Kind::Hubbub {
             return server::is_there(self.server, &self.peers);
         }
@@ -131,7 +162,7 @@ impl Target {
         };
         let setup = Setup {
             dialect: self.server.dialect(self.msgpack),
-            address: server.address.clone(),
+            addresses: server.processes().map(|it| it.address.clone()).collect(),
             source_net: 0,
             tokens: server.tokens.clone(),
             rooms: server.rooms.clone(),
@@ -151,13 +182,18 @@ impl Target {
             if self.server == Kind::Hubbub {
                 return Err(LoadError::Unexpected("--at with a node".to_owned()));
             }
-            return Ok(Server::of_others(address.clone(), pid, rooms));
+            let address = address.clone();
+            return Ok(Server::of_others(Process { address, pid }, rooms));
         }
         let folder = self.common.folder.as_deref();
         let node = self.common.binary()?;
-        eprintln!("… {} starts", self.server.name());
+        self.is_there()?;
+        eprintln!("… {} starts", self.name());
         Server::start(&ServerOptions {
             kind: self.server,
+            pair: self.pair,
+            role: &self.common.role,
+            database: &self.common.database,
             node: &node,
             folder,
             peers: &self.peers,
@@ -186,7 +222,9 @@ impl Scene {
     pub(crate) fn places(&self, connections: usize) -> Vec<Place> {
         let rooms = self.server.rooms.len().max(1);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let servers = self.server.processes().count().max(1);
         let place = |n: usize| Place {
+            server: number(n / rooms % servers),
             room: number(n % rooms),
             // Person n is a member of room n modulo the number of rooms, which divides the people.
             person: number(n % self.people.max(1)),
@@ -200,16 +238,11 @@ impl Scene {
         const STEP: Duration = Duration::from_millis(250);
         let rest = async {
             let mut calm = 0;
-            let mut before = (
-                cpu::used(self.server.pid),
-                cpu::resident_bytes(self.server.pid),
-            );
+            let look = || (self.server.used(), self.server.resident_bytes());
+            let mut before = look();
             while calm < 4 {
                 tokio::time::sleep(STEP).await;
-                let now = (
-                    cpu::used(self.server.pid),
-                    cpu::resident_bytes(self.server.pid),
-                );
+                let now = look();
                 let idle = now.0.saturating_sub(before.0) <= STEP / 20;
                 let steady = now.1.abs_diff(before.1) <= 256 * 1024;
                 calm = if idle && steady { calm + 1 } else { 0 };

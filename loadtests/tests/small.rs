@@ -192,6 +192,56 @@ fn a_node_delivers_everything_once() {
 }
 
 #[test]
+fn two_nodes_that_share_a_redis_deliver_everything_once_on_both() {
+    let node = node();
+    for durable in [false, true] {
+        let mut arguments = vec!["fanout", "--pair", "--node", &node, "--rooms", "2"];
+        arguments.extend(["--members", "10", "--rate", "20", "--seconds", "1"]);
+        if durable {
+            arguments.push("--durable");
+        }
+        let run = measure(&arguments);
+        assert_eq!(run["server"], "Hubbub ×2");
+        // Of each room's ten members five are on each node.
+        let received = |at: usize| &run["shares"][at]["received"];
+        let each = 2 * 5 * 40;
+        assert_eq!((received(0), received(1)), (&each.into(), &each.into()));
+        for fault in [
+            "lost",
+            "doubled",
+            "disordered",
+            "strayed",
+            "corrupt",
+            "refused",
+            "ended",
+        ] {
+            assert_eq!(run[fault], 0, "{fault}: {run}");
+        }
+    }
+}
+
+#[test]
+fn a_pair_gets_over_what_happens_to_it() {
+    let node = node();
+    let mut arguments = vec!["cluster", "--node", &node, "--faults-only"];
+    arguments.extend(["--kills", "1", "--revocations", "3"]);
+    let report = measure(&arguments);
+    let faults = &report["faults"];
+    assert_eq!(report["missing"].as_array().unwrap().len(), 0, "{report}");
+    assert_eq!(faults["revoked"]["ms"].as_array().unwrap().len(), 3);
+    let redis = &faults["redis"];
+    assert!(redis["stored"].as_u64().unwrap() > 0, "{redis}");
+    for fault in ["lost", "doubled", "disordered"] {
+        assert_eq!(redis[fault], 0, "{fault}: {redis}");
+    }
+    let vanished = &faults["vanished"];
+    let rounds = vanished["gone"]["ms"].as_array().unwrap().len() as u64
+        + vanished["gone"]["never"].as_u64().unwrap()
+        + vanished["not_seen"].as_u64().unwrap();
+    assert_eq!(rounds, 1, "{vanished}");
+}
+
+#[test]
 fn idle_connections_are_opened_and_joined() {
     let node = node();
     let arguments = [

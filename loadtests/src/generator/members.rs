@@ -90,15 +90,21 @@ impl Generator {
         } else {
             setup.rooms.get(place.room as usize).unwrap_or(&nobody)
         };
+        let (Some(server), Some(host)) = (
+            self.servers.get(place.server as usize),
+            setup.addresses.get(place.server as usize),
+        ) else {
+            return Err(LoadError::Unexpected(format!("no server {}", place.server)));
+        };
         let request = setup.dialect.handshake(&Identity {
-            host: &setup.address,
+            host,
             token: setup.tokens.get(place.person as usize).unwrap_or(&nobody),
             room,
             deflate: setup.deflate,
         });
         let stream = self
             .sources
-            .connect(self.server)
+            .connect(*server)
             .map_err(LoadError::io("connecting"))?;
         let mut connection = Connection::new(stream, purpose, place, begun_ns);
         connection.feed(request.as_bytes());
@@ -251,7 +257,7 @@ impl Generator {
                 *sender = Some(index);
             }
         }
-        let mut run = Running::new(order, senders, members)?;
+        let mut run = Running::new(order, senders, members, self.servers.len())?;
         self.tell_ended(&mut run);
         self.run = Some(run);
         Ok(())
@@ -298,7 +304,9 @@ impl Generator {
         let mut late = Vec::new();
         for (index, connection) in self.table.all() {
             match connection.purpose {
-                Purpose::Member => run.close_account(&connection.sequence, messages),
+                Purpose::Member => {
+                    run.close_account(connection.place.server, &connection.sequence, messages);
+                }
                 _ => late.push((index, connection.phase)),
             }
         }

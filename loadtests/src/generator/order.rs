@@ -28,8 +28,8 @@ pub(crate) enum Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) dialect: Dialect,
-    /// `127.0.0.1:<port>`
-    pub(crate) address: String,
+    /// `127.0.0.1:<port>` of each server.
+    pub(crate) addresses: Vec<String>,
     /// The second number of the addresses, 127.x.0.0/16, that this generator connects from: one
     /// address has too few ports.
     pub(crate) source_net: u8,
@@ -43,6 +43,8 @@ pub(crate) struct Setup {
 /// Where a connection belongs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
+    /// Index among the servers' addresses.
+    pub(crate) server: u32,
     /// Index among the rooms.
     pub(crate) room: u32,
     /// Index among the tokens.
@@ -125,12 +127,8 @@ pub(crate) struct Ran {
     pub(crate) unsent: u64,
     /// How much later than meant messages were sent.
     pub(crate) slip: Counts,
-    /// From when a message was meant to be sent until it was received.
-    pub(crate) latency: Counts,
-    /// Deliveries within the measured time.
-    pub(crate) measured: u64,
-    pub(crate) received: u64,
-    pub(crate) lost: u64,
+    /// By server.
+    pub(crate) shares: Vec<RanShare>,
     pub(crate) doubled: u64,
     pub(crate) disordered: u64,
     /// Deliveries of a room that the receiver is not in.
@@ -149,6 +147,17 @@ pub(crate) struct Ran {
     pub(crate) failed: u64,
     /// From when a connection was meant to begin until it was in its room.
     pub(crate) arrival: Counts,
+}
+
+/// What came from one of the servers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct RanShare {
+    /// From when a message was meant to be sent until it was received.
+    pub(crate) latency: Counts,
+    /// Deliveries within the measured time.
+    pub(crate) measured: u64,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
 }
 
 /// What connecting came to.

@@ -219,12 +219,12 @@ impl Generator {
                     run.ran.failed += 1;
                     run.reason(reason);
                 }
-                run.close_account(&gone.sequence, 0);
+                run.close_account(gone.place.server, &gone.sequence, 0);
             }
             Purpose::Member if gone.phase == Phase::Live => match &mut self.run {
                 Some(run) => {
                     let messages = run.order.schedule.messages;
-                    run.close_account(&gone.sequence, messages);
+                    run.close_account(gone.place.server, &gone.sequence, messages);
                     run.ran.ended += 1;
                     run.reason(reason);
                 }

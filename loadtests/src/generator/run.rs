@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::order::{Ran, Run};
+use super::order::{Ran, RanShare, Run};
 use crate::dialect::Dialect;
 use crate::error::LoadError;
 use crate::frames::Frame;
@@ -36,8 +36,28 @@ pub(super) struct Running {
     pub(super) arrivals: u64,
     pub(super) ran: Ran,
     slip: Samples,
-    latency: Samples,
+    /// By server.
+    shares: Vec<Share>,
     arrival: Samples,
+}
+
+/// What has come from one of the servers.
+struct Share {
+    latency: Samples,
+    measured: u64,
+    received: u64,
+    lost: u64,
+}
+
+impl Share {
+    fn new() -> Result<Self, LoadError> {
+        Ok(Self {
+            latency: Samples::new()?,
+            measured: 0,
+            received: 0,
+            lost: 0,
+        })
+    }
 }
 
 impl Running {
@@ -45,6 +65,7 @@ impl Running {
         order: Run,
         senders: Vec<Option<u32>>,
         members: u64,
+        servers: usize,
     ) -> Result<Self, LoadError> {
         let schedule = order.schedule;
         let rooms = (0..).zip(&senders).filter(|(_, sender)| sender.is_some());
@@ -63,7 +84,9 @@ impl Running {
             arrivals: 0,
             ran: Ran::default(),
             slip: Samples::new()?,
-            latency: Samples::new()?,
+            shares: (0..servers)
+                .map(|_| Share::new())
+                .collect::<Result<_, _>>()?,
             arrival: Samples::new()?,
             order,
         })
@@ -141,13 +164,17 @@ impl Running {
         if receiver.sequence.see(marker.seq) == Seen::Double {
             return;
         }
+        let Some(share) = self.shares.get_mut(receiver.place.server as usize) else {
+            return;
+        };
         let schedule = &self.order.schedule;
         if schedule.measures(now_ns) {
-            self.ran.measured += 1;
+            share.measured += 1;
         }
         let due = schedule.due(marker.room, marker.seq);
         if due >= schedule.measured_from() {
-            self.latency
+            share
+                .latency
                 .add(Duration::from_nanos(now_ns.saturating_sub(due)));
         }
         if receiver.purpose == super::connection::Purpose::Member {
@@ -162,11 +189,13 @@ impl Running {
     }
 
     /// Counts what a receiver has got when it goes, or when the run is over.
-    pub(super) fn close_account(&mut self, sequence: &Sequence, end: u64) {
-        self.ran.received += sequence.received;
+    pub(super) fn close_account(&mut self, server: u32, sequence: &Sequence, end: u64) {
+        if let Some(share) = self.shares.get_mut(server as usize) {
+            share.received += sequence.received;
+            share.lost += sequence.lost(end);
+        }
         self.ran.doubled += sequence.doubled;
         self.ran.disordered += sequence.disordered;
-        self.ran.lost += sequence.lost(end);
     }
 
     /// Something went wrong, and why.
@@ -176,7 +205,13 @@ impl Running {
 
     pub(super) fn finish(mut self) -> Ran {
         self.ran.slip = self.slip.counts();
-        self.ran.latency = self.latency.counts();
+        let shares = self.shares.iter().map(|share| RanShare {
+            latency: share.latency.counts(),
+            measured: share.measured,
+            received: share.received,
+            lost: share.lost,
+        });
+        self.ran.shares = shares.collect();
         self.ran.arrival = self.arrival.counts();
         self.ran
     }

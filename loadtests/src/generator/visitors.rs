@@ -56,6 +56,7 @@ impl Generator {
             person % u32::try_from(rooms.max(1)).unwrap_or(1)
         };
         Place {
+            server: turn(self.servers.len()),
             room,
             person,
             sends: false,
@@ -70,6 +71,7 @@ impl Generator {
             .and_then(|it| it.next_to_begin(now_ns))
         {
             let nobody = Place {
+                server: 0,
                 room: 0,
                 person: 0,
                 sends: false,

@@ -203,7 +203,7 @@ impl Table {
     fn rest(&mut self, key: RoomKey, pass: &mut Pass) {
         let room = &mut self.rooms[key];
         room.finish();
-        // Not when nothing is pending any more: as long as members come and go that may never be.
+        // What is asked for now comes while the rest is being written. Once a turn.
         if room.is_short && room.pending_bytes <= self.limits.max_bytes / 2 {
             room.is_short = false;
             pass.short.push(room.handle.id());
