@@ -43,11 +43,13 @@ async fn events_in_the_wrong_order() {
     assert_caught(2, BusPlan::Redis, &swap, &[Promise::NoReorder]).await;
 }
 
-/// Without Redis, and without a comparison of heads, a node does not hear of what another commits
-/// last.
+/// Without Redis, NOTIFY and a comparison of heads a node does not hear of what another commits last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_hear_of_another() {
-    let deaf = [("hub.anti_entropy.compare", "return")];
+    let deaf = [
+        ("hub.cluster.tell", "return"),
+        ("hub.anti_entropy.compare", "return"),
+    ];
     assert_caught(2, BusPlan::None, &deaf, &[Promise::Complete]).await;
 }
 
@@ -56,6 +58,7 @@ async fn a_node_that_does_not_hear_of_another() {
 async fn a_bus_that_loses_and_nobody_who_heals() {
     let lossy = [
         ("hub.bridge.lose", "return"),
+        ("hub.cluster.tell", "return"),
         ("hub.anti_entropy.compare", "return"),
     ];
     assert_caught(2, BusPlan::Redis, &lossy, &[Promise::Complete]).await;
