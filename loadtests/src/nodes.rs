@@ -8,6 +8,10 @@ use crate::node::{DataFolder, Node, NodeOptions};
 use crate::postgres;
 use crate::redis::Redis;
 
+/// Two pools of the default size, and what each node opens besides, are more than the embedded
+/// Postgres allows.
+const POOL_MAX_OF_TWO: &str = "40";
+
 /// How they are started.
 #[derive(Clone, Copy)]
 pub(crate) struct NodesOptions<'a> {
@@ -88,6 +92,9 @@ impl Nodes {
 fn settings(redis: Option<&Redis>) -> Vec<(&'static str, String)> {
     // In the end there is nobody left who could be told to move.
     let mut settings = vec![("HUBBUB__HTTP__DRAIN_MS", "0".to_owned())];
-    settings.extend(redis.map(|redis| ("REDIS_URL", redis.url())));
+    if let Some(redis) = redis {
+        settings.push(("REDIS_URL", redis.url()));
+        settings.push(("HUBBUB__DATABASE__POOL_MAX", POOL_MAX_OF_TWO.to_owned()));
+    }
     settings
 }

@@ -105,8 +105,10 @@ fn table(report: &Report) -> String {
             let ours = report.servers.iter().position(|it| *it == Kind::Hubbub);
             let ours = ours.and_then(|at| values[at].value);
             let met = match (figure.aim, ours) {
-                (Some(aim), Some((ours, _))) if ours <= aim => "yes",
-                (Some(_), Some(_)) => "no",
+                (Some(aim), Some((ours, true))) if ours <= aim => "yes",
+                (Some(_), Some((_, true))) => "no",
+                // What does not count meets and misses nothing.
+                (Some(_), _) => "–",
                 _ => "",
             };
             let aim = figure.aim.map_or(String::new(), |aim| format!("≤ {aim}"));
