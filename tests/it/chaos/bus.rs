@@ -79,7 +79,8 @@ async fn is_master(server: &Redis) -> bool {
 /// Takes a slot from its master; gives its number.
 pub(super) async fn take_a_slot(cluster: &RedisCluster, rng: &mut StdRng) -> u16 {
     let slot = rng.random_range(0..SLOTS);
-    for server in &cluster.servers {
+    // Whoever is asked before the master may hear from it meanwhile that it has the slot.
+    for server in cluster.servers.iter().chain(&cluster.servers) {
         // Replicas may have forgotten it by then.
         let _ = server.run(&format!("CLUSTER DELSLOTS {slot}")).await;
     }
@@ -88,9 +89,14 @@ pub(super) async fn take_a_slot(cluster: &RedisCluster, rng: &mut StdRng) -> u16
 
 /// Gives a slot to some master.
 pub(super) async fn give_a_slot(cluster: &RedisCluster, slot: u16, rng: &mut StdRng) {
-    let master = a_master(cluster, rng).await;
-    let give = format!("CLUSTER ADDSLOTS {slot}");
-    let _ = cluster.servers[master].run(&give).await;
+    let master = &cluster.servers[a_master(cluster, rng).await];
+    let id = master.run("CLUSTER MYID").await.expect("an id");
+    let id: String = redis::from_redis_value(id).expect("a text");
+    let give = format!("CLUSTER SETSLOT {slot} NODE {id}");
+    // The new owner first. Replicas refuse, and hear of it from their masters.
+    for server in std::iter::once(master).chain(&cluster.servers) {
+        let _ = server.run(&give).await;
+    }
 }
 
 /// Waits until all servers say that all is well; false if they do not.
