@@ -1,7 +1,7 @@
 //! Giving a room's members what has come for them, and writing.
 //!
 //! Nothing is put into an outbox whose socket takes it at once: all that a member lacks is one
-//! [`Batch`], made once for all who lack the same, and one `write`.
+//! [`Batch`](crate::hub::connection::outbox::Batch), made once for all who lack the same, and one `write`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
