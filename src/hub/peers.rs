@@ -38,7 +38,7 @@ pub struct PeerLife {
 pub struct Peer {
     /// Which.
     pub life: PeerLife,
-    /// Where other nodes reach it.
+    /// Where clients find it.
     pub address: Box<str>,
     /// What it is doing.
     pub state: NodeState,

@@ -71,7 +71,7 @@ pub struct NodeRow {
     pub id: String,
     /// Which of its lives.
     pub incarnation: u64,
-    /// Where the other nodes reach it.
+    /// Where clients find it.
     pub address: String,
     /// What it is doing.
     pub state: NodeState,

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Some times; some of them never came.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Times {
-    /// Ascending once [`Times::sorted`].
+    /// Ascending in the end.
     pub(crate) ms: Vec<f64>,
     /// Rounds in which it did not happen within the limit.
     pub(crate) never: u32,

@@ -7,7 +7,7 @@ SELECT
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             AND (classid::bigint << 32) | objid::bigint = $2
     ) AS pid,
-    n.incarnation, n.address,
+    n.incarnation, n.http_address AS address,
     coalesce(n.lease_until > clock_timestamp(), false) AS is_alive,
     (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_until_us
 FROM (VALUES (1)) AS one

@@ -2,7 +2,7 @@
 -- for an hour does not come back without beginning anew.
 SELECT
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us,
-    id, incarnation, address, state, bus_state, lease_ms,
+    id, incarnation, http_address AS address, state, bus_state, lease_ms,
     (extract(epoch FROM lease_until) * 1000000)::bigint AS lease_until_us
 FROM nodes
 WHERE lease_until > clock_timestamp() - interval '1 hour' OR id = $1

@@ -42,24 +42,3 @@ async fn events_in_the_wrong_order() {
     let swap = [("hub.fanout.swap", "60*off->1*return")];
     assert_caught(2, BusPlan::Redis, &swap, &[Promise::NoReorder]).await;
 }
-
-/// Without Redis, NOTIFY and a comparison of heads a node does not hear of what another commits last.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_does_not_hear_of_another() {
-    let deaf = [
-        ("hub.cluster.tell", "return"),
-        ("hub.anti_entropy.compare", "return"),
-    ];
-    assert_caught(2, BusPlan::None, &deaf, &[Promise::Complete]).await;
-}
-
-/// What the bus loses shows if nobody looks for it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bus_that_loses_and_nobody_who_heals() {
-    let lossy = [
-        ("hub.bridge.lose", "return"),
-        ("hub.cluster.tell", "return"),
-        ("hub.anti_entropy.compare", "return"),
-    ];
-    assert_caught(2, BusPlan::Redis, &lossy, &[Promise::Complete]).await;
-}

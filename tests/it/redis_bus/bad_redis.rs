@@ -11,6 +11,9 @@ use crate::harness::redis::{Redis, RedisOptions};
 use crate::harness::rest::register;
 use crate::harness::socket::Socket;
 
+/// Nobody but Redis is to see it.
+const PASSWORD: &str = "open-sesame";
+
 /// A node that starts with this address serves on the fallback, and says why.
 async fn is_refused(url: &str, settings: &[(&str, &str)], why: &str) -> Node {
     let database = postgres::database().await;
@@ -20,7 +23,7 @@ async fn is_refused(url: &str, settings: &[(&str, &str)], why: &str) -> Node {
     eventually(why, async || {
         let health = is(&node, "fallback").await;
         let error = health["last_error"].as_str()?;
-        assert!(!health.to_string().contains("secret"), "{health}");
+        assert!(!health.to_string().contains(PASSWORD), "{health}");
         error.contains(why).then_some(())
     })
     .await;
@@ -30,14 +33,14 @@ async fn is_refused(url: &str, settings: &[(&str, &str)], why: &str) -> Node {
     socket.join(&room.id).await;
     socket.publish(&room.id, "still", "still").await;
     assert_eq!(socket.push("message").await["body"], "still");
-    assert!(!node.log().text().contains("secret"));
+    assert!(!node.log().text().contains(PASSWORD));
     node
 }
 
 #[tokio::test]
 pub(crate) async fn a_wrong_password_is_told_and_not_shown() {
     let redis = Redis::start_with(RedisOptions::new().with_password("right")).await;
-    let url = format!("redis://:secret@127.0.0.1:{}", redis.port);
+    let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", redis.port);
     is_refused(&url, &[], "WRONGPASS").await;
     let url = format!("redis://127.0.0.1:{}", redis.port);
     is_refused(&url, &[], "NOAUTH").await;
@@ -53,10 +56,10 @@ pub(crate) async fn a_certificate_that_is_not_trusted_is_refused() {
 pub(crate) async fn who_may_not_publish_has_no_bus() {
     let redis = Redis::start().await;
     redis
-        .run("ACL SETUSER hub on >secret +@all ~* &other:*")
+        .run(&format!("ACL SETUSER hub on >{PASSWORD} +@all ~* &other:*"))
         .await
         .expect("a user");
-    let url = format!("redis://hub:secret@127.0.0.1:{}", redis.port);
+    let url = format!("redis://hub:{PASSWORD}@127.0.0.1:{}", redis.port);
     is_refused(&url, &[], "no permissions").await;
     redis
         .run("ACL SETUSER hub &hubbub:*")
