@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::http::Request;
 
@@ -46,7 +47,7 @@ async fn the_prepared_lines_speak_tls_and_http_2() {
     let mut command = Command::new("nginx");
     command.env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin");
     command.arg("-p").arg(&folder).arg("-c").arg(&file);
-    let process =
+    let mut process =
         Process::spawn("nginx", command.args(["-e", "stderr", "-g", "daemon off;"])).unwrap();
     eventually("it listens", async || {
         TcpStream::connect(&address).await.ok()
@@ -66,6 +67,7 @@ async fn the_prepared_lines_speak_tls_and_http_2() {
         .unwrap();
     let (response, _) = client.send_request(request, true).unwrap();
     assert_eq!(response.await.unwrap().status(), 200);
-    drop(process);
+    // Its workers end with it only if it is asked.
+    process.end(Signal::TERM);
     assert!(cluster.stop().await.success());
 }
