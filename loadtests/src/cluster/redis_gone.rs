@@ -77,17 +77,7 @@ pub(super) async fn measure(
     people: &People,
     rounds: u16,
 ) -> Result<RedisGone, LoadError> {
-    let mut gone = RedisGone {
-        goes_on: Times::within(WITHOUT),
-        is_back: Times::within(AFTER),
-        with: Latency::default(),
-        without: Latency::default(),
-        after: Latency::default(),
-        stored: 0,
-        lost: 0,
-        doubled: 0,
-        disordered: 0,
-    };
+    let mut gone = RedisGone::nothing_yet();
     let mut latencies = [Samples::new()?, Samples::new()?, Samples::new()?];
     for round in 0..rounds {
         let course = course(nodes, people, round).await?;
@@ -211,6 +201,21 @@ impl Course {
 }
 
 impl RedisGone {
+    /// Before the first round.
+    fn nothing_yet() -> Self {
+        Self {
+            goes_on: Times::within(WITHOUT),
+            is_back: Times::within(AFTER),
+            with: Latency::default(),
+            without: Latency::default(),
+            after: Latency::default(),
+            stored: 0,
+            lost: 0,
+            doubled: 0,
+            disordered: 0,
+        }
+    }
+
     fn add(&mut self, course: &Course, [with, without, after]: &mut [Samples; 3]) {
         let in_time = |limit: Duration| move |took: &Duration| *took <= limit;
         let goes_on = course.first_after(course.killed_ns, true);
@@ -286,17 +291,7 @@ mod tests {
         for (n, seq) in [0, 4, 2, 2, 1, 1, 6].into_iter().enumerate() {
             course.hear(marker(seq), (100 + n as u64) * MS);
         }
-        let mut gone = RedisGone {
-            goes_on: Times::within(WITHOUT),
-            is_back: Times::within(AFTER),
-            with: Latency::default(),
-            without: Latency::default(),
-            after: Latency::default(),
-            stored: 0,
-            lost: 0,
-            doubled: 0,
-            disordered: 0,
-        };
+        let mut gone = RedisGone::nothing_yet();
         let mut samples = std::array::from_fn(|_| Samples::new().unwrap());
         gone.add(&course, &mut samples);
         // Number 8 never came, 2 came twice, the first time after 4.
