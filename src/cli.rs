@@ -31,6 +31,9 @@ Examples:
   hubbub serve                                   on http://127.0.0.1:8080, with a Postgres of its own in ./data
   HUBBUB__HTTP__BIND=0.0.0.0:80 hubbub serve     for the network
   DATABASE_URL=postgres://hubbub@db/hubbub hubbub serve
+  DATABASE_URL=… REDIS_URL=redis://cache HUBBUB__NODE__ID=node-1 hubbub serve
+                                                 one of several nodes on one database
+  hubbub dev --nodes 4                           all of that on this machine, behind nginx
   hubbub --config hubbub.toml config check       show what a node would run with
 
 Settings come from the defaults, then the file, then the environment:
@@ -38,6 +41,7 @@ Settings come from the defaults, then the file, then the environment:
   HUBBUB__<SECTION>__<KEY>     any setting: http.bind is HUBBUB__HTTP__BIND
   HUBBUB__DATA_DIR             the same as node.data_dir
   DATABASE_URL                 the same as database.url
+  REDIS_URL                    the same as redis.url
   LOG_QUERIES                  the same as database.log_queries
 \"hubbub config defaults\" lists every setting with its default and the reason for it.";
 

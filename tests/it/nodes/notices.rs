@@ -88,6 +88,7 @@ async fn nothing_is_missing_when_the_listen_connection_is_cut_off_meanwhile() {
                 AND datname = current_database()";
         for _ in 0..10 {
             sql.query(cut, &[]).await.expect("they are ended");
+            // The pace of the fault: long enough for a connection to be made, which is cut off then.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
