@@ -154,12 +154,15 @@ impl Table {
     pub(crate) fn pass(&mut self) -> Pass {
         let mut pass = Pass::default();
         self.schedule.begin_pass();
+        let mut begun = Instant::now();
         while let Some((flow, units)) = self.schedule.turn() {
             let spent = match flow {
                 Flow::Room(key) => self.walk(key, units, &mut pass),
                 Flow::Marked => self.write_marked(units, &mut pass),
             };
-            self.schedule.spent(spent);
+            let now = Instant::now();
+            self.schedule.spent(spent, now - begun);
+            begun = now;
         }
         pass.tally.tell();
         pass.is_left = !self.schedule.is_empty();
