@@ -77,6 +77,15 @@ pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Members who lacked events that the others of their room had, because their outboxes were full.
+pub(crate) static STRAGGLERS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_stragglers_total",
+        "Members for whom a room's events did not fit, and whether they caught up or were closed",
+        &["fate"],
+    )
+});
+
 /// Writes to sockets.
 pub(crate) static SOCKET_WRITES: LazyLock<IntCounter> = LazyLock::new(|| {
     counter(

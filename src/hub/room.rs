@@ -305,7 +305,11 @@ impl Handler<Missed> for Room {
     type Result = ();
 
     fn handle(&mut self, message: Missed, ctx: &mut Self::Context) {
-        self.bring_up(&message.fanout, message.standing, ctx);
+        if message.is_late {
+            self.bring_up_late(&message.fanout, message.standing, ctx);
+        } else {
+            self.bring_up(&message.fanout, message.standing, ctx);
+        }
     }
 }
 

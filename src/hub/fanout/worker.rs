@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use super::behind::LOOK_EVERY;
 use super::drain;
 use super::session_check::SESSION_CHECK;
 use super::table::{Attachment, ConnectionKey, Table};
@@ -98,6 +99,7 @@ impl Worker {
             inbox: Some(inbox),
             is_passing: false,
             gathering: None,
+            is_looking: false,
         };
         let fanout = Context::new().into_future(fanout);
         actix_rt::spawn(marked(Activity::Fanout, fanout));
@@ -195,6 +197,8 @@ struct Fanout {
     is_passing: bool,
     /// Rooms wait for what else may come.
     gathering: Option<SpawnHandle>,
+    /// Members who lack something are looked after again soon.
+    is_looking: bool,
 }
 
 impl Fanout {
@@ -215,6 +219,7 @@ impl Fanout {
                     worker.ask_on(event.event.room_id);
                 }
             }
+            FanoutMessage::Late(room_id, events) => worker.bring_up(room_id, events.as_deref()),
             FanoutMessage::Broadcast(push, except) => {
                 worker.table.borrow_mut().broadcast(push, except);
             }
@@ -295,6 +300,7 @@ impl Fanout {
         for room_id in pass.short {
             self.worker.ask_for_missing(room_id);
         }
+        self.look_after_stragglers(ctx);
         self.is_passing = pass.is_left;
         if self.is_passing {
             // Where threads share a core, those that a small room's message goes through would wait
@@ -303,6 +309,19 @@ impl Fanout {
             let turn = tokio::task::yield_now().into_actor(self);
             ctx.spawn(turn.map(|(), this, ctx| this.pass(ctx)));
         }
+    }
+
+    /// Looks after members who lack something soon, if there are any.
+    fn look_after_stragglers(&mut self, ctx: &mut Context<Self>) {
+        if self.is_looking || !self.worker.table.borrow().has_stragglers() {
+            return;
+        }
+        self.is_looking = true;
+        ctx.run_later(LOOK_EVERY, |this, ctx| {
+            this.is_looking = false;
+            this.worker.look_after_stragglers();
+            this.look_after_stragglers(ctx);
+        });
     }
 
     /// Writes, unless that is going to be done anyway.

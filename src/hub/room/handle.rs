@@ -320,6 +320,8 @@ pub(crate) struct Missed {
     pub(crate) fanout: FanoutHandle,
     /// Where they stand.
     pub(crate) standing: Standing,
+    /// It is some of them alone, whose outboxes were full.
+    pub(crate) is_late: bool,
 }
 
 /// The log's head, as it was read after the room stood at `delivered`.
