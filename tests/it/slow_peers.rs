@@ -89,6 +89,16 @@ pub(crate) async fn who_reads_nothing_goes_and_so_does_the_socket() {
     reader.publish(&scene.room, "undisturbed", "end").await;
 }
 
+async fn next_message(peer: &mut RawPeer) -> Value {
+    loop {
+        let frame = peer.read_frame().await.expect("it is not slow");
+        let push: Value = serde_json::from_slice(&frame.payload).expect("a push");
+        if push["push"] == "message" {
+            return push;
+        }
+    }
+}
+
 /// A burst of megabytes, given to the room faster than one of its members takes it: what does not fit
 /// is read again when it has read on, out of the room's memory or the log.
 async fn a_burst_beyond_the_outbox(memory_bytes: &str) {
@@ -119,19 +129,15 @@ async fn a_burst_beyond_the_outbox(memory_bytes: &str) {
     })
     .await;
     for seq in 1..=MESSAGES {
-        let frame = member.read_frame().await.expect("it is not slow");
-        let push: Value = serde_json::from_slice(&frame.payload).expect("a push");
+        let push = next_message(&mut member).await;
         assert_eq!(push["seq"], seq, "{}", push["push"]);
         assert_eq!(push["body"], body);
     }
     // It is among the others again.
     writer.publish(&scene.room, "live", "live").await;
-    let frame = member.read_frame().await.expect("it is not slow");
-    let push: Value = serde_json::from_slice(&frame.payload).expect("a push");
-    assert_eq!(
-        (&push["seq"], &push["body"]),
-        (&json!(MESSAGES + 1), &json!("live"))
-    );
+    let push = next_message(&mut member).await;
+    let live = (&json!(MESSAGES + 1), &json!("live"));
+    assert_eq!((&push["seq"], &push["body"]), live);
     assert_eq!(scene.closed_for("slow").await, 0);
 }
 
