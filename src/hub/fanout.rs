@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod behind;
+mod delivering;
 mod departures;
 mod drain;
 mod recovery;

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use super::behind::LOOK_EVERY;
+use super::delivering::deliver;
 use super::drain;
 use super::session_check::SESSION_CHECK;
 use super::table::{Attachment, ConnectionKey, Table};
@@ -20,19 +20,14 @@ use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::{Class, OutboxLimits};
 use crate::hub::connection::stream;
-use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::DISCONNECTS;
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
-use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::websocket::deflate::Inflater;
 use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
-
-/// Until when somebody is muted of whom no end is said.
-const FOREVER: jiff::Timestamp = jiff::Timestamp::MAX;
 
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -336,33 +331,6 @@ impl Fanout {
         }
         if !self.is_passing {
             self.pass(ctx);
-        }
-    }
-}
-
-fn deliver(worker: &Rc<Worker>, event: &Arc<SharedEvent>) {
-    fault::point!("hub.fanout.deliver", ());
-    if !worker.take(event) {
-        return;
-    }
-    if let EventBody::Membership {
-        user_id,
-        change,
-        until,
-        ..
-    } = &event.event.body
-    {
-        let room_id = event.event.room_id;
-        let mut table = worker.table.borrow_mut();
-        match change {
-            MembershipChange::Muted => table.mute(room_id, *user_id, until.unwrap_or(FOREVER)),
-            MembershipChange::Unmuted => table.unmute(room_id, *user_id),
-            change if change.ends_membership() => {
-                table.unmute(room_id, *user_id);
-                drop(table);
-                worker.evict(room_id, *user_id);
-            }
-            _ => {}
         }
     }
 }
