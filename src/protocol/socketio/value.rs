@@ -50,9 +50,9 @@ impl<'a> Value<'a> {
     pub fn items(&self) -> Option<Vec<Value<'_>>> {
         match self {
             Self::Json(json) => {
-                let items = serde_json::Deserializer::from_str(json)
-                    .deserialize_seq(Items)
-                    .ok()?;
+                let mut deserializer = serde_json::Deserializer::from_str(json);
+                let items = deserializer.deserialize_seq(Items).ok()?;
+                deserializer.end().ok()?;
                 Some(items.into_iter().map(|it| Value::json(it.get())).collect())
             }
             Self::Packed(bytes) => {

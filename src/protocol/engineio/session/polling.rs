@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Action, Body, Current, Out, Outgoing, PeerId, Reason, Session, State};
+use super::{Action, Current, Out, Outgoing, PeerId, Reason, Session, State};
 use crate::protocol::engineio::Revision;
 use crate::protocol::engineio::packet::Packet;
-use crate::protocol::engineio::payload::Packets;
+use crate::protocol::engineio::payload::{Body, Packets};
 
 /// The requests that are open.
 #[derive(Clone, Copy, Debug, Default)]
