@@ -30,8 +30,14 @@ pub(crate) fn unpack<'b>(bytes: &'b [u8], out: &mut Vec<u8>) -> Result<Vec<&'b [
     if can_attach(bytes) {
         return unpack::unpack_with(bytes, out);
     }
-    out.extend_from_slice(unpack::unpack(bytes)?.as_bytes());
+    unpack_plain(bytes, out)?;
     Ok(Vec::new())
+}
+
+/// MessagePack → JSON as everywhere else, appended.
+pub(crate) fn unpack_plain(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    out.extend_from_slice(unpack::unpack(bytes)?.as_bytes());
+    Ok(())
 }
 
 /// Whether the bytes are one value that has a form in JSON.

@@ -60,13 +60,24 @@ pub fn encode(
                     json.extend_from_slice(text.as_bytes());
                     Vec::new()
                 }
-                Some(Value::Packed(bytes)) => attached::unpack(bytes, &mut json)?,
+                Some(Value::Packed(bytes)) if can_have_attachments(packet.kind()) => {
+                    attached::unpack(bytes, &mut json)?
+                }
+                Some(Value::Packed(bytes)) => {
+                    attached::unpack_plain(bytes, &mut json)?;
+                    Vec::new()
+                }
             };
             let mut text = head(packet.kind(), attachments.len(), packet.nsp(), id);
             text.extend_from_slice(&json);
             Ok(Message::text(revision, text, &attachments, false))
         }
     }
+}
+
+/// There are types for events and acknowledgements with attachments, and for nothing else.
+const fn can_have_attachments(kind: Kind) -> bool {
+    matches!(kind, Kind::Event | Kind::Ack)
 }
 
 /// What stands before the data in JSON, Engine.IO's type included.

@@ -53,7 +53,7 @@ fn bytes_stay_bytes() {
 fn what_is_no_command_is_refused_by_its_name() {
     for (args, code, says) in [
         (r#"["dance",{}]"#, ErrorCode::UnknownCommand, "no command"),
-        (r#"[5,{}]"#, ErrorCode::UnknownCommand, "string"),
+        ("[5,{}]", ErrorCode::UnknownCommand, "string"),
         (r#"["join"]"#, ErrorCode::InvalidRequest, "`room`"),
         (r#"["join",[]]"#, ErrorCode::InvalidRequest, "object"),
         (r#"["join","general"]"#, ErrorCode::InvalidRequest, "object"),
