@@ -23,7 +23,7 @@ pub enum DecodeError {
     /// Empty, or of no type that there is.
     #[error("no such type of packet")]
     Kind,
-    /// The number of attachments is none.
+    /// No number of attachments, or 0.
     #[error("not a number of attachments")]
     Attachments,
     /// More attachments than [`ATTACHMENTS_MAX`].
@@ -115,7 +115,7 @@ impl Decoder {
         if text.len() > self.packet_bytes {
             return Err(DecodeError::TooLarge);
         }
-        let head = Head::read(self.revision, text)?;
+        let head = Head::read(text)?;
         if head.attachments == 0 {
             return head.packet(self.revision).map(Some);
         }
@@ -175,20 +175,18 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn read(revision: Revision, text: &'a str) -> Result<Self, DecodeError> {
+    fn read(text: &'a str) -> Result<Self, DecodeError> {
         let (digit, mut rest) = text.split_at_checked(1).ok_or(DecodeError::Kind)?;
         let kind = number(digit).and_then(Kind::of).ok_or(DecodeError::Kind)?;
         let mut attachments = 0;
         if kind.is_binary() {
             let (count, after) = rest.split_once('-').ok_or(DecodeError::Attachments)?;
-            let count = number(count).ok_or(DecodeError::Attachments)?;
+            let count = number(count)
+                .filter(|count| *count > 0)
+                .ok_or(DecodeError::Attachments)?;
             attachments = usize::try_from(count).map_err(|_| DecodeError::TooManyAttachments)?;
             if attachments > ATTACHMENTS_MAX {
                 return Err(DecodeError::TooManyAttachments);
-            }
-            // Revision 5's clients may announce nothing.
-            if attachments == 0 && revision == Revision::V3 {
-                return Err(DecodeError::Attachments);
             }
             rest = after;
         }
