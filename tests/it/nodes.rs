@@ -7,3 +7,4 @@ mod leases;
 mod names;
 mod notices;
 mod scene;
+mod silent_server;
