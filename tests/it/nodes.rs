@@ -4,6 +4,7 @@
 mod breaker;
 mod clocks;
 mod leases;
+mod link;
 mod names;
 mod notices;
 mod scene;
