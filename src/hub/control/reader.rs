@@ -98,8 +98,9 @@ fn apply(
     }
     let mut position = position;
     for entry in page.entries {
+        let kind = entry.news.as_ref().map_or("unreadable", ControlNews::kind);
+        CONTROL_ENTRIES.with_label_values(&[kind]).inc();
         if let Some(news) = entry.news {
-            CONTROL_ENTRIES.with_label_values(&[news.kind()]).inc();
             apply_one(settings, hub, news);
         }
         position = entry.id;
