@@ -40,6 +40,9 @@ const EVENTS: usize = 1024;
 /// could not, before others take the node for dead.
 const LEASE_PARTS: u32 = 5;
 
+/// But not less than this, however short the lease: what a loaded server needs.
+const LEAST: Duration = Duration::from_millis(500);
+
 /// A node's place among the nodes: its name is taken, and nobody else can start under it.
 #[derive(Debug)]
 pub struct Seat {
@@ -74,7 +77,7 @@ impl Seat {
 
 /// How the LISTEN connection of a node with such a lease is made and used.
 fn listening(connect: &SessionOptions, lease: Duration) -> SessionOptions {
-    let part = lease / LEASE_PARTS;
+    let part = (lease / LEASE_PARTS).max(LEAST);
     // None is no limit.
     let limited = |limit: Duration, max| if limit.is_zero() { max } else { limit.min(max) };
     SessionOptions {
