@@ -36,7 +36,7 @@ async fn what_is_given_up_while_it_begins_is_closed() {
         keepalives: false,
     };
     let (opened, mut stream) = tokio::join!(NoticeLink::open(&url, &options), let_in(&listener));
-    let error = opened.err().expect("nobody answers");
+    let error = opened.expect_err("nobody answers");
     assert_eq!(error.kind(), "timeout", "{error:?}");
     // What it asked, and then the end.
     let mut asked = Vec::new();
