@@ -357,6 +357,15 @@ pub(crate) static RENEWALS_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Attempts to make the LISTEN connection again.
+pub(crate) static LISTEN_CONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_listen_connects_total",
+        "Attempts to connect again to listen to Postgres, by outcome (ok, failed)",
+        &["outcome"],
+    )
+});
+
 /// Whether heads are told by NOTIFY.
 pub(crate) static NOTICES_WANTED: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge(

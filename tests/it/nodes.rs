@@ -4,6 +4,8 @@
 mod breaker;
 mod clocks;
 mod leases;
+mod link;
 mod names;
 mod notices;
 mod scene;
+mod silent_server;
