@@ -50,12 +50,11 @@ impl Listener {
         loop {
             let told = self.follow(&mut socket, &mut heard, &mut until).await;
             let Some(told) = told else { return Ok(heard) };
-            match told {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => {
-                    heard.cut += 1;
-                    tokio::time::sleep(backoff.pause()).await;
-                }
+            if let Some(at) = told {
+                tokio::time::sleep_until(at).await;
+            } else {
+                heard.cut += 1;
+                tokio::time::sleep(backoff.pause()).await;
             }
             socket = loop {
                 let since = format!(r#","since":{},"epoch":{epoch}"#, heard.position);

@@ -84,17 +84,19 @@ impl Sender {
             let due_ns = self.timetable.due(self.room, next);
             let far = Instant::now() + Duration::from_secs(3600);
             tokio::select! {
-                heard = socket.next() => match heard? {
-                    Some(text) => match Answer::read(&text) {
-                        Answer::Stored(number) => { course.open.remove(&number); }
+                heard = socket.next() => {
+                    let Some(text) = heard? else {
+                        tokio::time::sleep_until(moves_at.unwrap_or_else(Instant::now)).await;
+                        return Ok(false);
+                    };
+                    match Answer::read(&text) {
+                        Answer::Stored(number) => {
+                            course.open.remove(&number);
+                        }
                         Answer::Refused => again = Some(Instant::now() + AGAIN),
                         Answer::Drain(after) => moves_at = Some(Instant::now() + after),
                         Answer::Failed => return Err(LoadError::Unexpected(text)),
                         Answer::Other => {}
-                    },
-                    None => {
-                        tokio::time::sleep_until(moves_at.unwrap_or_else(Instant::now)).await;
-                        return Ok(false);
                     }
                 },
                 () = clock::sleep_until(due_ns), if !is_last => {
