@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use self::envelope::Envelope;
-pub(crate) use self::metrics::ENVELOPES;
+pub(crate) use self::metrics::{ENVELOPES, IN};
 pub use self::queue::Inbox;
 use crate::protocol::id::RoomId;
 

@@ -165,10 +165,22 @@ impl<F: Future + Unpin> Future for Marked<F> {
 /// A runtime whose thread is watched whenever it does not wait, whatever it does. To be called on
 /// the thread that it will run on.
 pub(crate) fn runtime(kind: ThreadKind) -> io::Result<tokio::runtime::Runtime> {
+    runtime_resting(kind, || ())
+}
+
+/// The same; its thread does `rest` whenever there is nothing to do, before it waits. That counts
+/// as waiting.
+pub(crate) fn runtime_resting(
+    kind: ThreadKind,
+    rest: impl Fn() + Send + Sync + 'static,
+) -> io::Result<tokio::runtime::Runtime> {
     watch_thread(kind);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_unpark(slot::unparked)
-        .on_thread_park(slot::parks)
+        .on_thread_park(move || {
+            slot::parks();
+            rest();
+        })
         .build()
 }

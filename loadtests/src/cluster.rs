@@ -1,5 +1,6 @@
 //! `cluster`: what a second node costs, beside one node alone in the same run and beside Socket.IO
-//! with its Redis adapter; and how soon a cluster gets over what happens to it.
+//! with its Redis adapter; how soon a cluster gets over what happens to it, and what its clients
+//! notice of a deploy.
 
 mod compare;
 mod faults;
@@ -14,7 +15,7 @@ pub(crate) use self::compare::Comparison;
 use crate::error::LoadError;
 use crate::server::Kind;
 use crate::target::Target;
-use crate::{Common, verdict};
+use crate::{Common, rolling, verdict};
 
 /// Those that can share a Redis, in the order of the first round, and of the page.
 const SERVERS: [Kind; 2] = [Kind::Socketio, Kind::Hubbub];
@@ -28,11 +29,11 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<Kind>,
 
-    /// Leave out the faults
+    /// Leave out the faults and the rolling restart
     #[arg(long, conflicts_with = "faults_only")]
     compare_only: bool,
 
-    /// Leave out the comparison
+    /// Leave out the comparison and the rolling restart
     #[arg(long)]
     faults_only: bool,
 
@@ -52,7 +53,7 @@ pub(crate) struct Extent {
     pub(crate) seconds: u64,
 
     /// Loads of the fan-out that are raised until they are too much
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) saturated: u8,
 
     /// Sessions that are revoked
@@ -79,7 +80,7 @@ impl Extent {
         Self {
             rounds: 1,
             seconds: 4,
-            saturated: 1,
+            saturated: 2,
             revocations: 50,
             kills: 3,
         }
@@ -98,6 +99,7 @@ pub(crate) struct Report {
     pub(crate) missing: Vec<String>,
     pub(crate) comparisons: Vec<Comparison>,
     pub(crate) faults: Option<faults::Faults>,
+    pub(crate) rolling: Option<rolling::Report>,
 }
 
 /// Measures and prints.
@@ -111,6 +113,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     report.compare(&options.target, compared).await;
     if !options.compare_only && servers.contains(&Kind::Hubbub) {
         report.break_things(&options.target.common).await;
+        if !options.faults_only {
+            report.roll(&options.target.common, false).await;
+        }
     }
     report.load_average[1] = load_average();
     let page = |report: &Report| format!("{}\n{}", report.page(), verdict::RULE);
@@ -123,6 +128,7 @@ pub(crate) async fn measure(target: &Target, extent: Extent, quick: bool) -> Rep
     let mut report = Report::new(extent);
     report.compare(target, servers).await;
     report.break_things(&target.common).await;
+    report.roll(&target.common, quick).await;
     report.load_average[1] = load_average();
     report
 }
@@ -137,6 +143,7 @@ impl Report {
             missing: Vec::new(),
             comparisons: Vec::new(),
             faults: None,
+            rolling: None,
         }
     }
 
@@ -168,6 +175,11 @@ impl Report {
     async fn break_things(&mut self, common: &Common) {
         let faults = faults::measure(common, &self.extent).await;
         self.faults = self.unless_failed("faults", faults);
+    }
+
+    async fn roll(&mut self, common: &Common, quick: bool) {
+        let rolled = rolling::measure(common, &rolling::Extent::of_bench(quick)).await;
+        self.rolling = self.unless_failed("rolling restart", rolled);
     }
 
     /// What failed is told, and the rest is measured all the same.

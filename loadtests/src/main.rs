@@ -14,6 +14,7 @@ mod connect;
 mod cores;
 mod cpu;
 mod crowd;
+mod dev_cluster;
 mod dialect;
 mod error;
 mod fanout;
@@ -34,6 +35,7 @@ mod recovery;
 mod recovery_report;
 mod redis;
 mod report;
+mod rolling;
 mod samples;
 mod saturate;
 mod schedule;
@@ -90,6 +92,10 @@ enum Command {
     /// What a second node costs, and how soon two get over a killed node, a revocation and the loss
     /// of Redis
     Cluster(cluster::Options),
+
+    /// A deploy under load: nodes behind nginx are restarted one after the other, and how late, how
+    /// often and whether messages come meanwhile
+    Rolling(rolling::Options),
 
     /// All figures, beside the floor and other servers, on one page
     Bench(bench::Options),
@@ -187,6 +193,7 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Saturate(options) => saturate::run(&options).await,
         Command::Churn(options) => churn::run(&options).await,
         Command::Cluster(options) => cluster::run(&options).await,
+        Command::Rolling(options) => rolling::run(&options).await,
         Command::Bench(options) => bench::run(&options).await,
         Command::Generate => Ok(()),
     }

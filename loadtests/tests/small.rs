@@ -25,9 +25,14 @@ enum Fault {
 
 /// Runs a load, and gives what it printed.
 fn measure(arguments: &[&str]) -> Value {
+    printed_by(&[arguments, &["--cores", "together"]].concat())
+}
+
+/// Runs it with these arguments, and gives what it printed.
+fn printed_by(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_hubbub-loadtests"))
         .args(arguments)
-        .args(["--cores", "together", "--json"])
+        .arg("--json")
         .output()
         .unwrap();
     assert!(
@@ -239,6 +244,21 @@ fn a_pair_gets_over_what_happens_to_it() {
         + vanished["gone"]["never"].as_u64().unwrap()
         + vanished["not_seen"].as_u64().unwrap();
     assert_eq!(rounds, 1, "{vanished}");
+}
+
+#[test]
+fn a_rolling_restart_is_survived_by_all() {
+    let node = node();
+    let mut arguments = vec!["rolling", "--node", &node, "--nodes", "2", "--rooms", "2"];
+    arguments.extend(["--connections", "10", "--drain-ms", "200"]);
+    let report = printed_by(&arguments);
+    let count = |name: &str| report[name].as_u64().unwrap();
+    // Five listeners in each room, and whoever was on a node when it was stopped came back.
+    assert_eq!(count("deliveries"), 5 * count("messages"), "{report}");
+    assert!(count("reconnects") >= 10, "{report}");
+    for fault in ["lost", "doubled", "disordered", "gaps"] {
+        assert_eq!(report[fault], 0, "{fault}: {report}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::envelope::Envelope;
-use super::metrics::{ENVELOPES, STATE};
+use super::metrics::{OUT, STATE};
 use super::queue::{self, InboxHome, Sender};
 use super::{Arrival, Bus, BusError, BusHealth, BusState, Inbox};
 use crate::protocol::id::RoomId;
@@ -96,7 +96,7 @@ impl Bus for LocalBusNode {
                 place.sender.try_send(arrival).is_err()
             })
             .count();
-        ENVELOPES.with_label_values(&["out"]).inc();
+        OUT.inc();
         if full > 0 {
             return Err(BusError::Full(full));
         }

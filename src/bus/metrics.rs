@@ -15,6 +15,13 @@ pub(crate) static ENVELOPES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Those that every message counts, looked up once.
+pub(super) static OWN: LazyLock<IntCounter> =
+    LazyLock::new(|| ENVELOPES.with_label_values(&["own"]));
+pub(super) static OUT: LazyLock<IntCounter> =
+    LazyLock::new(|| ENVELOPES.with_label_values(&["out"]));
+pub(crate) static IN: LazyLock<IntCounter> = LazyLock::new(|| ENVELOPES.with_label_values(&["in"]));
+
 /// Which way events go, 1 for the one and 0 for the others.
 pub(super) static STATE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauges(

@@ -11,7 +11,7 @@
 //! queue, resubscribes by itself and does not say when it has done so. Here the state is
 //! [`BusState::Redis`] only while each link is connected and every room was subscribed to.
 //!
-//! Pure: [`backoff`], [`channel`], [`frame`], [`subscriptions`], [`topology`].
+//! Pure: [`backoff`], [`channel`], [`frame`], [`pace`], [`subscriptions`], [`topology`].
 
 mod backoff;
 mod channel;
@@ -20,6 +20,7 @@ mod error;
 mod frame;
 mod keeper;
 mod link;
+mod pace;
 mod publisher;
 mod receiving;
 mod routes;
@@ -30,6 +31,7 @@ mod topology;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -68,15 +70,18 @@ impl RedisBus {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("bus".into());
         let keeper = keeper::run(Arc::clone(&shared), endpoints);
-        thread.spawn(move || match stall::runtime(ThreadKind::Bus) {
-            Ok(runtime) => runtime.block_on(async {
-                tokio::select! {
-                    () = keeper => {}
-                    _ = stopped => {}
-                }
-            }),
-            Err(error) => tracing::error!(%error, "the bus has no runtime"),
-        })?;
+        let rest = pace::resting(Duration::from_micros(config.coalesce_us));
+        thread.spawn(
+            move || match stall::runtime_resting(ThreadKind::Bus, rest) {
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        () = keeper => {}
+                        _ = stopped => {}
+                    }
+                }),
+                Err(error) => tracing::error!(%error, "the bus has no runtime"),
+            },
+        )?;
         Ok(Self {
             shared,
             inboxes,

@@ -42,6 +42,8 @@ pub struct Redis {
     pub publish_queue_max: usize,
     /// Bytes that may wait so.
     pub publish_queue_bytes: usize,
+    /// While messages follow each other closely: how long they are gathered, microseconds; 0: not.
+    pub coalesce_us: u64,
     /// Messages in one write at most.
     pub publish_batch_max: usize,
     /// Rooms that are subscribed to in one go.
@@ -116,6 +118,7 @@ impl Redis {
             self.topology_interval_ms,
             100..=HOUR_MS,
         );
+        checks.range("redis.coalesce_us", self.coalesce_us, 0..=10_000);
         for (key, value) in [
             ("redis.publish_queue_max", self.publish_queue_max),
             ("redis.receive_queue_max", self.receive_queue_max),

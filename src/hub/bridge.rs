@@ -7,7 +7,7 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
-use crate::bus::{Arrival, Bus, BusState, ENVELOPES, Inbox, lane_of};
+use crate::bus::{Arrival, Bus, BusState, ENVELOPES, IN, Inbox, lane_of};
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::start_on;
@@ -182,7 +182,7 @@ impl Bridge {
                 return;
             }
         };
-        ENVELOPES.with_label_values(&["in"]).inc();
+        IN.inc();
         if let Err(error) = self.receive(envelope) {
             ENVELOPES.with_label_values(&["bad"]).inc();
             tracing::debug!(%error, room = %envelope.room_id, node = %envelope.origin.node, "an envelope cannot be read");

@@ -51,6 +51,9 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(faults) = &report.faults {
         write_faults(text, faults)?;
     }
+    if let Some(rolling) = &report.rolling {
+        writeln!(text, "{}", rolling.page())?;
+    }
     let runs = |it: &Comparison| [it.alone.clone(), it.pair.clone()].concat();
     let runs: Vec<_> = report.comparisons.iter().flat_map(runs).collect();
     if !runs.is_empty() {

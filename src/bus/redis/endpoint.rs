@@ -154,7 +154,8 @@ impl Endpoint {
     ) -> Result<MultiplexedConnection, LinkError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(patience.connect))
-            .set_response_timeout(Some(patience.response))
+            // Every answer is waited for by `Patience::answer`; a second timer for each would do the same.
+            .set_response_timeout(None)
             .set_push_sender(push);
         let connecting = self
             .client

@@ -18,7 +18,7 @@ use super::frame::Frame;
 use super::link::{Kept, Link, Made};
 use super::shared::{InFlight, Shared};
 use crate::bus::envelope::Envelope;
-use crate::bus::metrics::{BATCH, ENVELOPES, PUBLISH_SECONDS};
+use crate::bus::metrics::{BATCH, ENVELOPES, OUT, PUBLISH_SECONDS};
 use crate::bus::queue::{Receiver, parts};
 
 /// Writes that may be on their way. A second one does not wait for the answer to the first; more
@@ -129,7 +129,7 @@ async fn write(
         }
     }
     let taken = count as u64 - refused;
-    ENVELOPES.with_label_values(&["out"]).inc_by(taken);
+    OUT.inc_by(taken);
     if let Some(error) = refusal {
         ENVELOPES.with_label_values(&["failed"]).inc_by(refused);
         if error.redirect_node().is_none() {

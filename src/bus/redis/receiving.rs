@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::error::LinkError;
 use super::frame::{Reader, Refused};
 use super::shared::Shared;
-use crate::bus::metrics::{ENVELOPES, TAKEN};
+use crate::bus::metrics::{ENVELOPES, OWN, TAKEN};
 use crate::bus::{Arrival, lane_of};
 
 /// What is refused is logged so often at most.
@@ -81,6 +81,7 @@ impl Receiving {
         };
         let envelope = match self.reader.lock().read(room_id, payload) {
             Ok(envelope) => envelope,
+            Err(Refused::Own) => return OWN.inc(),
             Err(refused) => return self.refuse(channel, refused),
         };
         let lane = shared.lanes.get(lane_of(room_id, shared.lanes.len()));
@@ -92,9 +93,7 @@ impl Receiving {
 
     fn refuse(&self, channel: &[u8], refused: Refused) {
         ENVELOPES.with_label_values(&[refused.fate()]).inc();
-        if refused != Refused::Own
-            && let Some(unsaid) = self.shared.refusals.lock().turn(Instant::now())
-        {
+        if let Some(unsaid) = self.shared.refusals.lock().turn(Instant::now()) {
             let channel = String::from_utf8_lossy(channel);
             tracing::warn!(
                 %channel,
