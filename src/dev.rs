@@ -10,7 +10,7 @@ mod error;
 mod leftovers;
 mod pace;
 mod programs;
-mod proxy;
+pub mod proxy;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;

@@ -35,6 +35,7 @@ mod history;
 mod model;
 mod nemesis;
 mod outbox;
+mod patience;
 mod plan;
 mod run;
 mod stored;
@@ -91,6 +92,7 @@ async fn check(count: usize, plan: impl Fn(u64) -> Plan, cluster: Option<&Shared
     let shared = a_server(false).await;
     let mut total = Figures::default();
     let mut broken = Vec::new();
+    let mut headlines = Vec::new();
     for (number, seed) in seeds.iter().enumerate() {
         let began = Instant::now();
         let plan = plan(*seed);
@@ -112,13 +114,20 @@ async fn check(count: usize, plan: impl Fn(u64) -> Plan, cluster: Option<&Shared
         if found > 0 {
             println!("{}", outcome.story);
             broken.push(outcome.seed);
+            headlines.push(format!("seed {seed}: {found} violations"));
+            headlines.extend(outcome.headlines.iter().map(|line| format!("  {line}")));
             if fail_fast {
                 break;
             }
         }
     }
     println!("chaos: {total}; broken: {broken:?}");
-    assert!(broken.is_empty(), "violations with the seeds {broken:?}");
+    // Logs are cut, and what is said last is left of them.
+    assert!(
+        broken.is_empty(),
+        "violations with the seeds {broken:?}\n{}",
+        headlines.join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,7 @@ use super::cluster::Addresses;
 use super::driver::Driver;
 use super::history::{ClientNo, Recorder, What};
 use super::outbox::Outbox;
-use super::plan::Step;
+use super::plan::{Entrance, Step};
 use crate::harness::rest::User;
 use comeback::Resuming;
 
@@ -35,6 +35,8 @@ pub(super) enum Phase {
     Load,
     /// Come back, join everywhere, send what is not acknowledged.
     Settle,
+    /// This one says something in each of its rooms; the others do nothing but come back.
+    LastWords(ClientNo),
     /// Have everything up to these heads. The number counts the askings.
     CatchUp(u64, Arc<BTreeMap<String, u64>>),
     Over,
@@ -46,6 +48,9 @@ pub(super) struct Progress {
     pub(super) is_settled: bool,
     /// The last asking of [`Phase::CatchUp`] that it fulfils.
     pub(super) caught_up: u64,
+    pub(super) is_in_a_room: bool,
+    /// It has said its last words, and they were answered.
+    pub(super) has_spoken: bool,
 }
 
 pub(super) struct Client<D> {
@@ -57,10 +62,12 @@ pub(super) struct Client<D> {
     rng: StdRng,
     recorder: Recorder,
     addresses: watch::Receiver<Addresses>,
-    /// The only node that it connects to; none: any.
-    home: Option<usize>,
+    entrance: Entrance,
+    /// Where nginx is, for those who come through it.
+    nginx: Option<String>,
     phase: watch::Receiver<Phase>,
     progress: watch::Sender<Progress>,
+    has_begun_to_speak: bool,
     driver: Option<D>,
     connection: u32,
     rooms: Vec<InRoom>,
@@ -128,8 +135,9 @@ pub(super) struct Seat {
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
     pub(super) addresses: watch::Receiver<Addresses>,
-    /// The only node that it connects to; none: any.
-    pub(super) home: Option<usize>,
+    pub(super) entrance: Entrance,
+    /// Where nginx is, if it is there.
+    pub(super) nginx: Option<String>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) progress: watch::Sender<Progress>,
     /// Ids and epochs.
@@ -155,9 +163,11 @@ impl<D: Driver> Client<D> {
             rng: seat.rng,
             recorder: seat.recorder,
             addresses: seat.addresses,
-            home: seat.home,
+            entrance: seat.entrance,
+            nginx: seat.nginx.filter(|_| seat.entrance == Entrance::Nginx),
             phase: seat.phase,
             progress: seat.progress,
+            has_begun_to_speak: false,
             driver: None,
             connection: 0,
             rooms: rooms.collect(),
@@ -182,6 +192,7 @@ impl<D: Driver> Client<D> {
             match phase {
                 Phase::Over => return,
                 Phase::Load => self.act().await,
+                Phase::LastWords(_) => self.settle(&phase).await,
                 Phase::Settle | Phase::CatchUp(..) => {
                     let asking = match &phase {
                         Phase::CatchUp(asking, _) => *asking,
@@ -228,6 +239,7 @@ impl<D: Driver> Client<D> {
         let away = |place: &usize| self.rooms[*place].joined == Joined::No;
         self.come_back((0..self.rooms.len()).filter(away).collect())
             .await;
+        self.speak(phase);
         self.send_waiting().await;
         self.read_for(Duration::from_millis(20)).await;
         if D::IS_WHOLE {
@@ -239,6 +251,8 @@ impl<D: Driver> Client<D> {
             });
         let mut progress = *self.progress.borrow();
         progress.is_settled = is_settled;
+        progress.is_in_a_room = (self.rooms.iter()).any(|room| room.joined == Joined::Yes);
+        progress.has_spoken = self.has_begun_to_speak && is_settled;
         if let Phase::CatchUp(asking, heads) = phase
             && is_settled
             && (self.rooms.iter()).all(|room| {
@@ -262,7 +276,11 @@ impl<D: Driver> Client<D> {
         let pause = self.rng.random_range(0..longest);
         sleep(Duration::from_millis(pause)).await;
         self.failures += 1;
-        let Some((node, address)) = self.a_node(self.home) else {
+        let home = match self.entrance {
+            Entrance::Node(home) => Some(home),
+            Entrance::Any | Entrance::Nginx => None,
+        };
+        let Some((node, address)) = self.a_node(home) else {
             return false;
         };
         match D::connect(&address, &self.user).await {
@@ -285,14 +303,32 @@ impl<D: Driver> Client<D> {
         }
     }
 
-    /// A node that is there: this one, or any.
-    fn a_node(&mut self, home: Option<usize>) -> Option<(usize, String)> {
+    /// Says its last words, once.
+    fn speak(&mut self, phase: &Phase) {
+        if !matches!(phase, Phase::LastWords(speaker) if *speaker == self.no)
+            || self.has_begun_to_speak
+        {
+            return;
+        }
+        self.has_begun_to_speak = true;
+        for place in 0..self.rooms.len() {
+            if self.rooms[place].joined == Joined::Yes {
+                self.publish(place);
+            }
+        }
+    }
+
+    /// A node that is there: this one, any, or whichever nginx takes.
+    fn a_node(&mut self, home: Option<usize>) -> Option<(Option<usize>, String)> {
+        if let Some(nginx) = &self.nginx {
+            return Some((None, nginx.clone()));
+        }
         let addresses = Arc::clone(&self.addresses.borrow());
         let there = addresses.iter().enumerate().filter_map(|(node, address)| {
             let is_meant = home.is_none_or(|home| home == node);
-            Some((node, address.clone().filter(|_| is_meant)?))
+            Some((Some(node), address.clone().filter(|_| is_meant)?))
         });
-        let there: Vec<(usize, String)> = there.collect();
+        let there: Vec<_> = there.collect();
         let pick = self.rng.random_range(0..there.len().max(1));
         there.into_iter().nth(pick)
     }

@@ -15,7 +15,7 @@ pub(super) struct History {
     pub(super) seed: u64,
     pub(super) clients: Vec<ClientInfo>,
     pub(super) rooms: Vec<RoomInfo>,
-    /// What is to break, by its kind.
+    /// What is to break, by its name.
     pub(super) strikes: Vec<&'static str>,
     /// As many events must be acknowledged, or nothing was tried.
     pub(super) acks_min: u64,
@@ -61,8 +61,8 @@ pub(super) enum What {
     /// A connection was opened.
     Connected {
         protocol: &'static str,
-        /// The node's number.
-        node: usize,
+        /// The node's number; none if nginx has chosen it.
+        node: Option<usize>,
     },
     /// It ended.
     Ended { why: String },
