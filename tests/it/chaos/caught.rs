@@ -110,16 +110,3 @@ async fn an_event_that_is_committed_and_told_to_nobody() {
     let plan = |seed| Plan::calm(seed, 3, BusPlan::Redis, LastWords::AreCommitted);
     assert_caught(plan, &nobody_heals(), &[Promise::Complete]).await;
 }
-
-/// So what is found above is what is wrong there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_found_where_nothing_is_wrong() {
-    let server = super::a_server(false).await;
-    for last_words in [LastWords::AreSaid, LastWords::AreCommitted] {
-        let seed = u64::from(rand::random::<u32>());
-        let plan = Plan::calm(seed, 3, BusPlan::Redis, last_words);
-        let bus = Bus::start(plan.bus, None).await;
-        let outcome = run::run(&plan, &server, bus, &[]).await;
-        assert!(outcome.violations.is_empty(), "{}", outcome.story);
-    }
-}

@@ -4,6 +4,7 @@
 mod comeback;
 mod hearing;
 mod moderation;
+mod rest;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,7 +16,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cluster::Addresses;
 use super::driver::Driver;
@@ -80,6 +81,8 @@ pub(super) struct Client<D> {
     next_key: u64,
     /// Connections in a row on which nothing was told.
     failures: u32,
+    /// When it sends again, after something was refused for now.
+    sends_at: Instant,
     http: reqwest::Client,
 }
 
@@ -176,6 +179,7 @@ impl<D: Driver> Client<D> {
             cursor: None,
             next_key: 0,
             failures: 0,
+            sends_at: Instant::now(),
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(3))
                 .build()
@@ -225,50 +229,6 @@ impl<D: Driver> Client<D> {
         self.read_for(Duration::from_millis(pause)).await;
     }
 
-    /// One round of coming to rest.
-    async fn settle(&mut self, phase: &Phase) {
-        if self.driver.is_none() && !self.connect().await {
-            return;
-        }
-        let caught_up = self.progress.borrow().caught_up;
-        if matches!(phase, Phase::CatchUp(asking, _) if caught_up >= *asking) {
-            // It has everything. To come back once more would have it without the last events again
-            // just when the others have them, too.
-            return self.read_for(Duration::from_millis(20)).await;
-        }
-        let away = |place: &usize| self.rooms[*place].joined == Joined::No;
-        self.come_back((0..self.rooms.len()).filter(away).collect())
-            .await;
-        self.speak(phase);
-        self.send_waiting().await;
-        self.read_for(Duration::from_millis(20)).await;
-        if D::IS_WHOLE {
-            self.look_for_rooms().await;
-        }
-        let is_settled = self.pending.is_empty()
-            && (self.rooms.iter()).all(|room| {
-                room.outbox.len() == 0 && matches!(room.joined, Joined::Yes | Joined::Never)
-            });
-        let mut progress = *self.progress.borrow();
-        progress.is_settled = is_settled;
-        progress.is_in_a_room = (self.rooms.iter()).any(|room| room.joined == Joined::Yes);
-        progress.has_spoken = self.has_begun_to_speak && is_settled;
-        if let Phase::CatchUp(asking, heads) = phase
-            && is_settled
-            && (self.rooms.iter()).all(|room| {
-                room.joined == Joined::Never || room.told >= heads.get(&room.id).copied()
-            })
-        {
-            if progress.caught_up < *asking {
-                for place in 0..self.rooms.len() {
-                    self.snapshot(place).await;
-                }
-            }
-            progress.caught_up = *asking;
-        }
-        self.progress.send_replace(progress);
-    }
-
     /// Tries to connect, after a moment.
     async fn connect(&mut self) -> bool {
         // As the protocol asks: longer after every failure.
@@ -300,21 +260,6 @@ impl<D: Driver> Client<D> {
                 true
             }
             Err(_) => false,
-        }
-    }
-
-    /// Says its last words, once.
-    fn speak(&mut self, phase: &Phase) {
-        if !matches!(phase, Phase::LastWords(speaker) if *speaker == self.no)
-            || self.has_begun_to_speak
-        {
-            return;
-        }
-        self.has_begun_to_speak = true;
-        for place in 0..self.rooms.len() {
-            if self.rooms[place].joined == Joined::Yes {
-                self.publish(place);
-            }
         }
     }
 
@@ -379,6 +324,9 @@ impl<D: Driver> Client<D> {
 
     /// Sends what waits in the outboxes.
     async fn send_waiting(&mut self) {
+        if Instant::now() < self.sends_at {
+            return;
+        }
         for place in 0..self.rooms.len() {
             while self.driver.is_some() {
                 let op = self.recorder.op();
