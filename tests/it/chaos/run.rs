@@ -51,6 +51,9 @@ pub(super) struct Wrong {
     pub(super) actions: &'static str,
 }
 
+/// How often coming to rest has its time again, while outboxes become shorter.
+const SETTLED_AGAIN: usize = 6;
+
 /// How many violations are told in a line each.
 const HEADLINES: usize = 3;
 
@@ -243,13 +246,14 @@ impl Rest<'_> {
         let database = connect(&self.nemesis.database_url).await;
         self.phase.send_replace(Phase::Settle);
         let nemesis = self.nemesis;
-        let settled = self.everybody(|it| it.is_settled);
+        let settled = self.settled();
         let (late, mut violations) = tokio::join!(settled, nemesis.cluster.has_its_bus());
         if !late.is_empty() {
             let stuck = |no: usize| Violation::new(Promise::Ends, "does not come to rest").of(no);
             violations.extend(late.into_iter().map(stuck));
             return violations;
         }
+        self.patience = Patience::of(self.plan.patience);
         let mut asking = 0;
         if self.catch_up(&mut asking, &database).await {
             self.patience = Patience::of(self.plan.patience);
@@ -259,6 +263,21 @@ impl Rest<'_> {
         // What is still missing is said by the verdict.
         self.recorder.settled();
         violations
+    }
+
+    /// Waits until all outboxes are empty and everybody is back; gives those for whom it never was.
+    async fn settled(&mut self) -> Vec<usize> {
+        let mut late = Vec::new();
+        for _ in 0..SETTLED_AGAIN {
+            let before = self.recorder.outcomes();
+            late = self.everybody(|it| it.is_settled).await;
+            if late.is_empty() || self.recorder.outcomes() == before {
+                break;
+            }
+            // A machine that has little time gets on nevertheless.
+            self.patience = Patience::of(self.plan.patience);
+        }
+        late
     }
 
     /// Waits until everybody has everything, and nothing more comes; false if they never have.
