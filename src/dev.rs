@@ -10,7 +10,7 @@ mod error;
 mod leftovers;
 mod pace;
 mod programs;
-mod proxy;
+pub mod proxy;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -9,17 +9,19 @@ const TEMPLATE: &str = include_str!("../../nginx.conf");
 
 /// What is different here.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) listen: SocketAddr,
+pub struct Settings {
+    /// Where clients come.
+    pub listen: SocketAddr,
     /// The nodes' addresses; the first is `node-1`.
-    pub(super) nodes: Vec<SocketAddr>,
+    pub nodes: Vec<SocketAddr>,
     /// Where nginx keeps what it keeps.
-    pub(super) folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 /// The configuration. A line that names `node-1` is written once for each node, those that name the
 /// other nodes of the template are left out.
-pub(super) fn configuration(settings: &Settings) -> String {
+#[must_use]
+pub fn configuration(settings: &Settings) -> String {
     let folder = settings.folder.display().to_string();
     let mut text = String::with_capacity(TEMPLATE.len() * 2);
     for line in TEMPLATE.lines() {

@@ -75,6 +75,7 @@ impl AntiEntropy {
 
 /// One comparison of all that is to be compared.
 async fn turn(store: &Store, registry: &Registry, reports: &mpsc::Sender<Down>) {
+    fault::point!("hub.anti_entropy.compare", ());
     let began = Instant::now();
     let rooms = living(registry, reports);
     // Further heads that are to be looked at in the same turn belong here.

@@ -262,6 +262,7 @@ impl Actor for Bridge {
 impl StreamHandler<Vec<Arrival>> for Bridge {
     fn handle(&mut self, mut batch: Vec<Arrival>, _: &mut Self::Context) {
         fault::point!("hub.bridge.receive");
+        fault::point!("hub.bridge.deaf", ());
         if fault::asked!("hub.bridge.reverse") {
             batch.reverse();
         }

@@ -7,6 +7,7 @@ pub(crate) mod deflate;
 pub(crate) mod dev_cluster;
 pub(crate) mod log;
 pub(crate) mod msgpack;
+pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;

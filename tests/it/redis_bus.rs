@@ -5,6 +5,7 @@ mod cluster;
 mod exchange;
 mod faults;
 mod foreign;
+mod one_cut_off;
 
 use serde_json::{Value, json};
 

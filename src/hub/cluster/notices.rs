@@ -142,6 +142,9 @@ pub(super) async fn hear(cluster: Cluster, registry: Registry) {
     let heard = Arc::clone(&cluster.shared.heard);
     let mut heard = heard.lock().await;
     while let Some(text) = heard.recv().await {
+        if fault::asked!("hub.cluster.deaf") {
+            continue;
+        }
         let notice = match read_notice(&text) {
             Ok(notice) => notice,
             Err(error) => {

@@ -4,6 +4,7 @@
 mod comeback;
 mod hearing;
 mod moderation;
+mod rest;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -21,7 +22,7 @@ use super::cluster::Addresses;
 use super::driver::Driver;
 use super::history::{ClientNo, Recorder, What};
 use super::outbox::Outbox;
-use super::plan::Step;
+use super::plan::{Entrance, Step};
 use crate::harness::rest::User;
 use comeback::Resuming;
 
@@ -35,6 +36,8 @@ pub(super) enum Phase {
     Load,
     /// Come back, join everywhere, send what is not acknowledged.
     Settle,
+    /// This one says something in each of its rooms; the others do nothing but come back.
+    LastWords(ClientNo),
     /// Have everything up to these heads. The number counts the askings.
     CatchUp(u64, Arc<BTreeMap<String, u64>>),
     Over,
@@ -46,6 +49,9 @@ pub(super) struct Progress {
     pub(super) is_settled: bool,
     /// The last asking of [`Phase::CatchUp`] that it fulfils.
     pub(super) caught_up: u64,
+    pub(super) is_in_a_room: bool,
+    /// It has said its last words, and they were answered.
+    pub(super) has_spoken: bool,
 }
 
 pub(super) struct Client<D> {
@@ -57,10 +63,12 @@ pub(super) struct Client<D> {
     rng: StdRng,
     recorder: Recorder,
     addresses: watch::Receiver<Addresses>,
-    /// The only node that it connects to; none: any.
-    home: Option<usize>,
+    entrance: Entrance,
+    /// Where nginx is, for those who come through it.
+    nginx: Option<String>,
     phase: watch::Receiver<Phase>,
     progress: watch::Sender<Progress>,
+    has_begun_to_speak: bool,
     driver: Option<D>,
     connection: u32,
     rooms: Vec<InRoom>,
@@ -130,8 +138,9 @@ pub(super) struct Seat {
     pub(super) rng: StdRng,
     pub(super) recorder: Recorder,
     pub(super) addresses: watch::Receiver<Addresses>,
-    /// The only node that it connects to; none: any.
-    pub(super) home: Option<usize>,
+    pub(super) entrance: Entrance,
+    /// Where nginx is, if it is there.
+    pub(super) nginx: Option<String>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) progress: watch::Sender<Progress>,
     /// Ids and epochs.
@@ -157,9 +166,11 @@ impl<D: Driver> Client<D> {
             rng: seat.rng,
             recorder: seat.recorder,
             addresses: seat.addresses,
-            home: seat.home,
+            entrance: seat.entrance,
+            nginx: seat.nginx.filter(|_| seat.entrance == Entrance::Nginx),
             phase: seat.phase,
             progress: seat.progress,
+            has_begun_to_speak: false,
             driver: None,
             connection: 0,
             rooms: rooms.collect(),
@@ -185,6 +196,7 @@ impl<D: Driver> Client<D> {
             match phase {
                 Phase::Over => return,
                 Phase::Load => self.act().await,
+                Phase::LastWords(_) => self.settle(&phase).await,
                 Phase::Settle | Phase::CatchUp(..) => {
                     let asking = match &phase {
                         Phase::CatchUp(asking, _) => *asking,
@@ -217,47 +229,6 @@ impl<D: Driver> Client<D> {
         self.read_for(Duration::from_millis(pause)).await;
     }
 
-    /// One round of coming to rest.
-    async fn settle(&mut self, phase: &Phase) {
-        if self.driver.is_none() && !self.connect().await {
-            return;
-        }
-        let caught_up = self.progress.borrow().caught_up;
-        if matches!(phase, Phase::CatchUp(asking, _) if caught_up >= *asking) {
-            // It has everything. To come back once more would have it without the last events again
-            // just when the others have them, too.
-            return self.read_for(Duration::from_millis(20)).await;
-        }
-        let away = |place: &usize| self.rooms[*place].joined == Joined::No;
-        self.come_back((0..self.rooms.len()).filter(away).collect())
-            .await;
-        self.send_waiting().await;
-        self.read_for(Duration::from_millis(20)).await;
-        if D::IS_WHOLE {
-            self.look_for_rooms().await;
-        }
-        let is_settled = self.pending.is_empty()
-            && (self.rooms.iter()).all(|room| {
-                room.outbox.len() == 0 && matches!(room.joined, Joined::Yes | Joined::Never)
-            });
-        let mut progress = *self.progress.borrow();
-        progress.is_settled = is_settled;
-        if let Phase::CatchUp(asking, heads) = phase
-            && is_settled
-            && (self.rooms.iter()).all(|room| {
-                room.joined == Joined::Never || room.told >= heads.get(&room.id).copied()
-            })
-        {
-            if progress.caught_up < *asking {
-                for place in 0..self.rooms.len() {
-                    self.snapshot(place).await;
-                }
-            }
-            progress.caught_up = *asking;
-        }
-        self.progress.send_replace(progress);
-    }
-
     /// Tries to connect, after a moment.
     async fn connect(&mut self) -> bool {
         // As the protocol asks: longer after every failure.
@@ -265,7 +236,11 @@ impl<D: Driver> Client<D> {
         let pause = self.rng.random_range(0..longest);
         sleep(Duration::from_millis(pause)).await;
         self.failures += 1;
-        let Some((node, address)) = self.a_node(self.home) else {
+        let home = match self.entrance {
+            Entrance::Node(home) => Some(home),
+            Entrance::Any | Entrance::Nginx => None,
+        };
+        let Some((node, address)) = self.a_node(home) else {
             return false;
         };
         match D::connect(&address, &self.user).await {
@@ -288,14 +263,17 @@ impl<D: Driver> Client<D> {
         }
     }
 
-    /// A node that is there: this one, or any.
-    fn a_node(&mut self, home: Option<usize>) -> Option<(usize, String)> {
+    /// A node that is there: this one, any, or whichever nginx takes.
+    fn a_node(&mut self, home: Option<usize>) -> Option<(Option<usize>, String)> {
+        if let Some(nginx) = &self.nginx {
+            return Some((None, nginx.clone()));
+        }
         let addresses = Arc::clone(&self.addresses.borrow());
         let there = addresses.iter().enumerate().filter_map(|(node, address)| {
             let is_meant = home.is_none_or(|home| home == node);
-            Some((node, address.clone().filter(|_| is_meant)?))
+            Some((Some(node), address.clone().filter(|_| is_meant)?))
         });
-        let there: Vec<(usize, String)> = there.collect();
+        let there: Vec<_> = there.collect();
         let pick = self.rng.random_range(0..there.len().max(1));
         there.into_iter().nth(pick)
     }

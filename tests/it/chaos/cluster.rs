@@ -1,16 +1,18 @@
 //! The nodes of a run, each with ways of its own to what it needs.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::sleep;
 
 use super::bus::Bus;
 use super::history::Recorder;
+use super::patience::Patience;
 use super::plan::Plan;
 use super::verdict::{Promise, Violation};
 use crate::harness::log::ProcessLog;
+use crate::harness::nginx::{Nginx, kept_port};
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{TestDatabase, TestServer};
 use crate::harness::tcp_proxy::{Target, TcpProxy};
@@ -34,6 +36,8 @@ pub(super) type Addresses = Arc<Vec<Option<String>>>;
 pub(super) struct Cluster {
     members: Vec<Member>,
     pub(super) bus: Bus,
+    /// Before all nodes, if somebody comes that way.
+    nginx: Option<Mutex<Nginx>>,
     addresses: watch::Sender<Addresses>,
     recorder: Recorder,
 }
@@ -65,12 +69,22 @@ impl Cluster {
     ) -> Self {
         let socket = server.lock().await.socket();
         let mut members = Vec::new();
+        let ports: Vec<u16> = (0..plan.nodes).map(|_| kept_port()).collect();
         for number in 0..plan.nodes {
             let postgres = Arc::new(TcpProxy::to(Target::Unix(socket.clone())));
             let (redis, redis_url) = bus.way().await;
             let mut options = plan.node(&database.url_at(postgres.address));
             if let Some(url) = redis_url {
                 options = options.set("REDIS_URL", &url);
+            }
+            if plan.has_nginx() {
+                // nginx knows where they are, and does not learn it anew.
+                options = options
+                    .set(
+                        "HUBBUB__HTTP__BIND",
+                        &format!("127.0.0.1:{}", ports[number]),
+                    )
+                    .set("HUBBUB__HTTP__TRUSTED_PROXIES", "127.0.0.1/32");
             }
             let node = Node::start(options.clone()).await;
             members.push(Member {
@@ -83,9 +97,17 @@ impl Cluster {
                 node: Mutex::new(Some(node)),
             });
         }
+        let nginx = if plan.has_nginx() {
+            let at = |port: &u16| ([127, 0, 0, 1], *port).into();
+            let nginx = Nginx::before(ports.iter().map(at).collect()).await;
+            Some(Mutex::new(nginx))
+        } else {
+            None
+        };
         let cluster = Self {
             members,
             bus,
+            nginx,
             addresses: watch::Sender::new(Arc::default()),
             recorder,
         };
@@ -125,6 +147,11 @@ impl Cluster {
         self.addresses.borrow().get(number)?.clone()
     }
 
+    /// What stands before all nodes, if there is something.
+    pub(super) fn nginx(&self) -> Option<&Mutex<Nginx>> {
+        self.nginx.as_ref()
+    }
+
     /// A node for oneself, to do something to its process.
     pub(super) async fn node(&self, number: usize) -> MutexGuard<'_, Option<Node>> {
         self.members[number].node.lock().await
@@ -139,7 +166,7 @@ impl Cluster {
     ) -> Result<(), Violation> {
         let member = &self.members[number];
         *place = None;
-        let began = Instant::now();
+        let patience = Patience::of(START);
         loop {
             match Node::try_start(member.options.clone()).await {
                 Ok(node) => {
@@ -159,7 +186,7 @@ impl Cluster {
                     let why = failed.log.lines().last().unwrap_or_default().to_owned();
                     self.recorder
                         .fault(format!("node {number} does not start: {why}"));
-                    if began.elapsed() > START {
+                    if patience.is_over() {
                         let text = format!("node {number} does not start any more: {why}");
                         return Err(Violation::new(Promise::Ends, text));
                     }
@@ -172,7 +199,7 @@ impl Cluster {
     /// Waits until all nodes hear of each other by Redis again, if there is one.
     pub(super) async fn has_its_bus(&self) -> Vec<Violation> {
         let mut violations = Vec::new();
-        let end = Instant::now() + BUS;
+        let patience = Patience::of(BUS);
         for member in self.members.iter().filter(|_| self.bus.is_some()) {
             let number = member.number;
             loop {
@@ -183,7 +210,7 @@ impl Cluster {
                 if path.as_deref() == Some("redis") {
                     break;
                 }
-                if Instant::now() > end {
+                if patience.is_over() {
                     let text = format!("node {number} does not come back to Redis: {path:?}");
                     violations.push(Violation::new(Promise::Ends, text));
                     break;

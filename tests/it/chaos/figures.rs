@@ -15,6 +15,8 @@ pub(super) struct Figures {
     pub(super) nodes: usize,
     /// Runs with Redis.
     pub(super) redis: u64,
+    /// Runs in which some clients come through nginx.
+    pub(super) nginx: u64,
     pub(super) stored: u64,
     pub(super) observed: u64,
     pub(super) acks: u64,
@@ -40,6 +42,7 @@ impl Figures {
             runs: 1,
             nodes: plan.nodes,
             redis: u64::from(plan.bus != BusPlan::None),
+            nginx: u64::from(plan.has_nginx()),
             stored: stored.values().map(|room| room.last_seq).sum(),
             rests_ms: rest_ms.iter().map(|(from, to)| to - from).collect(),
             ..Self::default()
@@ -71,6 +74,7 @@ impl AddAssign for Figures {
         self.runs += other.runs;
         self.nodes += other.nodes;
         self.redis += other.redis;
+        self.nginx += other.nginx;
         self.stored += other.stored;
         self.observed += other.observed;
         self.acks += other.acks;
@@ -91,11 +95,12 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs, {} nodes, {} with Redis: {} events stored, {} acks, {} observed, {} refusals, \
+            "{} runs, {} nodes, {} with Redis, {} with nginx: {} events stored, {} acks, {} observed, {} refusals, \
              {} unanswered, {} connections, {} joins from a position, {} resumes",
             self.runs,
             self.nodes,
             self.redis,
+            self.nginx,
             self.stored,
             self.acks,
             self.observed,

@@ -15,7 +15,7 @@ pub(super) struct History {
     pub(super) seed: u64,
     pub(super) clients: Vec<ClientInfo>,
     pub(super) rooms: Vec<RoomInfo>,
-    /// What is to break, by its kind.
+    /// What is to break, by its name.
     pub(super) strikes: Vec<&'static str>,
     /// As many events must be acknowledged, or nothing was tried.
     pub(super) acks_min: u64,
@@ -61,8 +61,8 @@ pub(super) enum What {
     /// A connection was opened.
     Connected {
         protocol: &'static str,
-        /// The node's number.
-        node: usize,
+        /// The node's number; none if nginx has chosen it.
+        node: Option<usize>,
     },
     /// It ended.
     Ended { why: String },
@@ -137,6 +137,8 @@ struct Book {
     next_op: u64,
     /// Events that were acknowledged.
     acks: u64,
+    /// Commands that were refused for good.
+    refused: u64,
     history: History,
 }
 
@@ -146,6 +148,7 @@ impl Recorder {
             started: Instant::now(),
             next_op: 0,
             acks: 0,
+            refused: 0,
             history,
         })))
     }
@@ -175,10 +178,9 @@ impl Recorder {
 
     fn write(&self, client: Option<ClientNo>, connection: u32, what: What) {
         let mut book = self.0.lock();
-        if let What::Answered { answer, .. } = &what
-            && answer.is_of_an_event()
-        {
-            book.acks += 1;
+        if let What::Answered { answer, .. } = &what {
+            book.acks += u64::from(answer.is_of_an_event());
+            book.refused += u64::from(matches!(answer, Answer::Refused { retry: false, .. }));
         }
         let at_ms = u64::try_from(book.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         book.history.records.push(Record {
@@ -192,6 +194,12 @@ impl Recorder {
     /// How many events were acknowledged so far.
     pub(super) fn acks(&self) -> u64 {
         self.0.lock().acks
+    }
+
+    /// What is over of what was to be stored: it grows for as long as outboxes become shorter.
+    pub(super) fn outcomes(&self) -> u64 {
+        let book = self.0.lock();
+        book.acks + book.refused
     }
 
     /// Who and what there is.

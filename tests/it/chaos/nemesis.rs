@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Member, Postgres};
 use super::history::Recorder;
+use super::patience::Patience;
 use super::plan::{Extent, Fault, Plan, Service, Strike};
 use super::verdict::{Promise, Violation};
 use crate::harness::postgres::connect;
@@ -23,6 +24,9 @@ use crate::harness::tcp_proxy::{TcpProxy, Way};
 
 /// How long a node may take to end after SIGTERM: its grace time, and some for a busy machine.
 const EXIT: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether patience is over.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Nemesis {
     pub(super) recorder: Recorder,
@@ -55,6 +59,23 @@ impl Nemesis {
         };
         let all = join_all(plan.strikes.iter().enumerate().map(strike)).await;
         all.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Has a node die of the next thing that it commits, which `go` brings about.
+    pub(super) async fn dies_of(&self, plan: &Plan, node: usize, go: impl FnOnce()) -> Broken {
+        let strike = Strike {
+            at_ms: plan.load_ms,
+            fault: Fault::KillCommitted,
+            node,
+            lasts_ms: 0,
+        };
+        let mut hand = Hand {
+            nemesis: self,
+            number: plan.strikes.len(),
+            strike,
+            rng: plan.rng(3000),
+        };
+        hand.die_of(go).await
     }
 }
 
@@ -120,6 +141,17 @@ impl Hand<'_> {
                 self.over("Postgres is back".to_owned());
                 Ok(())
             }
+            Fault::RestartNginx => {
+                if let Some(nginx) = self.nemesis.cluster.nginx() {
+                    let mut nginx = nginx.lock().await;
+                    self.struck("nginx is killed".to_owned());
+                    nginx.kill9();
+                    self.lasts().await;
+                    nginx.restart().await;
+                    self.over("nginx is back".to_owned());
+                }
+                Ok(())
+            }
             Fault::RestartRedis | Fault::FreezeRedis => self.redis_away().await,
             Fault::EndRedisLinks => self.end_redis_links().await,
             Fault::LoseSlot => self.lose_a_slot().await,
@@ -162,7 +194,14 @@ impl Hand<'_> {
         if let Some(it) = place.as_mut() {
             let asked = Instant::now();
             it.terminate();
-            let status = it.wait_exit_within(EXIT).await;
+            let ended = async {
+                loop {
+                    if let Some(status) = it.wait_exit_within(LOOK).await {
+                        return status;
+                    }
+                }
+            };
+            let status = Patience::of(EXIT).wait_for(ended).await;
             self.nemesis.cluster.is_at(node, None);
             let took = asked.elapsed().as_millis();
             self.over(format!("node {node} has stopped after {took} ms"));

@@ -4,6 +4,8 @@
 mod faults;
 mod steps;
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -14,6 +16,12 @@ pub(super) use steps::Step;
 
 /// Nodes of a run at most.
 const NODES: usize = 4;
+
+/// Some ten times what coming to rest takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same where nothing was broken: what is to be missing is not waited for longer.
+const CALM_PATIENCE: Duration = Duration::from_secs(12);
 
 /// A run, before it begins.
 #[derive(Clone, Debug)]
@@ -26,14 +34,19 @@ pub(super) struct Plan {
     pub(super) clients: Vec<usize>,
     /// Each client's protocol.
     pub(super) protocols: Vec<Protocol>,
-    /// The node that a client always comes back to: each node has one such client. None: any.
-    pub(super) homes: Vec<Option<usize>>,
+    /// How a client finds a node.
+    pub(super) entrances: Vec<Entrance>,
     pub(super) rooms: Vec<RoomPlan>,
     /// How long clients act and things break, milliseconds; longer if by then too little has
     /// happened.
     pub(super) load_ms: u64,
     /// In the order of their times.
     pub(super) strikes: Vec<Strike>,
+    /// What happens when everybody is at rest.
+    pub(super) last_words: LastWords,
+    /// How long everybody may take to come back and to catch up after the last fault, and again after
+    /// the last words.
+    pub(super) patience: Duration,
     settings: Vec<(&'static str, u64)>,
 }
 
@@ -45,6 +58,26 @@ pub(super) enum BusPlan {
     Redis,
     /// A Redis Cluster.
     Cluster,
+}
+
+/// How a client finds a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// It always comes back to this one: each node has one such client.
+    Node(usize),
+    /// It takes any.
+    Any,
+    /// nginx takes one.
+    Nginx,
+}
+
+/// When everybody has everything somebody says one thing more in each room, and nothing follows that
+/// would show what was lost of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWords {
+    AreSaid,
+    /// The node dies when it has committed them and told nobody.
+    AreCommitted,
 }
 
 /// What a client speaks.
@@ -99,9 +132,19 @@ impl Plan {
             .random_range(0..=2)
             .max((nodes + 1).saturating_sub(users));
         clients.extend((0..more).map(|_| rng.random_range(0..users)));
-        let homes = (0..clients.len())
-            .map(|client| (client < nodes).then_some(client))
-            .collect();
+        let with_nginx = rng.random_bool(0.4);
+        let entrance = |client: usize| match client {
+            home if home < nodes => Entrance::Node(home),
+            _ if with_nginx => Entrance::Nginx,
+            _ => Entrance::Any,
+        };
+        let entrances: Vec<Entrance> = (0..clients.len()).map(entrance).collect();
+        let has_nginx = entrances.contains(&Entrance::Nginx);
+        let last_words = if rng.random_bool(0.25) {
+            LastWords::AreCommitted
+        } else {
+            LastWords::AreSaid
+        };
         let protocol = |_: &usize| match rng.random_range(0..6) {
             0 => Protocol::Sse,
             1 => Protocol::WholeSse,
@@ -184,21 +227,30 @@ impl Plan {
             users,
             clients,
             protocols,
-            homes,
+            entrances,
             rooms,
             load_ms,
-            strikes: faults::strikes(&mut rng, nodes, bus, load_ms),
+            strikes: faults::strikes(&mut rng, nodes, (bus, has_nginx), load_ms),
+            last_words,
+            patience: PATIENCE,
             settings,
         }
     }
 
     /// A run in which nothing breaks by itself: what goes wrong is what a test injects.
-    pub(super) fn calm(seed: u64, nodes: usize, bus: BusPlan) -> Self {
+    pub(super) fn calm(seed: u64, nodes: usize, bus: BusPlan, last_words: LastWords) -> Self {
         Self {
             strikes: Vec::new(),
+            last_words,
+            patience: CALM_PATIENCE,
             load_ms: 1500,
             ..Self::with(seed, nodes, bus, StdRng::seed_from_u64(seed))
         }
+    }
+
+    /// Whether somebody comes through nginx.
+    pub(super) fn has_nginx(&self) -> bool {
+        self.entrances.contains(&Entrance::Nginx)
     }
 
     /// Whether Postgres itself ends, so that it must write to disk what it has committed.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::RngExt as _;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Client as Database;
 
 use super::bus::Bus;
@@ -17,15 +18,12 @@ use super::driver::{Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
 use super::nemesis::Nemesis;
-use super::plan::{Plan, Protocol};
+use super::patience::Patience;
+use super::plan::{Entrance, LastWords, Plan, Protocol};
 use super::verdict::{self, Case, Promise, Violation};
 use super::{scene, stored, timeline};
 use crate::harness::postgres::connect;
 use crate::harness::rest::User;
-
-/// How long everybody may take to come back and to catch up, after the last fault: some ten times
-/// what it takes on a busy machine.
-const SETTLE: Duration = Duration::from_secs(30);
 
 /// Events that must be acknowledged in a run.
 const ACKS_MIN: u64 = 100;
@@ -38,22 +36,33 @@ pub(super) struct Outcome {
     pub(super) seed: u64,
     pub(super) figures: Figures,
     pub(super) violations: Vec<Violation>,
-    /// What to show of the violations.
+    /// The first of them, in a line each.
+    pub(super) headlines: Vec<String>,
+    /// What to show of them.
     pub(super) story: String,
 }
 
-/// Runs a plan on a server; `inject` gives fail points of all nodes their actions before the first
-/// step.
-pub(super) async fn run(
-    plan: &Plan,
-    server: &Postgres,
-    bus: Bus,
-    inject: &[(&str, &str)],
-) -> Outcome {
+/// Something that goes wrong within a node for the whole run: a fail point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wrong {
+    /// None: in every node.
+    pub(super) node: Option<usize>,
+    pub(super) point: &'static str,
+    pub(super) actions: &'static str,
+}
+
+/// How often coming to rest has its time again, while outboxes become shorter.
+const SETTLED_AGAIN: usize = 6;
+
+/// How many violations are told in a line each.
+const HEADLINES: usize = 3;
+
+/// Runs a plan on a server; what is `wrong` is so from before the first step on.
+pub(super) async fn run(plan: &Plan, server: &Postgres, bus: Bus, wrong: &[Wrong]) -> Outcome {
     let database = server.lock().await.database().await;
     let recorder = Recorder::new(History {
         seed: plan.seed,
-        strikes: plan.strikes.iter().map(|it| it.fault.kind()).collect(),
+        strikes: plan.strikes.iter().map(|it| it.fault.name()).collect(),
         acks_min: ACKS_MIN,
         ..History::default()
     });
@@ -61,7 +70,8 @@ pub(super) async fn run(
     let scene = Scene::set(plan, &cluster, recorder).await;
     for member in cluster.members() {
         let place = cluster.node(member.number).await;
-        for (point, actions) in inject {
+        let here = |it: &&Wrong| it.node.is_none_or(|node| node == member.number);
+        for Wrong { point, actions, .. } in wrong.iter().filter(here) {
             place.as_ref().expect("it runs").fault(point, actions).await;
         }
     }
@@ -82,6 +92,9 @@ pub(super) async fn run(
     Outcome {
         seed: plan.seed,
         figures: Figures::of(&history, &stored, plan),
+        headlines: (all.iter().take(HEADLINES))
+            .map(|violation| timeline::headline(&history, violation))
+            .collect(),
         story: timeline::story(&history, &all, &cluster.logs()),
         violations: all,
     }
@@ -148,6 +161,10 @@ impl Scene {
         let mut progress = Vec::new();
         let ids: Arc<Vec<String>> = Arc::new(self.users.iter().map(|it| it.id.clone()).collect());
         let invitations = Invitations::default();
+        let nginx = match nemesis.cluster.nginx() {
+            Some(nginx) => Some(nginx.lock().await.address.clone()),
+            None => None,
+        };
         for (no, user) in plan.clients.iter().enumerate() {
             let (told, telling) = watch::channel(Progress::default());
             progress.push(telling);
@@ -159,7 +176,8 @@ impl Scene {
                 rng: plan.rng(no as u64 + 1),
                 recorder: self.recorder.clone(),
                 addresses: nemesis.cluster.addresses(),
-                home: plan.homes[no],
+                entrance: plan.entrances[no],
+                nginx: nginx.clone(),
                 phase: in_phase.clone(),
                 progress: told,
                 rooms: self
@@ -192,18 +210,17 @@ impl Scene {
             }
         };
         // If not, the verdict says so.
-        let _ = timeout(MORE, enough).await;
+        let _ = Patience::of(MORE).wait_for(enough).await;
         self.recorder.mended();
         let rest = Rest {
             phase: &phase,
             progress: &mut progress,
-            deadline: Instant::now() + SETTLE,
+            patience: Patience::of(plan.patience),
             recorder: &self.recorder,
+            plan,
+            nemesis,
         };
-        let database = connect(&nemesis.database_url).await;
-        let (at_rest, has_bus) = tokio::join!(rest.come(&database), nemesis.cluster.has_its_bus(),);
-        violations.extend(at_rest);
-        violations.extend(has_bus);
+        violations.extend(rest.come().await);
         phase.send_replace(Phase::Over);
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -218,41 +235,116 @@ impl Scene {
 struct Rest<'a> {
     phase: &'a watch::Sender<Phase>,
     progress: &'a mut [watch::Receiver<Progress>],
-    deadline: Instant,
+    patience: Patience,
     recorder: &'a Recorder,
+    plan: &'a Plan,
+    nemesis: &'a Nemesis,
 }
 
 impl Rest<'_> {
-    async fn come(mut self, database: &Database) -> Vec<Violation> {
+    async fn come(mut self) -> Vec<Violation> {
+        let database = connect(&self.nemesis.database_url).await;
         self.phase.send_replace(Phase::Settle);
-        let late = self.everybody(|it| it.is_settled).await;
+        let nemesis = self.nemesis;
+        let settled = self.settled();
+        let (late, mut violations) = tokio::join!(settled, nemesis.cluster.has_its_bus());
         if !late.is_empty() {
             let stuck = |no: usize| Violation::new(Promise::Ends, "does not come to rest").of(no);
-            return late.into_iter().map(stuck).collect();
+            violations.extend(late.into_iter().map(stuck));
+            return violations;
         }
+        self.patience = Patience::of(self.plan.patience);
         let mut asking = 0;
+        if self.catch_up(&mut asking, &database).await {
+            self.patience = Patience::of(self.plan.patience);
+            violations.extend(self.last_words().await);
+            self.catch_up(&mut asking, &database).await;
+        }
+        // What is still missing is said by the verdict.
+        self.recorder.settled();
+        violations
+    }
+
+    /// Waits until all outboxes are empty and everybody is back; gives those for whom it never was.
+    async fn settled(&mut self) -> Vec<usize> {
+        let mut late = Vec::new();
+        for _ in 0..SETTLED_AGAIN {
+            let before = self.recorder.outcomes();
+            late = self.everybody(|it| it.is_settled).await;
+            if late.is_empty() || self.recorder.outcomes() == before {
+                break;
+            }
+            // A machine that has little time gets on nevertheless.
+            self.patience = Patience::of(self.plan.patience);
+        }
+        late
+    }
+
+    /// Waits until everybody has everything, and nothing more comes; false if they never have.
+    async fn catch_up(&mut self, asking: &mut u64, database: &Database) -> bool {
         let mut heads = heads(database).await;
         loop {
-            asking += 1;
-            let asked = Phase::CatchUp(asking, Arc::new(heads.clone()));
-            self.phase.send_replace(asked);
-            let late = self.everybody(|it| it.caught_up >= asking).await;
-            // What is still missing is said by the verdict.
-            let now = self::heads(database).await;
-            if !late.is_empty() || now == heads {
-                self.recorder.settled();
-                return Vec::new();
+            *asking += 1;
+            let now = *asking;
+            self.phase
+                .send_replace(Phase::CatchUp(now, Arc::new(heads.clone())));
+            if !self.everybody(|it| it.caught_up >= now).await.is_empty() {
+                return false;
             }
-            heads = now;
+            let later = self::heads(database).await;
+            if later == heads {
+                return true;
+            }
+            heads = later;
         }
+    }
+
+    /// Somebody says one thing more in each room, on a node that dies of it if that is the plan.
+    async fn last_words(&mut self) -> Option<Violation> {
+        let (speaker, node) = self.speaker()?;
+        let is_deadly = self.plan.last_words == LastWords::AreCommitted;
+        let speak = || {
+            self.recorder
+                .fault(format!("client {speaker} says its last words"));
+            self.phase.send_replace(Phase::LastWords(speaker));
+        };
+        let broken = match node {
+            Some(node) if is_deadly => self.nemesis.dies_of(self.plan, node, speak).await.err(),
+            _ => {
+                speak();
+                None
+            }
+        };
+        let heard = self.progress[speaker].wait_for(|it| it.has_spoken);
+        // If it is never told that they were heard, it does not catch up either.
+        let _ = self.patience.wait_for(heard).await;
+        broken
+    }
+
+    /// Somebody who is in a room, and their node if they always come back to it: one of those if
+    /// there is one.
+    fn speaker(&self) -> Option<(usize, Option<usize>)> {
+        let mut rng = self.plan.rng(2000);
+        let mut speakers: Vec<(usize, Option<usize>)> = (self.plan.entrances.iter().enumerate())
+            .filter(|(no, _)| self.progress[*no].borrow().is_in_a_room)
+            .map(|(no, entrance)| match entrance {
+                Entrance::Node(node) => (no, Some(*node)),
+                Entrance::Any | Entrance::Nginx => (no, None),
+            })
+            .collect();
+        if speakers.iter().any(|(_, node)| node.is_some()) {
+            speakers.retain(|(_, node)| node.is_some());
+        }
+        let pick = rng.random_range(0..speakers.len().max(1));
+        speakers.get(pick).copied()
     }
 
     /// Waits until it is so for all; gives those for whom it never was.
     async fn everybody(&mut self, is_so: impl Fn(&Progress) -> bool) -> Vec<usize> {
         let mut late = Vec::new();
         for (no, progress) in self.progress.iter_mut().enumerate() {
-            let waited = timeout_at(self.deadline, progress.wait_for(&is_so)).await;
-            if !matches!(waited, Ok(Ok(_))) {
+            let waited = self.patience.wait_for(progress.wait_for(&is_so)).await;
+            if !matches!(waited, Some(Ok(_))) {
                 late.push(no);
             }
         }

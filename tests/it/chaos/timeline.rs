@@ -74,7 +74,8 @@ fn refusals(history: &History) -> BTreeMap<(&str, &str), u64> {
     refusals
 }
 
-fn tell(story: &mut String, history: &History, violation: &Violation) {
+/// What is broken, for whom and where, in a line.
+pub(super) fn headline(history: &History, violation: &Violation) -> String {
     let client = violation
         .client
         .map_or("nobody in particular".to_owned(), |no| {
@@ -82,13 +83,15 @@ fn tell(story: &mut String, history: &History, violation: &Violation) {
         });
     let room = (history.rooms.iter()).find(|room| Some(&room.id) == violation.room.as_ref());
     let room = room.map_or("no room", |room| room.name.as_str());
-    let _ = writeln!(
-        story,
-        "\n{:?} broken for {client} in {room} at {:?}: {}",
-        violation.promise,
-        violation.seq,
-        short(&violation.text)
-    );
+    let at = violation
+        .seq
+        .map_or(String::new(), |seq| format!(" at {seq}"));
+    let (promise, text) = (violation.promise, short(&violation.text));
+    format!("{promise:?} broken for {client} in {room}{at}: {text}")
+}
+
+fn tell(story: &mut String, history: &History, violation: &Violation) {
+    let _ = writeln!(story, "\n{}", headline(history, violation));
     let asked = asked(history);
     let relevant: Vec<usize> = (history.records.iter().enumerate())
         .filter(|(_, record)| is_relevant(history, &asked, record, violation))
@@ -191,7 +194,10 @@ fn line(history: &History, at: usize) -> String {
         None => "---".to_owned(),
     };
     let what = match &record.what {
-        What::Connected { protocol, node } => format!("connected to node {node} by {protocol}"),
+        What::Connected { protocol, node } => {
+            let whom = node.map_or("nginx".to_owned(), |node| format!("node {node}"));
+            format!("connected to {whom} by {protocol}")
+        }
         What::Ended { why } => format!("ended: {why}"),
         What::Asked { op, cmd, fields } => format!("asked [{op}] {cmd} {}", value(fields)),
         What::Answered { op, answer } => match answer {

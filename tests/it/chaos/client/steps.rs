@@ -94,7 +94,7 @@ impl<D: Driver> Client<D> {
         format!("c{}-{}", self.no, self.next_key)
     }
 
-    fn publish(&mut self, place: usize) {
+    pub(super) fn publish(&mut self, place: usize) {
         let key = self.key();
         let filler = match self.rng.random_range(0..10) {
             0 => self.rng.random_range(500..1500),

@@ -45,6 +45,8 @@ pub(in crate::chaos) enum Fault {
     EndRedisLinks,
     /// A slot of the cluster has no master.
     LoseSlot,
+    /// nginx is killed and starts again.
+    RestartNginx,
     /// A node does with some of the messages on the bus what the bus may do: a fail point.
     Bus(&'static str),
     /// The way from one node, or from all, to a service.
@@ -126,6 +128,7 @@ const FAULTS: &[(Fault, &str)] = &[
         Fault::Way(Redis, SilentToNode, OneNode),
         "one hears nothing of Redis",
     ),
+    (Fault::RestartNginx, "nginx restarts"),
     (Fault::Bus("hub.bridge.lose"), "bus loses"),
     (Fault::Bus("hub.bridge.double"), "bus doubles"),
     (Fault::Bus("hub.bridge.reverse"), "bus reorders"),
@@ -152,14 +155,23 @@ impl Fault {
         known.map_or("another", |(_, kind)| kind)
     }
 
+    /// What to call it alone: panics are many.
+    pub(in crate::chaos) fn name(self) -> &'static str {
+        match self {
+            Self::Panic(point) => point,
+            _ => self.kind(),
+        }
+    }
+
     /// Whether it ends Postgres, which then must not lose what it has committed.
     pub(in crate::chaos) fn ends_postgres(self) -> bool {
         matches!(self, Self::RestartPostgres | Self::KillPostgres)
     }
 
-    /// Whether it can happen to so many nodes with such a bus.
-    fn is_of(self, nodes: usize, bus: BusPlan) -> bool {
+    /// Whether it can happen to so many nodes with such a bus, and with nginx or without.
+    fn is_of(self, nodes: usize, bus: BusPlan, has_nginx: bool) -> bool {
         match self {
+            Self::RestartNginx => has_nginx,
             Self::Way(Redis, ..) => bus == BusPlan::Redis,
             Self::LoseSlot => bus == BusPlan::Cluster,
             Self::RestartRedis | Self::FreezeRedis | Self::EndRedisLinks | Self::Bus(_) => {
@@ -206,14 +218,20 @@ impl Trouble {
 }
 
 /// What breaks in a run. Few kinds of things in each, so that it shows what causes what.
-pub(super) fn strikes(rng: &mut StdRng, nodes: usize, bus: BusPlan, load_ms: u64) -> Vec<Strike> {
+pub(super) fn strikes(
+    rng: &mut StdRng,
+    nodes: usize,
+    (bus, has_nginx): (BusPlan, bool),
+    load_ms: u64,
+) -> Vec<Strike> {
     // An eighth of the runs break nothing but connections.
     let kept = if rng.random_bool(0.125) { 0.0 } else { 0.25 };
     let mut faults: Vec<Fault> = FAULTS.iter().map(|(fault, _)| *fault).collect();
     faults.retain(|fault| {
         // There are many of those, and each has tests of its own.
         let is_panic = matches!(fault, Fault::Panic(_));
-        fault.is_of(nodes, bus) && rng.random_bool(if is_panic { kept / 2.0 } else { kept })
+        let kept = if is_panic { kept / 2.0 } else { kept };
+        fault.is_of(nodes, bus, has_nginx) && rng.random_bool(kept)
     });
     let count = if faults.is_empty() {
         0

@@ -9,7 +9,7 @@ use crate::chaos::history::{What, room_of, seq_of};
 
 pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
     let mut nodes = BTreeMap::new();
-    let mut told: BTreeMap<(&str, u64), (&str, usize)> = BTreeMap::new();
+    let mut told: BTreeMap<(&str, u64), (&str, String)> = BTreeMap::new();
     let mut violations = Vec::new();
     for (at, record) in case.history.records.iter().enumerate() {
         let Some(client) = record.client else {
@@ -18,7 +18,8 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
         let connection = (client, record.connection);
         let push = match &record.what {
             What::Connected { node, .. } => {
-                nodes.insert(connection, *node);
+                let name = node.map_or("behind nginx".to_owned(), |it| it.to_string());
+                nodes.insert(connection, name);
                 continue;
             }
             What::Observed { push } => push,
@@ -28,9 +29,9 @@ pub(super) fn verdict(case: &Case<'_>) -> Vec<Violation> {
         else {
             continue;
         };
-        let node = nodes.get(&connection).copied().unwrap_or_default();
-        let (first, by) = *told.entry((room, seq)).or_insert((id, node));
-        if first != id {
+        let node = nodes.get(&connection).cloned().unwrap_or_default();
+        let (first, by) = told.entry((room, seq)).or_insert((id, node.clone()));
+        if *first != id {
             let text = format!("node {by} told {first} at {seq}, and node {node} told {id}");
             let violation = Violation::new(Promise::SameForAll, text);
             violations.push(violation.of(client).within(room).seq(seq).at(at));

@@ -125,7 +125,7 @@ impl Story {
             .map_or(1, |record| record.connection);
         let what = What::Connected {
             protocol: "ws",
-            node,
+            node: Some(node),
         };
         let record = Record {
             at_ms: 0,
