@@ -13,7 +13,6 @@ mod metrics;
 pub mod origin;
 pub mod passwords;
 pub mod registration;
-mod session_cache;
 pub mod sessions;
 pub mod tickets;
 pub mod token;
@@ -26,6 +25,7 @@ use crate::store::StoreError;
 pub use credentials::{Authenticated, Authenticator, Credentials, Identity, Presented, Via};
 pub use limits::{Bucket, Limits, RateLimited, Subject};
 pub use origin::RequestOrigin;
+pub use sessions::Sharing;
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]

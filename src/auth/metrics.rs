@@ -10,6 +10,17 @@ use crate::metric;
 pub(super) static LOGINS: LazyLock<IntCounterVec> =
     LazyLock::new(|| metric::counters("auth_logins_total", "Attempts to log in", &["result"]));
 
+/// Sessions looked for in Redis, by `result`: `hit`, `due` (found, and Postgres told of the use),
+/// `miss`, `bad` (not what a node has put there), `ended`, `expired`, `unknown` (read before this node
+/// knew of all ends), `unreachable`.
+pub(super) static SHARED_SESSIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "auth_shared_sessions_total",
+        "Sessions looked for in Redis",
+        &["result"],
+    )
+});
+
 /// Requests refused by a rate limit, by `bucket`.
 pub(super) static RATE_LIMITED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric::counters(

@@ -55,8 +55,9 @@ impl Gate for AuthGate {
         self.authenticator.sessions().forget_all();
     }
 
-    fn sessions_known(&self, at: Instant) {
-        self.authenticator.sessions().note_control_read(at);
+    fn sessions_known(&self, at: Instant, position: u64) {
+        let sessions = self.authenticator.sessions();
+        sessions.note_control_read(at, position);
     }
 
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal> {
