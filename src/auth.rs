@@ -7,7 +7,6 @@ pub mod accounts;
 pub mod client_address;
 pub mod cookie;
 pub mod credentials;
-pub mod gcra;
 pub mod limits;
 mod metrics;
 pub mod origin;

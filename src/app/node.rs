@@ -94,7 +94,7 @@ impl Node {
 
         let passwords = Passwords::new(&config.auth)?;
         let redis = Client::start(&config.redis).map_err(StartError::RedisSettings)?;
-        let limits = Arc::new(Limits::new(&config.limits));
+        let limits = Arc::new(Limits::shared(&config.limits, redis.clone()));
         let authenticator = host::authenticator(&store, &config, &peers, redis.as_ref());
         let bus = start_bus(&config, &origin)?;
         let hub = HubHandle::start(HubParts {

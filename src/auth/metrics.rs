@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{Histogram, IntCounterVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use crate::metric;
 
@@ -27,6 +27,30 @@ pub(super) static RATE_LIMITED: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "rate_limited_total",
         "Requests refused by a rate limit",
         &["bucket"],
+    )
+});
+
+/// Counters of rate limits that have something to tell Redis.
+pub(super) static COUNTERS_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+    metric::gauge(
+        "rate_limit_counters_waiting",
+        "Counters of rate limits that have something to tell Redis",
+    )
+});
+
+/// Counters that had, and for which there was no room.
+pub(super) static COUNTERS_UNTOLD: LazyLock<IntCounter> = LazyLock::new(|| {
+    metric::counter(
+        "rate_limit_counters_untold_total",
+        "Counters of rate limits that Redis was not told of, for want of room",
+    )
+});
+
+/// Counters in Redis that were not what a node had put there.
+pub(super) static BAD_COUNTERS: LazyLock<IntCounter> = LazyLock::new(|| {
+    metric::counter(
+        "rate_limit_counters_bad_total",
+        "Counters in Redis that were not what a node had put there",
     )
 });
 

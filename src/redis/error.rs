@@ -83,6 +83,12 @@ impl CallError {
         matches!(self, Self::Away | Self::Busy)
     }
 
+    /// Whether Redis has said that it has not done it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::Away => "away",

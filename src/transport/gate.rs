@@ -30,7 +30,7 @@ impl Gate for AuthGate {
                 Err(_) => None,
             };
             if let Some(subject) = subject {
-                let taken = self.limits.take(Bucket::Reads, subject, address);
+                let taken = self.limits.take_now(Bucket::Reads, subject, address);
                 taken.map_err(|limited| refused(&limited))?;
             }
             found
@@ -66,7 +66,7 @@ impl Gate for AuthGate {
             Demand::Read => Bucket::Reads,
         };
         self.limits
-            .take(bucket, Subject::User(user), address)
+            .take_now(bucket, Subject::User(user), address)
             .map_err(|limited| refused(&limited))
     }
 }
