@@ -22,6 +22,8 @@ use crate::metric::Counted;
 pub(super) struct Server {
     pub(super) endpoint: Endpoint,
     patience: Patience,
+    /// How long a call may take.
+    pub(super) call_timeout: Duration,
     /// So many calls in a row without an answer end a connection.
     timeouts_max: u32,
     current: RwLock<Option<Arc<Connected>>>,
@@ -44,10 +46,16 @@ impl Connected {
 }
 
 impl Server {
-    pub(super) fn new(endpoint: Endpoint, patience: Patience, timeouts_max: u32) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        patience: Patience,
+        call_timeout: Duration,
+        timeouts_max: u32,
+    ) -> Self {
         Self {
             endpoint,
             patience,
+            call_timeout,
             timeouts_max,
             current: RwLock::new(None),
         }

@@ -31,6 +31,7 @@ const STRANGERS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Servers {
     patience: Patience,
+    call_timeout: Duration,
     timeouts_max: u32,
     is_cluster: bool,
     routes: RwLock<Arc<Routes>>,
@@ -68,6 +69,7 @@ impl Servers {
     pub(super) fn new(config: &config::Redis) -> Self {
         Self {
             patience: Patience::from(config),
+            call_timeout: Duration::from_millis(config.call_timeout_ms),
             timeouts_max: config.breaker_timeouts,
             is_cluster: config.is_cluster(),
             routes: RwLock::default(),
@@ -160,10 +162,12 @@ impl Servers {
     }
 }
 
-/// Counts a call that nobody waits for any more as one without an answer.
+/// Counts a call that was given up after a good part of its time as one without an answer. One that
+/// its caller has given up before, because a client went away, says nothing about the server.
 struct Unanswered<'a> {
     server: &'a Server,
     by: &'a Arc<Connected>,
+    began: Instant,
     is_answered: bool,
 }
 
@@ -171,7 +175,7 @@ impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if self.is_answered {
             self.server.answered(self.by);
-        } else {
+        } else if self.began.elapsed() >= self.server.call_timeout / 2 {
             self.server.unanswered(self.by);
         }
     }
@@ -184,6 +188,7 @@ async fn one(server: &Server, cmd: &Cmd, asking: bool) -> Result<RedisResult<Val
     let mut waiting = Unanswered {
         server,
         by: &connected,
+        began: Instant::now(),
         is_answered: false,
     };
     let answer = if asking {
@@ -323,11 +328,12 @@ impl Keeper {
     fn start(&mut self, endpoint: Endpoint) {
         let Servers {
             patience,
+            call_timeout,
             timeouts_max,
             ..
         } = *self.servers;
         let place = endpoint.place().clone();
-        let server = Arc::new(Server::new(endpoint, patience, timeouts_max));
+        let server = Arc::new(Server::new(endpoint, patience, call_timeout, timeouts_max));
         let failed = {
             let (servers, place) = (Arc::clone(&self.servers), place.clone());
             move |error: &LinkError| servers.failed(&place, error)
