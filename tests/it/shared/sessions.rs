@@ -180,7 +180,7 @@ async fn whatever_is_found_under_a_sessions_key_lets_nobody_in_and_keeps_nobody_
         panic!("{of_ada:?}")
     };
     let key = eve_key.as_bytes();
-    let large = vec![b'x'; 10 << 20];
+    let large = vec![b'x'; 1 << 20];
     let plants: [(&str, Vec<&[u8]>); 6] = [
         ("SET", vec![key, b""]),
         ("SET", vec![key, b"garbage"]),
