@@ -7,13 +7,11 @@ pub mod accounts;
 pub mod client_address;
 pub mod cookie;
 pub mod credentials;
-pub mod gcra;
 pub mod limits;
 mod metrics;
 pub mod origin;
 pub mod passwords;
 pub mod registration;
-mod session_cache;
 pub mod sessions;
 pub mod tickets;
 pub mod token;
@@ -26,6 +24,7 @@ use crate::store::StoreError;
 pub use credentials::{Authenticated, Authenticator, Credentials, Identity, Presented, Via};
 pub use limits::{Bucket, Limits, RateLimited, Subject};
 pub use origin::RequestOrigin;
+pub use sessions::Sharing;
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,11 @@
 //! `tests/it/layers.rs` keeps it so:
 //!
 //! * [`protocol`] and [`config`] know nothing else of the crate;
-//! * [`store`] and [`bus`] know `protocol`;
+//! * [`redis`] knows `config`;
+//! * [`store`] and [`bus`] know `protocol`, `bus` also `redis`;
 //! * [`hub`] knows `protocol`, `bus` and `store`, and never sees HTTP;
 //! * [`peers`] knows `protocol`, `store` and `config`;
-//! * [`auth`] knows `protocol` and `store`;
+//! * [`auth`] knows `protocol`, `store` and `redis`;
 //! * [`transport`] knows `hub`, `auth`, `peers` and `protocol`;
 //! * [`api`] knows `store`, `auth`, `peers` and the handles of `hub`;
 //! * [`dev`] knows `config` and `store`;
@@ -26,6 +27,7 @@ mod metric;
 pub mod ops;
 pub mod peers;
 pub mod protocol;
+pub mod redis;
 mod stall;
 pub mod store;
 pub mod transport;

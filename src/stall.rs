@@ -40,8 +40,10 @@ pub(crate) enum ThreadKind {
     Hub,
     /// Signals, start and stop, the pool's connections.
     Main,
-    /// The connections to Redis.
+    /// The bus's connections to Redis.
     Bus,
+    /// The connections by which Redis is asked.
+    Redis,
 }
 
 impl ThreadKind {
@@ -52,6 +54,7 @@ impl ThreadKind {
             Self::Hub => "hub",
             Self::Main => "main",
             Self::Bus => "bus",
+            Self::Redis => "redis",
         }
     }
 }

@@ -72,7 +72,8 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue
             .is_err()
         {
             // Counted among the refusals, which lead to a block.
-            state.limits.take(Bucket::Logins, subject, address)?;
+            let limits = &state.limits;
+            limits.take(Bucket::Logins, subject, address).await?;
         }
         return Ok(None);
     }
@@ -84,19 +85,20 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue
         Err(error) => {
             // Guesses count for the address. A refusal by the limit goes before the error.
             if matches!(error, ApiError::Auth(AuthError::UnknownCredentials)) {
-                state.limits.take(bucket, anybody, address)?;
+                state.limits.take(bucket, anybody, address).await?;
             }
             return Err(error);
         }
     };
     let Some((credentials, found)) = found else {
-        state.limits.take(bucket, anybody, address)?;
+        state.limits.take(bucket, anybody, address).await?;
         return Ok(None);
     };
     let identity = found.identity;
     state
         .limits
-        .take(bucket, Subject::User(identity.user_id), address)?;
+        .take(bucket, Subject::User(identity.user_id), address)
+        .await?;
     req.extensions_mut().insert(identity);
     Ok(match credentials {
         Credentials::Cookie(token) if found.renewed => {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::auth::passwords::PasswordError;
 use crate::bus::redis::RedisBusError;
+use crate::redis::SettingsError;
 use crate::store::embedded::EmbeddedError;
 use crate::store::node_name::NameError;
 use crate::store::{MigrateError, StoreError};
@@ -67,6 +68,9 @@ pub enum StartError {
     /// What is needed to connect to Redis. That it is away is no error.
     #[error("cannot use Redis")]
     Redis(#[from] RedisBusError),
+    /// The settings of Redis.
+    #[error("cannot use Redis")]
+    RedisSettings(#[source] SettingsError),
     /// The parameters of password hashing.
     #[error("cannot hash passwords with these parameters (auth.argon2_*)")]
     Passwords(#[from] PasswordError),

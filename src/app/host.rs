@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::auth::tickets::{NodeSilent, Redeeming, TicketsElsewhere};
 use crate::auth::token::TokenHash;
-use crate::auth::{Authenticator, Identity, Via};
+use crate::auth::{Authenticator, Identity, Sharing, Via};
 use crate::config::Config;
 use crate::hub::HubHandle;
 use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
 use crate::peers::{Host, Peers};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
 use crate::protocol::origin::Origin;
+use crate::redis::Client;
 use crate::store::Store;
 
 /// Answers other nodes.
@@ -35,9 +36,21 @@ impl Host for NodeHost {
 }
 
 /// Who is let in, also by tickets of other nodes.
-pub(super) fn authenticator(store: &Store, config: &Config, peers: &Peers) -> Authenticator {
+pub(super) fn authenticator(
+    store: &Store,
+    config: &Config,
+    peers: &Peers,
+    redis: Option<&Client>,
+) -> Authenticator {
     let elsewhere = Arc::new(TicketsOfPeers(peers.clone()));
-    Authenticator::new(store.clone(), config, peers.own().clone(), elsewhere)
+    let cluster = peers.last_reading();
+    let sharing = redis.map(|client| Sharing {
+        client: client.clone(),
+        secret: cluster.secret.clone(),
+        clock: cluster.clock,
+    });
+    let own = peers.own().clone();
+    Authenticator::new(store.clone(), config, own, elsewhere, sharing)
 }
 
 /// Uses up tickets that other nodes have given.

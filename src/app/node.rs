@@ -26,6 +26,7 @@ use crate::ops;
 use crate::ops::health::HealthState;
 use crate::peers::{Channel, Peers};
 use crate::protocol::origin::Origin;
+use crate::redis::Client;
 use crate::store::embedded::{Cluster, FolderLock};
 use crate::store::{self, Store};
 use crate::transport::server::{self, Ending};
@@ -92,8 +93,9 @@ impl Node {
         let peers = Peers::open(store.clone(), &config.peers, origin.clone()).await?;
 
         let passwords = Passwords::new(&config.auth)?;
-        let limits = Arc::new(Limits::new(&config.limits));
-        let authenticator = host::authenticator(&store, &config, &peers);
+        let redis = Client::start(&config.redis).map_err(StartError::RedisSettings)?;
+        let limits = Arc::new(Limits::shared(&config.limits, redis.clone()));
+        let authenticator = host::authenticator(&store, &config, &peers, redis.as_ref());
         let bus = start_bus(&config, &origin)?;
         let hub = HubHandle::start(HubParts {
             config: &config,

@@ -61,11 +61,13 @@ impl Accounts {
         registration: Registration,
         attempt: Attempt<'_>,
     ) -> Result<(User, NewSession), AuthError> {
-        limits.take(
-            Bucket::Logins,
-            Subject::Newcomer(attempt.address),
-            attempt.address,
-        )?;
+        limits
+            .take(
+                Bucket::Logins,
+                Subject::Newcomer(attempt.address),
+                attempt.address,
+            )
+            .await?;
         let password_hash = self.passwords.hash(registration.password).await?;
         let mut conn = self.store.get().await?;
         let tx = conn.transaction().await?;
@@ -129,8 +131,9 @@ impl Accounts {
             address,
             login: login.into(),
         };
-        limits.take(Bucket::Logins, name, address)?;
-        limits.take(Bucket::Logins, Subject::Address(address), address)?;
+        limits.take(Bucket::Logins, name, address).await?;
+        let anybody = Subject::Address(address);
+        limits.take(Bucket::Logins, anybody, address).await?;
         // The connection is given back before the hash, which takes longer than all queries.
         let found = users::for_login(&self.store.get().await?, login).await?;
         let (user, stored) = found.unzip();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::AuthError;
 use super::cookie::SessionCookie;
 use super::origin::{Origins, RequestOrigin};
-use super::sessions::Sessions;
+use super::sessions::{Sessions, Sharing};
 use super::tickets::{Ticket, Tickets, TicketsElsewhere};
 use super::token::Token;
 use crate::config::Config;
@@ -89,17 +89,18 @@ struct Shared {
 
 impl Authenticator {
     /// Reads sessions from `store`. `own` is the node that gives tickets here, `elsewhere` knows
-    /// those of others.
+    /// those of others; `sharing` is the way to sessions that other nodes have found.
     #[must_use]
     pub fn new(
         store: Store,
         config: &Config,
         own: Origin,
         elsewhere: Arc<dyn TicketsElsewhere>,
+        sharing: Option<Sharing>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                sessions: Sessions::new(store, config),
+                sessions: Sessions::new(store, config, sharing),
                 tickets: Tickets::new(&config.auth, own),
                 elsewhere,
                 cookie: SessionCookie::new(&config.auth, &config.http),

@@ -1,20 +1,43 @@
 //! Who may ask how often.
 //!
 //! Each bucket counts for itself, so that reading does not use up writing. A key is a user where
-//! one is known, else an address. Who goes on and on after being refused is blocked for a while:
-//! the refusals are counted by a second cell with the same quota, and when that one is full too,
-//! the block begins.
+//! one is known, else an address. Who goes on and on after being refused is blocked for a while
+//! ([`tally`]).
+//!
+//! Each node decides by its own counters ([`counter`]), without waiting. Where there is a Redis, they
+//! tell it what they have counted and hear what all nodes have ([`telling`]), so that a limit is one
+//! for all of them. Attempts to log in and writes, which are few and matter more, are asked for in
+//! Redis one by one ([`Bucket::is_asked`]). When Redis is away the node's own counters go on.
+//!
+//! Pure: [`counter`], [`gcra`], [`script`], [`subject`], [`tally`].
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+mod counter;
+pub mod gcra;
+mod refused;
+pub mod script;
+mod subject;
+pub mod tally;
+mod telling;
+
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 
-use super::gcra::{Cell, Decision, Quota};
+use self::counter::Counter;
+use self::gcra::Quota;
+pub use self::refused::RateLimited;
+use self::refused::limited;
+use self::subject::Key;
+pub(crate) use self::subject::network;
+pub use self::subject::{Bucket, Subject};
+use self::tally::{Rule, Verdict};
+use self::telling::Telegraph;
 use super::metrics;
 use crate::config;
-use crate::protocol::id::UserId;
+use crate::redis::Client;
 
 /// An address may try this many times the logins that it may try for one name: an office behind
 /// one address has many names, a guesser of one name has one.
@@ -23,151 +46,94 @@ const LOGINS_PER_ADDRESS: u32 = 10;
 /// Microseconds in a second.
 const SECOND_US: u64 = 1_000_000;
 
-/// What is counted apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bucket {
-    /// Requests that change nothing.
-    Reads,
-    /// Requests that change something.
-    Writes,
-    /// Messages and other events, over whatever transport.
-    Publishes,
-    /// Attempts to log in or register.
-    Logins,
-    /// New sockets.
-    Connects,
-}
-
-impl Bucket {
-    /// The name in headers and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reads => "reads",
-            Self::Writes => "writes",
-            Self::Publishes => "publishes",
-            Self::Logins => "logins",
-            Self::Connects => "connects",
-        }
-    }
-}
-
-/// Who is counted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// A user, over all their addresses.
-    User(UserId),
-    /// An address of which nothing more is known.
-    Address(IpAddr),
-    /// An address from which somebody registers.
-    Newcomer(IpAddr),
-    /// An address that tries to log in under this name.
-    Login {
-        /// From where.
-        address: IpAddr,
-        /// The name or e-mail address, as it was given.
-        login: Box<str>,
-    },
-}
-
-impl Subject {
-    /// The key under which it is counted. Whoever has an IPv6 address has 2⁶⁴ of them, so
-    /// there the network counts. Names are counted whatever their case.
-    fn normalised(self) -> Self {
-        match self {
-            Self::User(_) => self,
-            Self::Address(address) => Self::Address(network(address)),
-            Self::Newcomer(address) => Self::Newcomer(network(address)),
-            Self::Login { address, login } => Self::Login {
-                address: network(address),
-                login: login.to_lowercase().into(),
-            },
-        }
-    }
-}
-
-/// The address of whom one counts: whoever has an IPv6 address has 2⁶⁴ of them.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-/// Too many requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many {}, try again in {} s", .bucket.as_str(), seconds_up(*.retry_after))]
-pub struct RateLimited {
-    /// Of what.
-    pub bucket: Bucket,
-    /// What is allowed, requests a minute.
-    pub limit: u32,
-    /// When to try again.
-    pub retry_after: Duration,
-}
-
-impl RateLimited {
-    /// When to try again, whole seconds, rounded up.
-    #[must_use]
-    pub fn retry_after_s(&self) -> u64 {
-        seconds_up(self.retry_after)
-    }
-}
-
-fn seconds_up(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
-
-#[derive(Default)]
-struct State {
-    requests: Cell,
-    refusals: Cell,
-    blocked_until_us: u64,
-}
-
-type Key = (Bucket, Subject);
-
 /// The counters of this node. They are bounded in number: when there are too many keys, those
-/// that are rarely seen are forgotten, and so allowed anew.
+/// that are rarely seen are forgotten, and so allowed anew, unless Redis knows better.
 pub struct Limits {
+    rules: Rules,
+    exempt: Vec<IpNet>,
+    keys: moka::sync::Cache<Key, Arc<Counted>>,
+    started: Instant,
+    telegraph: Option<Telegraph>,
+}
+
+/// A key and its counter.
+#[derive(Debug)]
+struct Counted {
+    key: Key,
+    rule: Rule,
+    counter: Mutex<Counter>,
+}
+
+/// How much of what is allowed.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
     reads: Quota,
     writes: Quota,
     publishes: Quota,
     logins: Quota,
     connects: Quota,
-    exempt: Vec<IpNet>,
     block_us: u64,
-    keys: moka::sync::Cache<Key, Arc<Mutex<State>>>,
-    started: Instant,
+}
+
+impl Rules {
+    fn of(&self, (bucket, subject): &Key) -> Rule {
+        let quota = match (bucket, subject) {
+            (Bucket::Reads, _) => self.reads,
+            (Bucket::Writes, _) => self.writes,
+            (Bucket::Publishes, _) => self.publishes,
+            (Bucket::Connects, _) => self.connects,
+            (Bucket::Logins, Subject::Address(_)) => {
+                Quota::per_minute(self.logins.limit().saturating_mul(LOGINS_PER_ADDRESS))
+            }
+            (Bucket::Logins, _) => self.logins,
+        };
+        Rule {
+            quota,
+            block_us: self.block_us,
+        }
+    }
 }
 
 impl Limits {
-    /// Counters at zero.
+    /// Counters at zero, that are this node's own.
     #[must_use]
     pub fn new(config: &config::Limits) -> Self {
-        // A state that is older than both has nothing left to tell.
-        let memory = Duration::from_secs(config.block_s.max(60) + 1);
+        // A state that is older than both has nothing left to tell; a debt takes two minutes.
+        let memory = Duration::from_secs(config.block_s.max(120) + 1);
         Self {
-            reads: Quota::per_minute(config.reads_per_min),
-            writes: Quota::per_minute(config.writes_per_min),
-            publishes: Quota::per_minute(config.publishes_per_min),
-            logins: Quota::per_minute(config.logins_per_min),
-            connects: Quota::per_minute(config.connects_per_min),
+            rules: Rules {
+                reads: Quota::per_minute(config.reads_per_min),
+                writes: Quota::per_minute(config.writes_per_min),
+                publishes: Quota::per_minute(config.publishes_per_min),
+                logins: Quota::per_minute(config.logins_per_min),
+                connects: Quota::per_minute(config.connects_per_min),
+                block_us: config.block_s * SECOND_US,
+            },
             exempt: config.exempt.clone(),
-            block_us: config.block_s * SECOND_US,
             keys: moka::sync::Cache::builder()
                 .max_capacity(config.keys_max)
                 .time_to_idle(memory)
                 .build(),
             started: Instant::now(),
+            telegraph: None,
         }
     }
 
-    /// Counts one request of `subject` that came from `address`; exempt networks always pass.
-    pub fn take(
+    /// Counters at zero, that count together with those of other nodes if there is a Redis. Within a
+    /// tokio runtime, on which the counters are told for as long as this lives.
+    #[must_use]
+    pub fn shared(config: &config::Limits, redis: Option<Client>) -> Self {
+        let limits = Self::new(config);
+        let started = limits.started;
+        Self {
+            telegraph: redis.map(|client| Telegraph::start(client, config, started)),
+            ..limits
+        }
+    }
+
+    /// Counts one request of `subject` that came from `address`; exempt networks always pass. Where
+    /// the bucket is one that is asked for, Redis decides, if it does so in time.
+    pub async fn take(
         &self,
         bucket: Bucket,
         subject: Subject,
@@ -176,16 +142,32 @@ impl Limits {
         if self.is_exempt(address) {
             return Ok(());
         }
-        let now_us = self.now_us();
-        self.take_at(bucket, subject, now_us).inspect_err(|_| {
-            metrics::RATE_LIMITED
-                .with_label_values(&[bucket.as_str()])
-                .inc();
-        })
+        let counted = self.counted(bucket, subject);
+        let asked = match &self.telegraph {
+            Some(telegraph) if bucket.is_asked() => telegraph.ask(&counted).await,
+            _ => None,
+        };
+        let verdict = asked.unwrap_or_else(|| self.decide(&counted, self.now_us()));
+        outcome(&counted, verdict)
     }
 
-    /// Whether a request of `subject` would be refused now; counts nothing. For turning away an
-    /// address before the database is asked who it is.
+    /// The same, decided by this node's counters at once.
+    pub fn take_now(
+        &self,
+        bucket: Bucket,
+        subject: Subject,
+        address: IpAddr,
+    ) -> Result<(), RateLimited> {
+        if self.is_exempt(address) {
+            return Ok(());
+        }
+        let counted = self.counted(bucket, subject);
+        let verdict = self.decide(&counted, self.now_us());
+        outcome(&counted, verdict)
+    }
+
+    /// Whether a request of `subject` would be refused now, as far as this node knows; counts
+    /// nothing. For turning away an address before the database is asked who it is.
     pub fn check(
         &self,
         bucket: Bucket,
@@ -195,52 +177,36 @@ impl Limits {
         if self.is_exempt(address) {
             return Ok(());
         }
-        let quota = self.quota(bucket, &subject);
-        let Some(state) = self.keys.get(&(bucket, subject.normalised())) else {
+        let Some(counted) = self.keys.get(&(bucket, subject.normalised())) else {
             return Ok(());
         };
-        let now_us = self.now_us();
-        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait_us = match state.requests.peek(quota, now_us) {
-            Decision::Allowed => 0,
-            Decision::Refused { retry_after_us } => retry_after_us,
-        };
-        match wait_us.max(state.blocked_until_us.saturating_sub(now_us)) {
+        let wait_us = counted.counter.lock().wait_us(&counted.rule, self.now_us());
+        match wait_us {
             0 => Ok(()),
-            wait_us => Err(limited(bucket, quota, wait_us)),
+            wait_us => Err(limited(bucket, counted.rule.quota, wait_us)),
         }
     }
 
-    fn take_at(&self, bucket: Bucket, subject: Subject, now_us: u64) -> Result<(), RateLimited> {
-        let quota = self.quota(bucket, &subject);
-        let state = self
-            .keys
-            .get_with((bucket, subject.normalised()), Arc::default);
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wait_us @ 1..) = state.blocked_until_us.checked_sub(now_us) {
-            return Err(limited(bucket, quota, wait_us));
+    fn counted(&self, bucket: Bucket, subject: Subject) -> Arc<Counted> {
+        let key = (bucket, subject.normalised());
+        if let Some(counted) = self.keys.get(&key) {
+            return counted;
         }
-        let Decision::Refused { retry_after_us } = state.requests.take(quota, now_us) else {
-            return Ok(());
-        };
-        if state.refusals.take(quota, now_us) == Decision::Allowed {
-            return Err(limited(bucket, quota, retry_after_us));
-        }
-        state.blocked_until_us = now_us + self.block_us;
-        Err(limited(bucket, quota, self.block_us.max(retry_after_us)))
+        let fresh = Arc::new(Counted {
+            rule: self.rules.of(&key),
+            key: key.clone(),
+            counter: Mutex::default(),
+        });
+        self.keys.get_with(key, || fresh)
     }
 
-    fn quota(&self, bucket: Bucket, subject: &Subject) -> Quota {
-        match (bucket, subject) {
-            (Bucket::Reads, _) => self.reads,
-            (Bucket::Writes, _) => self.writes,
-            (Bucket::Publishes, _) => self.publishes,
-            (Bucket::Connects, _) => self.connects,
-            (Bucket::Logins, Subject::Address(_)) => {
-                Quota::per_minute(self.logins.limit().saturating_mul(LOGINS_PER_ADDRESS))
-            }
-            (Bucket::Logins, _) => self.logins,
+    fn decide(&self, counted: &Arc<Counted>, now_us: u64) -> Verdict {
+        let mut counter = counted.counter.lock();
+        let verdict = counter.take(&counted.rule, now_us);
+        if let Some(telegraph) = &self.telegraph {
+            telegraph.note(counted, &mut counter);
         }
+        verdict
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
@@ -250,21 +216,42 @@ impl Limits {
 
     /// Microseconds since these counters were made.
     fn now_us(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+        since_us(self.started)
     }
 }
 
-fn limited(bucket: Bucket, quota: Quota, wait_us: u64) -> RateLimited {
-    RateLimited {
-        bucket,
-        limit: quota.limit(),
-        retry_after: Duration::from_micros(wait_us),
+fn outcome(counted: &Counted, verdict: Verdict) -> Result<(), RateLimited> {
+    let (bucket, _) = counted.key;
+    match verdict {
+        Verdict::Admitted => Ok(()),
+        Verdict::Refused { wait_us } => {
+            metrics::RATE_LIMITED
+                .with_label_values(&[bucket.as_str()])
+                .inc();
+            Err(limited(bucket, counted.rule.quota, wait_us))
+        }
     }
+}
+
+fn since_us(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::id::UserId;
+
+    fn take_at(
+        limits: &Limits,
+        bucket: Bucket,
+        subject: Subject,
+        now_us: u64,
+    ) -> Result<(), RateLimited> {
+        let counted = limits.counted(bucket, subject);
+        let verdict = limits.decide(&counted, now_us);
+        outcome(&counted, verdict)
+    }
 
     const MINUTE_US: u64 = 60 * SECOND_US;
 
@@ -280,6 +267,8 @@ mod tests {
             logins_per_min: 3,
             connects_per_min: 10,
             block_s: 300,
+            share_ms: 500,
+            share_percent: 5,
             invitations_per_room: 1,
             keys_max: 1000,
         })
@@ -299,7 +288,7 @@ mod tests {
     /// How many of `n` requests at once pass.
     fn passing(limits: &Limits, bucket: Bucket, subject: &Subject, now_us: u64, n: usize) -> usize {
         (0..n)
-            .filter(|_| limits.take_at(bucket, subject.clone(), now_us).is_ok())
+            .filter(|_| take_at(limits, bucket, subject.clone(), now_us).is_ok())
             .count()
     }
 
@@ -327,9 +316,7 @@ mod tests {
         );
         // But not more.
         passing(&limits, Bucket::Writes, &subject, 7 * SECOND_US, 20);
-        let refused = limits
-            .take_at(Bucket::Writes, subject.clone(), 2 * MINUTE_US)
-            .unwrap_err();
+        let refused = take_at(&limits, Bucket::Writes, subject.clone(), 2 * MINUTE_US).unwrap_err();
         assert!(refused.retry_after_s() > 100, "{refused}");
         assert_eq!(
             passing(&limits, Bucket::Writes, &subject, 6 * MINUTE_US, 20),
@@ -405,7 +392,7 @@ mod tests {
         let (inside, outside) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         for _ in 0..100 {
             assert_eq!(
-                limits.take(Bucket::Logins, Subject::Newcomer(inside), inside),
+                limits.take_now(Bucket::Logins, Subject::Newcomer(inside), inside),
                 Ok(())
             );
             assert_eq!(
@@ -414,7 +401,7 @@ mod tests {
             );
         }
         for _ in 0..40 {
-            let _ = limits.take(Bucket::Reads, Subject::Address(outside), outside);
+            let _ = limits.take_now(Bucket::Reads, Subject::Address(outside), outside);
         }
         assert!(
             limits

@@ -150,6 +150,8 @@ mod tests {
             session_ttl_s: 60,
             session_cache_s: 0,
             session_cache_max: 1,
+            session_shared_s: 0,
+            ended_sessions_max: 1,
             cookie_name: "c".into(),
             cookie_secure: config::CookieSecure::Auto,
             cookie_same_site: config::CookieSameSite::Lax,

@@ -11,11 +11,10 @@
 //! queue, resubscribes by itself and does not say when it has done so. Here the state is
 //! [`BusState::Redis`] only while each link is connected and every room was subscribed to.
 //!
-//! Pure: [`backoff`], [`channel`], [`frame`], [`pace`], [`subscriptions`], [`topology`].
+//! Pure: [`channel`], [`frame`], [`pace`], [`subscriptions`]. Addresses, slots and masters are
+//! [`crate::redis`]'s.
 
-mod backoff;
 mod channel;
-mod endpoint;
 mod error;
 mod frame;
 mod keeper;
@@ -27,7 +26,6 @@ mod routes;
 mod shared;
 mod subscriber;
 mod subscriptions;
-mod topology;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,7 +33,6 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use self::endpoint::Endpoint;
 pub use self::error::RedisBusError;
 use self::shared::Shared;
 use super::envelope::{Envelope, Origin};
@@ -44,6 +41,7 @@ use super::queue::{self, InboxHome};
 use super::{Bus, BusError, BusHealth, BusState, Inbox};
 use crate::config;
 use crate::protocol::id::RoomId;
+use crate::redis::endpoint::Endpoint;
 use crate::stall::{self, ThreadKind};
 
 /// The bus of one node.

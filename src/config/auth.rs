@@ -19,6 +19,10 @@ pub struct Auth {
     pub session_cache_s: u64,
     /// Sessions remembered at most.
     pub session_cache_max: u64,
+    /// How long Redis keeps a session for all nodes; 0 is not at all.
+    pub session_shared_s: u64,
+    /// Ended sessions that are remembered at most.
+    pub ended_sessions_max: usize,
     /// The name of the session's cookie.
     pub cookie_name: String,
     /// Whether the cookie is `Secure`.
@@ -75,6 +79,16 @@ impl Auth {
             "auth.session_cache_max",
             self.session_cache_max,
             1..=100_000_000,
+        );
+        checks.range(
+            "auth.session_shared_s",
+            self.session_shared_s,
+            0..=31_536_000,
+        );
+        checks.range(
+            "auth.ended_sessions_max",
+            self.ended_sessions_max,
+            1..=10_000_000,
         );
         checks.require(is_name(&self.cookie_name), "auth.cookie_name", || {
             format!(

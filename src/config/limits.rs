@@ -29,6 +29,10 @@ pub struct Limits {
     pub connects_per_min: u32,
     /// How long abuse is blocked.
     pub block_s: u64,
+    /// How long what was counted waits before the other nodes are told.
+    pub share_ms: u64,
+    /// With so much of its limit to tell a counter does not wait.
+    pub share_percent: u64,
     /// Open invitations of one room.
     pub invitations_per_room: u32,
     /// Users and addresses remembered at most.
@@ -57,6 +61,8 @@ impl Limits {
             checks.range(key, value, 1..=100_000_000);
         }
         checks.range("limits.block_s", self.block_s, 1..=DAY_S);
+        checks.range("limits.share_ms", self.share_ms, 10..=60_000);
+        checks.range("limits.share_percent", self.share_percent, 0..=100);
         checks.range(
             "limits.invitations_per_room",
             self.invitations_per_room,

@@ -1,4 +1,4 @@
-//! Redis, the bus between nodes.
+//! Redis: the bus between nodes, and what they share of sessions and limits.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const MINUTE_MS: u64 = 60_000;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Addresses, separated by commas; none: no bus between nodes. May hold passwords.
+    /// Addresses, separated by commas; none: no bus between nodes, nothing shared. May hold passwords.
     #[serde(with = "optional")]
     pub url: Option<String>,
     /// Whether a single address is of a cluster.
@@ -24,12 +24,18 @@ pub struct Redis {
     /// Whom to trust for TLS, PEM; none: whom the system trusts.
     #[serde(with = "optional")]
     pub tls_ca: Option<PathBuf>,
-    /// What the names of all channels begin with.
+    /// What the names of all channels and keys begin with.
     pub channel_prefix: String,
     /// Longest time for connecting.
     pub connect_timeout_ms: u64,
     /// Longest time until an answer.
     pub response_timeout_ms: u64,
+    /// Longest time until an answer to what there is another way for.
+    pub call_timeout_ms: u64,
+    /// Such questions on their way at most.
+    pub calls_max: usize,
+    /// So many of them in a row without an answer in time, and Redis counts as away.
+    pub breaker_timeouts: u32,
     /// How often each connection is tried out.
     pub ping_interval_ms: u64,
     /// The first pause before connecting again.
@@ -95,10 +101,13 @@ impl Redis {
         for (key, value) in [
             ("redis.connect_timeout_ms", self.connect_timeout_ms),
             ("redis.response_timeout_ms", self.response_timeout_ms),
+            ("redis.call_timeout_ms", self.call_timeout_ms),
             ("redis.ping_interval_ms", self.ping_interval_ms),
         ] {
             checks.range(key, value, 10..=MINUTE_MS);
         }
+        checks.range("redis.calls_max", self.calls_max, 1..=1_000_000);
+        checks.range("redis.breaker_timeouts", self.breaker_timeouts, 1..=1000);
         checks.range(
             "redis.reconnect_min_ms",
             self.reconnect_min_ms,

@@ -133,6 +133,12 @@ impl Peers {
         })
     }
 
+    /// What was last read of the cluster: its secret, and the time by its clock.
+    #[must_use]
+    pub fn last_reading(&self) -> Arc<ClusterReading> {
+        self.shared.view.known()
+    }
+
     /// For an operator's command.
     pub async fn for_operator(store: Store, config: &config::Peers) -> Result<Self, StoreError> {
         let own = Origin {

@@ -1,9 +1,12 @@
 //! Sessions. Only Postgres's clock says whether one has expired.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 
+use super::cluster::ClockReading;
 use super::statement::{Statement, statement};
-use super::{Conn, StoreError, Tx};
+use super::{Conn, StoreError, Tx, seq};
 use crate::protocol::id::{SessionId, UserId};
 
 const INSERT: Statement = statement!("sessions/insert");
@@ -17,7 +20,7 @@ const END_BY_TOKEN: Statement = statement!("sessions/end_by_token");
 const DELETE_EXPIRED: Statement = statement!("sessions/delete_expired");
 
 /// A session that has not expired, of an active user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Session {
     /// Which.
     pub id: SessionId,
@@ -27,6 +30,12 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// Whether its last use was written down more than a minute ago.
     pub touch_due: bool,
+    /// When its last use was written down.
+    pub last_seen_at: Timestamp,
+    /// How far the control log went when this was read: its end comes after that.
+    pub control_position: u64,
+    /// The time when it was read.
+    pub clock: ClockReading,
 }
 
 /// Begins a session; `token_hash` is what it is found by, `ttl_s` how long it lives unused,
@@ -52,14 +61,22 @@ pub async fn insert(
 /// The session of a token.
 pub async fn by_token(conn: &Conn, token_hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
     let token_hash = token_hash.as_slice();
+    let asked = Instant::now();
     let Some(row) = conn.query_opt(&BY_TOKEN, &[&token_hash]).await? else {
         return Ok(None);
+    };
+    let clock = ClockReading {
+        showed: row.try_get("now")?,
+        at: asked + asked.elapsed() / 2,
     };
     Ok(Some(Session {
         id: SessionId(row.try_get("id")?),
         user_id: UserId(row.try_get("user_id")?),
         expires_at: row.try_get("expires_at")?,
         touch_due: row.try_get("touch_due")?,
+        last_seen_at: row.try_get("last_seen_at")?,
+        control_position: seq::from_db(row.try_get("control_position")?)?,
+        clock,
     }))
 }
 
@@ -124,21 +141,30 @@ pub async fn page(
         .collect()
 }
 
-/// Ends a session of a user, and tells the control log. Returns whether there was one.
-pub async fn end(conn: &Conn, id: SessionId, user: UserId) -> Result<bool, StoreError> {
+/// Ends a session of a user, and tells the control log. Returns its token's digest, if there was one.
+pub async fn end(conn: &Conn, id: SessionId, user: UserId) -> Result<Option<[u8; 32]>, StoreError> {
     let row = conn.query_opt(&END, &[&id.0, &user.0]).await?;
-    Ok(row.is_some())
+    row.as_ref().map(token_hash_of).transpose()
 }
 
-/// Ends all sessions of a user but one, and tells the control log. Returns which.
+fn token_hash_of(row: &tokio_postgres::Row) -> Result<[u8; 32], StoreError> {
+    let hash: &[u8] = row.try_get("token_hash")?;
+    hash.try_into().map_err(|_| StoreError::Corrupt {
+        what: "digest of a token",
+        source: "it has another length".into(),
+    })
+}
+
+/// Ends all sessions of a user but one, and tells the control log. Returns which, with the digests of
+/// their tokens.
 pub async fn end_others(
     conn: &Conn,
     user: UserId,
     but: SessionId,
-) -> Result<Vec<SessionId>, StoreError> {
+) -> Result<Vec<(SessionId, [u8; 32])>, StoreError> {
     let rows = conn.query(&END_OTHERS, &[&user.0, &but.0]).await?;
     rows.iter()
-        .map(|row| Ok(SessionId(row.try_get("id")?)))
+        .map(|row| Ok((SessionId(row.try_get("id")?), token_hash_of(row)?)))
         .collect()
 }
 

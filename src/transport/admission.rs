@@ -63,7 +63,7 @@ impl Caller<'_> {
         let seat = transport
             .places
             .sit(self.address, self.peer, self.is_shared)?;
-        transport.limits.take(
+        transport.limits.take_now(
             Bucket::Connects,
             Subject::Address(self.address),
             self.address,

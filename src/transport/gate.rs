@@ -30,7 +30,7 @@ impl Gate for AuthGate {
                 Err(_) => None,
             };
             if let Some(subject) = subject {
-                let taken = self.limits.take(Bucket::Reads, subject, address);
+                let taken = self.limits.take_now(Bucket::Reads, subject, address);
                 taken.map_err(|limited| refused(&limited))?;
             }
             found
@@ -55,8 +55,9 @@ impl Gate for AuthGate {
         self.authenticator.sessions().forget_all();
     }
 
-    fn sessions_known(&self, at: Instant) {
-        self.authenticator.sessions().note_control_read(at);
+    fn sessions_known(&self, at: Instant, position: u64) {
+        let sessions = self.authenticator.sessions();
+        sessions.note_control_read(at, position);
     }
 
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal> {
@@ -65,7 +66,7 @@ impl Gate for AuthGate {
             Demand::Read => Bucket::Reads,
         };
         self.limits
-            .take(bucket, Subject::User(user), address)
+            .take_now(bucket, Subject::User(user), address)
             .map_err(|limited| refused(&limited))
     }
 }

@@ -148,7 +148,9 @@ async fn admit(
     let (identity, seat) = caller.admit(transport).await?;
     let identity = identity.ok_or_else(|| AuthError::NoCredentials.refusal())?;
     let user = Subject::User(identity.user_id);
-    transport.limits.take(Bucket::Reads, user, caller.address)?;
+    transport
+        .limits
+        .take_now(Bucket::Reads, user, caller.address)?;
     Ok((known(&identity), seat))
 }
 

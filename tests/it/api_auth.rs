@@ -406,7 +406,7 @@ async fn a_session_in_use_lasts_until_it_is_ended_expires_or_its_user_goes() {
     let always = always.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::from_sources(None, always.into_iter()).expect("the settings are valid");
     let store = Store::connect(&config.database, &database.url).await;
-    let sessions = Sessions::new(store.expect("a pool"), &config);
+    let sessions = Sessions::new(store.expect("a pool"), &config, None);
     let client = database.connect().await;
     let execute = async |sql: &str| client.execute(sql, &[]).await.expect("it is done");
     let row = client

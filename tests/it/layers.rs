@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use paths::{Reference, Source};
 
 /// Each layer and the others that it may know.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("protocol", &[]),
     ("config", &[]),
     // How metrics are made; each layer defines its own with it.
@@ -20,7 +20,12 @@ const LAYERS: [(&str, &[&str]); 16] = [
     // Whether a thread is blocked.
     ("stall", &["metric"]),
     ("store", &["protocol", "config", "metric", "fault"]),
-    ("bus", &["protocol", "config", "metric", "fault", "stall"]),
+    // Redis as something that is asked, and what else is known of it.
+    ("redis", &["config", "metric", "stall"]),
+    (
+        "bus",
+        &["protocol", "config", "redis", "metric", "fault", "stall"],
+    ),
     (
         "hub",
         &[
@@ -29,7 +34,10 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ),
     // The channel between nodes.
     ("peers", &["protocol", "store", "config", "metric", "fault"]),
-    ("auth", &["protocol", "store", "config", "metric", "fault"]),
+    (
+        "auth",
+        &["protocol", "store", "redis", "config", "metric", "fault"],
+    ),
     (
         "transport",
         &[
@@ -60,6 +68,7 @@ const EVERYTHING: &[&str] = &[
     "protocol",
     "config",
     "store",
+    "redis",
     "bus",
     "hub",
     "auth",

@@ -49,6 +49,7 @@ mod retention;
 mod roles;
 mod session_cache;
 mod sessions;
+mod shared;
 mod shutdown;
 mod slow_peers;
 mod socketio_parsers;

@@ -1,6 +1,6 @@
 -- Ends all sessions of the user but one, and tells every node.
 WITH ended AS (
-    DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id, user_id
+    DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id, user_id, token_hash
 ),
 told AS (
     SELECT
@@ -19,5 +19,5 @@ entered AS (
     SELECT n.last_id - (SELECT count(*) FROM told) + t.place, 'session_ended', t.data
     FROM told AS t, numbered AS n
 )
-SELECT e.id, (SELECT pg_notify('hubbub_control', last_id::text) FROM numbered) AS notified
+SELECT e.id, e.token_hash, (SELECT pg_notify('hubbub_control', last_id::text) FROM numbered) AS notified
 FROM ended AS e

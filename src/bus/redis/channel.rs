@@ -3,9 +3,7 @@
 use uuid::Uuid;
 
 use crate::protocol::id::RoomId;
-
-/// How many slots a cluster has.
-pub(super) const SLOTS: u16 = 16_384;
+use crate::redis::slot::{SLOTS, slot};
 
 /// What the channels of a deployment are called.
 #[derive(Debug, Clone)]
@@ -51,17 +49,6 @@ impl Channels {
     }
 }
 
-/// A channel's slot: CRC16 (XMODEM), as the cluster's specification has it. Names of ours have no
-/// hash tags.
-fn slot(channel: &[u8]) -> u16 {
-    let crc = channel.iter().fold(0u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 }
-        })
-    });
-    crc % SLOTS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,13 +69,6 @@ mod tests {
         ] {
             assert_eq!(channels.room_of(other.as_bytes()), None, "{other}");
         }
-    }
-
-    #[test]
-    fn slots_are_those_of_the_specification() {
-        assert_eq!(slot(b"123456789"), 0x31c3);
-        assert_eq!(slot(b"foo"), 12_182);
-        assert_eq!(slot(b""), 0);
     }
 
     #[test]

@@ -1,20 +1,18 @@
 //! Which servers there are links to: one, or the masters of a cluster, which change.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{PushInfo, Value};
-
 use super::channel::Channels;
-use super::endpoint::Endpoint;
-use super::error::LinkError;
 use super::link::{Link, Running};
 use super::routes::Routes;
 use super::shared::Shared;
-use super::topology::{Place, Topology};
 use crate::protocol::id::RoomId;
+use crate::redis::endpoint::Endpoint;
+use crate::redis::error::LinkError;
+use crate::redis::masters;
+use crate::redis::topology::{Place, Topology};
 
 /// A cluster is not asked more often, whatever fails.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -112,27 +110,8 @@ impl Cluster {
             .map(|link| link.endpoint.clone())
             .chain(self.seeds.iter().cloned())
             .collect();
-        let mut best: Option<Topology> = None;
-        for endpoint in known {
-            match self.ask_one(&endpoint).await {
-                Ok(topology) if topology.is_complete() => return Some(topology),
-                // Perhaps another knows more.
-                Ok(topology) => best = best.or(Some(topology)),
-                Err(error) => self.shared.failed(endpoint.place(), &error),
-            }
-        }
-        best
-    }
-
-    async fn ask_one(&self, endpoint: &Endpoint) -> Result<Topology, LinkError> {
-        let patience = &self.shared.patience;
-        let deaf = |_: PushInfo| Ok::<_, Infallible>(());
-        let mut connection = endpoint.connect(patience, deaf).await?;
-        let mut command = redis::cmd("CLUSTER");
-        command.arg("SLOTS");
-        let answer = connection.send_packed_command(&command);
-        let answer: Value = patience.answer(answer).await?.extract_error()?;
-        Topology::read(&answer, endpoint.place()).ok_or(LinkError::Nonsense("CLUSTER SLOTS"))
+        let failed = |place: &Place, error: &LinkError| self.shared.failed(place, error);
+        masters::ask(&self.shared.patience, known, failed).await
     }
 
     /// Has a link to each master, and to nobody else.

@@ -13,9 +13,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::backoff::Backoff;
-use super::endpoint::Endpoint;
-use super::error::LinkError;
 use super::shared::Shared;
 use super::subscriptions::Subscriptions;
 use super::{publisher, subscriber};
@@ -23,6 +20,9 @@ use crate::bus::envelope::Envelope;
 use crate::bus::metrics::{CONNECTS, DISCONNECTS};
 use crate::bus::queue::{self, Sender};
 use crate::protocol::id::RoomId;
+use crate::redis::backoff::Backoff;
+use crate::redis::endpoint::Endpoint;
+use crate::redis::error::LinkError;
 
 /// What everybody may know of a link.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::error::LinkError;
 use super::frame::Frame;
 use super::link::{Kept, Link, Made};
 use super::shared::{InFlight, Shared};
 use crate::bus::envelope::Envelope;
 use crate::bus::metrics::{BATCH, ENVELOPES, OUT, PUBLISH_SECONDS};
 use crate::bus::queue::{Receiver, parts};
+use crate::redis::error::LinkError;
 
 /// Writes that may be on their way. A second one does not wait for the answer to the first; more
 /// would only make them smaller.

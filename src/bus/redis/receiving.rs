@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
-use super::error::LinkError;
 use super::frame::{Reader, Refused};
 use super::shared::Shared;
 use crate::bus::metrics::{ENVELOPES, OWN, TAKEN};
 use crate::bus::{Arrival, lane_of};
+use crate::redis::error::LinkError;
 
 /// What is refused is logged so often at most.
 const LOG_EVERY: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::channel::Channels;
 use super::link::Link;
-use super::topology::Topology;
 use crate::protocol::id::RoomId;
+use crate::redis::topology::Topology;
 
 /// The links, and who has which rooms.
 #[derive(Debug, Default)]

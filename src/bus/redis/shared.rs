@@ -9,17 +9,17 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::channel::Channels;
-use super::endpoint::Patience;
-use super::error::LinkError;
 use super::receiving::LogPace;
 use super::routes::Routes;
-use super::topology::Place;
 use crate::bus::envelope::Origin;
 use crate::bus::metrics::{STATE, WAITING};
 use crate::bus::queue::Sender;
 use crate::bus::{Arrival, BusHealth, BusState};
 use crate::config;
 use crate::protocol::id::RoomId;
+use crate::redis::endpoint::Patience;
+use crate::redis::error::LinkError;
+use crate::redis::topology::Place;
 
 /// The same failure is logged again after this.
 const LOG_AGAIN: Duration = Duration::from_secs(60);

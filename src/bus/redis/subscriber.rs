@@ -6,13 +6,13 @@ use std::sync::Arc;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::error::LinkError;
 use super::link::{Kept, Link, Made};
 use super::receiving::Receiving;
 use super::shared::Shared;
 use super::subscriptions::Step;
 use crate::bus::{Arrival, lane_of};
 use crate::protocol::id::RoomId;
+use crate::redis::error::LinkError;
 
 /// Keeps the connection for as long as the link lives.
 pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {

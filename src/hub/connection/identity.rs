@@ -52,8 +52,9 @@ pub trait Gate: Send + Sync + 'static {
     /// Sessions may have ended of which this node has not been told.
     fn sessions_missed(&self);
 
-    /// Of all sessions that had ended at this time it has been told.
-    fn sessions_known(&self, at: Instant);
+    /// Of all sessions that had ended at this time it has been told: the control log went up to
+    /// this position.
+    fn sessions_known(&self, at: Instant, position: u64);
 
     /// Whether this user, at this address, may do this now.
     fn admit(&self, user: UserId, address: IpAddr, what: Demand) -> Result<(), Refusal>;

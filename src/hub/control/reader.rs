@@ -68,7 +68,7 @@ async fn round(control: &Control, hub: &HubHandle) -> Result<(), StoreError> {
         };
         drop(progress);
         if is_last {
-            hub.gate().sessions_known(asked_at);
+            hub.gate().sessions_known(asked_at, position);
             return Ok(());
         }
     }

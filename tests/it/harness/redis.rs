@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates,
+};
 use rustix::process::Signal;
 
 use super::process::Process;
@@ -195,7 +197,12 @@ impl Redis {
             _ => Client::open(info),
         };
         let client = client.expect("a client");
-        let connection = client.get_multiplexed_async_connection().await;
+        // A slow machine is not the test's matter.
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(DEADLINE))
+            .set_response_timeout(Some(DEADLINE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        let connection = connection.await;
         connection.expect("it can be connected to")
     }
 

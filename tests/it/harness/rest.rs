@@ -153,6 +153,18 @@ pub(crate) fn room_of(answer: &Answer) -> Room {
 }
 
 impl User {
+    /// Somebody with a token of the right form that nobody has.
+    pub(crate) fn nobody(node: &Node) -> Self {
+        Self {
+            id: String::new(),
+            name: String::new(),
+            token: "A".repeat(43),
+            cookie: String::new(),
+            http: http(),
+            address: node.address.clone(),
+        }
+    }
+
     /// The same user, talking to another node, or to the same one after a restart.
     pub(crate) fn at(&self, node: &Node) -> Self {
         Self {

@@ -2,24 +2,24 @@
 
 use redis::Value;
 
-use super::channel::SLOTS;
+use super::slot::SLOTS;
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// The answer to `CLUSTER SLOTS`: slots from the first to the last, and their master; ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Topology {
+pub(crate) struct Topology {
     ranges: Vec<(u16, u16, Place)>,
 }
 
 impl Topology {
     /// Reads the answer of the server at `asked`; none if it is none.
-    pub(super) fn read(answer: &Value, asked: &Place) -> Option<Self> {
+    pub(crate) fn read(answer: &Value, asked: &Place) -> Option<Self> {
         let Value::Array(ranges) = answer else {
             return None;
         };
@@ -32,7 +32,7 @@ impl Topology {
     }
 
     /// The masters.
-    pub(super) fn masters(&self) -> Vec<&Place> {
+    pub(crate) fn masters(&self) -> Vec<&Place> {
         let mut masters: Vec<&Place> = Vec::new();
         for (_, _, place) in &self.ranges {
             if !masters.contains(&place) {
@@ -43,14 +43,14 @@ impl Topology {
     }
 
     /// A slot's master.
-    pub(super) fn owner(&self, slot: u16) -> Option<&Place> {
+    pub(crate) fn owner(&self, slot: u16) -> Option<&Place> {
         let after = self.ranges.partition_point(|(first, ..)| *first <= slot);
         let (_, last, place) = self.ranges.get(after.checked_sub(1)?)?;
         (slot <= *last).then_some(place)
     }
 
     /// Whether each slot has one.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let mut next = 0;
         for (first, last, _) in &self.ranges {
             if *first > next {

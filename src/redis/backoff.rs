@@ -6,14 +6,14 @@ use std::time::Duration;
 /// maximum. They are short again only after a connection that has lasted, so that a server that
 /// takes connections and fails is not asked for more often than one that takes none.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) fn new(min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
         Self {
             min,
             max,
@@ -23,7 +23,7 @@ impl Backoff {
 
     /// The pause after a failure of a connection that had lasted for so long; `random` is from 0
     /// to 1.
-    pub(super) fn pause(&mut self, lasted: Duration, random: f64) -> Duration {
+    pub(crate) fn pause(&mut self, lasted: Duration, random: f64) -> Duration {
         if lasted >= self.max {
             self.failures = 0;
         }

@@ -28,6 +28,18 @@ impl Quota {
         }
     }
 
+    /// What one request moves the time by, microseconds.
+    #[must_use]
+    pub const fn emission_us(self) -> u64 {
+        self.emission_us
+    }
+
+    /// What all that may come at once moves it by, microseconds.
+    #[must_use]
+    pub const fn burst_us(self) -> u64 {
+        self.emission_us * self.limit as u64
+    }
+
     /// Requests a minute.
     #[must_use]
     pub const fn limit(self) -> u32 {
@@ -54,10 +66,28 @@ pub enum Decision {
 }
 
 impl Cell {
+    /// One whose theoretical arrival time is this.
+    #[must_use]
+    pub const fn at(tat_us: u64) -> Self {
+        Self { tat_us }
+    }
+
+    /// The theoretical arrival time.
+    #[must_use]
+    pub const fn tat_us(self) -> u64 {
+        self.tat_us
+    }
+
+    /// Where it would lie after so many more requests, whether they were allowed or not.
+    pub(super) fn charged(self, quota: Quota, now_us: u64, requests: u64) -> u64 {
+        let charged_us = quota.emission_us.saturating_mul(requests);
+        self.tat_us.max(now_us).saturating_add(charged_us)
+    }
+
     /// What a request at `now_us` would get, without taking it.
     #[must_use]
     pub fn peek(self, quota: Quota, now_us: u64) -> Decision {
-        let burst_us = quota.emission_us * u64::from(quota.limit);
+        let burst_us = quota.burst_us();
         let next_us = self.tat_us.max(now_us) + quota.emission_us;
         match next_us.checked_sub(now_us + burst_us) {
             None | Some(0) => Decision::Allowed,

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use moka::notification::RemovalCause;
 use parking_lot::RwLock;
 
-use super::sessions::FoundSession;
-use super::token::TokenHash;
+use super::FoundSession;
+use crate::auth::token::TokenHash;
 use crate::config::Config;
 use crate::metric::{CACHE_HITS, CACHE_MISSES};
 use crate::protocol::id::SessionId;
@@ -134,14 +134,14 @@ impl SessionCache {
         self.entries.invalidate(token);
     }
 
-    /// A session has ended.
-    pub(super) fn revoke(&self, session: SessionId) {
+    /// A session has ended. Its token's digest, if it was remembered.
+    pub(super) fn revoke(&self, session: SessionId) -> Option<TokenHash> {
         // Nobody fills meanwhile, and who began before will not.
         let mut revocations = self.revocations.write();
         *revocations += 1;
-        if let Some((_, token)) = self.by_session.remove(&session) {
-            self.entries.invalidate(&token);
-        }
+        let (_, token) = self.by_session.remove(&session)?;
+        self.entries.invalidate(&token);
+        Some(token)
     }
 
     /// Any session may have ended.
@@ -160,7 +160,8 @@ impl SessionCache {
         self.known_ms.fetch_max(known, Ordering::Relaxed);
     }
 
-    fn is_current(&self, now: Instant) -> bool {
+    /// Whether it is known which sessions have ended.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
         let known_ms = self.known_ms.load(Ordering::Relaxed);
         let known = Duration::from_millis(known_ms);
         known_ms > 0 && now.saturating_duration_since(self.started) <= known + self.stale_after

@@ -10,19 +10,19 @@ use redis::{
     ProtocolVersion, RedisResult, TlsCertificates,
 };
 
-use super::error::{LinkError, RedisBusError};
+use super::error::{LinkError, SettingsError};
 use super::topology::Place;
 use crate::config;
 
 /// How long the times are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) connect: Duration,
-    pub(super) response: Duration,
-    pub(super) ping: Duration,
-    pub(super) reconnect_min: Duration,
-    pub(super) reconnect_max: Duration,
-    pub(super) topology: Duration,
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+    pub(crate) ping: Duration,
+    pub(crate) reconnect_min: Duration,
+    pub(crate) reconnect_max: Duration,
+    pub(crate) topology: Duration,
 }
 
 impl From<&config::Redis> for Patience {
@@ -41,7 +41,7 @@ impl From<&config::Redis> for Patience {
 
 impl Patience {
     /// An answer, if it comes in time.
-    pub(super) async fn answer<T>(
+    pub(crate) async fn answer<T>(
         &self,
         answer: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, LinkError> {
@@ -62,18 +62,18 @@ async fn within<T>(
 
 /// A server, with what is needed to get in. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     client: Client,
     place: Place,
 }
 
 impl Endpoint {
     /// Those of the settings.
-    pub(super) fn from_config(config: &config::Redis) -> Result<Vec<Self>, RedisBusError> {
+    pub(crate) fn from_config(config: &config::Redis) -> Result<Vec<Self>, SettingsError> {
         let ca = match &config.tls_ca {
             Some(path) => Some(std::fs::read(path).map_err(|source| {
                 let path = path.clone();
-                RedisBusError::Certificates { path, source }
+                SettingsError::Certificates { path, source }
             })?),
             None => None,
         };
@@ -122,7 +122,7 @@ impl Endpoint {
     }
 
     /// Another server of the same cluster.
-    pub(super) fn at(&self, place: &Place) -> Result<Self, LinkError> {
+    pub(crate) fn at(&self, place: &Place) -> Result<Self, LinkError> {
         let info: ConnectionInfo = self.client.get_connection_info().clone();
         let (host, port) = (place.host.clone(), place.port);
         let address = match info.addr() {
@@ -142,12 +142,12 @@ impl Endpoint {
     }
 
     /// Where it is.
-    pub(super) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
     /// Connects. Messages, and the connection's end, are told to `push`, which must not wait.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         patience: &Patience,
         push: impl AsyncPushSender,
