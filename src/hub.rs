@@ -43,13 +43,15 @@ use self::bridge::BridgeHandle;
 use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
 pub use self::connections::LISTED_MAX;
-use self::control::{Control, ControlSettings};
+use self::control::{Control, ControlSettings, supervised};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
+use self::presence::elsewhere::Asker;
+pub use self::presence::elsewhere::{Asking, NodeSilent, PresenceElsewhere};
 use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
@@ -65,6 +67,7 @@ use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{EventId, RoomId, SessionId, UserId};
+use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
 use crate::store::{self, Store, StoreError};
@@ -111,6 +114,8 @@ pub struct HubParts<'a> {
     pub address: String,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
+    /// Who is present by other nodes.
+    pub presence: Arc<dyn PresenceElsewhere>,
 }
 
 /// The node's hub. Cheap to clone.
@@ -148,12 +153,14 @@ impl HubHandle {
     #[must_use]
     pub fn start(parts: HubParts<'_>) -> Self {
         let config = parts.config;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let arbiters = Arc::new(Arbiters::start(config.hub.arbiters()));
         let registry = Registry::default();
         let workers = Workers::default();
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
-        let presence = Presence::new(cores);
+        let presence = Presence::new(
+            Asker::new(parts.presence, config.hub.presence_peer_max),
+            *parts.bus.states().borrow(),
+        );
         let cluster = Cluster::new(
             config,
             &parts.database_url,
@@ -236,6 +243,12 @@ impl HubHandle {
         hub.shared.control.start(&hub);
         let cluster = &hub.shared.cluster;
         cluster.start(&hub, &anti_entropy, &hub.shared.registry);
+        let looking = hub.clone();
+        let every = Duration::from_millis(config.hub.presence_digest_ms);
+        cluster.keep(supervised("presence_others", move || {
+            let presence = looking.shared.presence.clone();
+            presence.look_around(looking.clone(), every)
+        }));
         hub
     }
 
@@ -292,9 +305,22 @@ impl HubHandle {
         self.shared.ended.contains_key(&session)
     }
 
-    /// Who is in a room now, on this node.
+    /// Who is in a room now, by all nodes.
     pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, Refusal> {
         self.shared.presence.who(room).await
+    }
+
+    /// Answers another node: who is present by this one.
+    pub async fn presence_page(&self, pull: PresencePull) -> Result<PresencePage, Refusal> {
+        self.shared.presence.page(pull).await
+    }
+
+    /// Answers another node: where this one stands with presence.
+    pub async fn presence_stands(
+        &self,
+        stands: PresenceStands,
+    ) -> Result<PresenceDigests, Refusal> {
+        self.shared.presence.stands(stands).await
     }
 
     /// Whether the node is telling its clients to move.

@@ -107,6 +107,7 @@ impl Node {
                 authenticator: authenticator.clone(),
                 limits: Arc::clone(&limits),
             }),
+            presence: Arc::new(host::PresenceOfPeers(peers.clone())),
         });
         let connect_timeout = Duration::from_millis(config.database.connect_timeout_ms);
         if !until(connect_timeout, || hub.is_ready()).await {

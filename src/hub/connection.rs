@@ -241,6 +241,9 @@ impl Connection {
                 Flow::Stop
             }
             Step::PeerClosed(code) => {
+                // A page that is left says 1001, and may be about to be loaded again.
+                let is_leave = matches!(code, None | Some(1000));
+                self.attachment.has_taken_leave.set(is_leave);
                 let frame = match code {
                     Some(code) => encode::close(code, ""),
                     None => encode::close_without_code(),

@@ -372,3 +372,39 @@ pub(crate) static HINTED_READS: LazyLock<IntCounter> = LazyLock::new(|| {
         "Reads of a room's log because another node told that there is more",
     )
 });
+
+/// What this node has told others of presence, by kind.
+pub(crate) static PRESENCE_SAID: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_presence_said_total",
+        "What this node has told other nodes of presence, by kind",
+        &["kind"],
+    )
+});
+
+/// What was heard of other nodes' presence, by kind and what became of it.
+pub(crate) static PRESENCE_HEARD: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_presence_heard_total",
+        "What was heard of other nodes' presence, by kind and fate",
+        &["kind", "fate"],
+    )
+});
+
+/// Questions to other nodes of who is present there, by outcome.
+pub(crate) static PRESENCE_PULLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_presence_pulls_total",
+        "Questions to other nodes of who is present there, by outcome",
+        &["outcome"],
+    )
+});
+
+/// Users in rooms, by all nodes, as far as each shard knows.
+pub(crate) static PRESENT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauges(
+        "hub_present_users",
+        "Users who are present in rooms, each once for every room, by all nodes",
+        &["shard"],
+    )
+});
