@@ -22,6 +22,7 @@ mod journal;
 mod members;
 mod messages;
 mod metrics;
+mod online;
 pub mod peers;
 mod presence;
 mod read_markers;
@@ -50,6 +51,7 @@ use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
+use self::online::Online;
 use self::presence::elsewhere::Asker;
 pub use self::presence::elsewhere::{Asking, NodeSilent, PresenceElsewhere};
 use self::presence::{Presence, PresenceSettings};
@@ -140,6 +142,7 @@ struct Shared {
     cluster: Cluster,
     replays: ReplayPages,
     read_markers: ReadMarkers,
+    online: Online,
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
@@ -218,6 +221,7 @@ impl HubHandle {
                 origin: parts.origin,
                 replays,
                 read_markers,
+                online: Online::new(config),
                 settings: HubSettings {
                     hub: config.hub.clone(),
                     websocket: config.websocket.clone(),
@@ -248,6 +252,11 @@ impl HubHandle {
         cluster.keep(supervised("presence_others", move || {
             let presence = looking.shared.presence.clone();
             presence.look_around(looking.clone(), every)
+        }));
+        let writing = hub.clone();
+        cluster.keep(supervised("online", move || {
+            let online = writing.shared.online.clone();
+            online.run(writing.clone())
         }));
         hub
     }
@@ -357,6 +366,11 @@ impl HubHandle {
         self.shared.journal.flush().await;
     }
 
+    /// Writes that the users of this node are offline, if no other node looks after them.
+    pub async fn say_offline(&self) {
+        self.shared.online.end(self).await;
+    }
+
     /// Says that this node has stopped, as its last words.
     pub async fn report_stopped(&self) -> Result<(), StoreError> {
         self.shared.control.stop();
@@ -397,6 +411,11 @@ impl HubHandle {
 
     fn presence_shards(&self) -> &Presence {
         &self.shared.presence
+    }
+
+    /// Who is connected to this node.
+    fn online(&self) -> &Online {
+        &self.shared.online
     }
 
     fn register_worker(&self, make: impl FnOnce(usize) -> FanoutHandle) -> FanoutHandle {

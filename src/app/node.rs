@@ -233,6 +233,7 @@ impl Node {
         until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
         self.retention.abort();
+        self.hub.say_offline().await;
         // Nobody needs it badly enough to wait for a database that is gone.
         let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
         if !matches!(reported, Ok(Ok(()))) {

@@ -106,6 +106,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         None,
     );
     if let Some(identity) = opening.identity {
+        hub.online().arrive(identity.user_id);
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }
     worker.watch(&attachment);

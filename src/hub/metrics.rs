@@ -408,3 +408,19 @@ pub(crate) static PRESENT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         &["shard"],
     )
 });
+
+/// Users of whom was written that they came online or went.
+pub(crate) static ONLINE_WRITTEN: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_online_written_total",
+        "Users of whom this node has written that they came online or went",
+    )
+});
+
+/// Attempts to write that which failed.
+pub(crate) static ONLINE_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "hub_online_failed_total",
+        "Attempts to write who is online that failed; they are repeated",
+    )
+});

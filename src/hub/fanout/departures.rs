@@ -21,6 +21,12 @@ const IN_TURN: Duration = Duration::from_millis(50);
 impl Worker {
     /// Takes a connection out of the table.
     pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
+        let is_here = self.table.borrow().get(attachment.key).is_some();
+        if let Some(user_id) = attachment.user_id()
+            && is_here
+        {
+            self.hub.online().depart(user_id);
+        }
         let departures = self.table.borrow_mut().detach(attachment);
         let step = attachment.last_step();
         for departure in departures {

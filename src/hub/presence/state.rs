@@ -21,7 +21,7 @@ pub(super) use self::hearing::{Fate, Pulled, Wish};
 pub(super) use super::members::Manner;
 use super::members::{Diff, Members, OWN};
 use super::own::{Own, Step};
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use crate::bus::BusState;
 use crate::protocol::id::{RoomId, UserId};
 use crate::protocol::origin::Origin;
@@ -202,10 +202,11 @@ impl State {
     }
 
     /// Rooms are told when the way to another node breaks, and when all is well again; not of each
-    /// diff that was lost.
+    /// diff that was lost, nor of a node that has just started and nobody is on.
     fn note_staleness(&mut self) {
-        let is_broken = self.is_stale()
-            && (self.is_frozen() || self.slots.iter().any(|it| it.is_cut && it.lives()));
+        let is_cut = |slot: &Slot| slot.is_cut && slot.lives() && slot.digest.is_some();
+        let is_broken = self.is_frozen() || self.slots.iter().any(is_cut);
+        let is_broken = is_broken && self.is_stale();
         let is_told = if self.is_told_stale {
             self.is_stale()
         } else {
