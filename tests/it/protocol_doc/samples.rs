@@ -190,13 +190,17 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
         ),
         (
             "presence",
-            vec![Reply::Presence(RoomPresence {
-                room: ROOM,
-                count: 0,
-                users: Vec::new(),
-                only_count: true,
-                stale: true,
-            })],
+            [false, true]
+                .map(|flag| {
+                    Reply::Presence(RoomPresence {
+                        room: ROOM,
+                        count: 0,
+                        users: Vec::new(),
+                        only_count: flag,
+                        stale: flag,
+                    })
+                })
+                .into(),
         ),
         ("ping", vec![Reply::Done {}]),
         (
