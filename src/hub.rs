@@ -247,18 +247,23 @@ impl HubHandle {
         hub.shared.control.start(&hub);
         let cluster = &hub.shared.cluster;
         cluster.start(&hub, &anti_entropy, &hub.shared.registry);
-        let looking = hub.clone();
-        let every = Duration::from_millis(config.hub.presence_digest_ms);
+        hub.look_after_presence(Duration::from_millis(config.hub.presence_digest_ms));
+        hub
+    }
+
+    /// Begins to follow other nodes' presence, and to write who is online.
+    fn look_after_presence(&self, every: Duration) {
+        let cluster = &self.shared.cluster;
+        let looking = self.clone();
         cluster.keep(supervised("presence_others", move || {
             let presence = looking.shared.presence.clone();
             presence.look_around(looking.clone(), every)
         }));
-        let writing = hub.clone();
+        let writing = self.clone();
         cluster.keep(supervised("online", move || {
             let online = writing.shared.online.clone();
             online.run(writing.clone())
         }));
-        hub
     }
 
     /// Refuses what not everybody may do while this node does not know what others have decided.
