@@ -78,7 +78,7 @@ pub struct PresenceStands {
 /// The answer: for each part, unless the node does not know just now.
 pub type PresenceDigests = Vec<Option<PresenceDigest>>;
 
-/// A user in a room as a digest counts them: digests are these, XORed.
+/// A user in a room as a digest counts them: a digest is the exclusive or of all.
 #[must_use]
 pub fn mix(room: RoomId, user: UserId) -> u64 {
     let (a, b) = room.0.as_u64_pair();
