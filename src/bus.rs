@@ -4,6 +4,7 @@
 pub mod envelope;
 pub mod local;
 mod metrics;
+pub mod presence;
 mod queue;
 pub mod redis;
 

@@ -22,6 +22,7 @@ mod journal;
 mod members;
 mod messages;
 mod metrics;
+mod online;
 pub mod peers;
 mod presence;
 mod read_markers;
@@ -43,13 +44,16 @@ use self::bridge::BridgeHandle;
 use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
 pub use self::connections::LISTED_MAX;
-use self::control::{Control, ControlSettings};
+use self::control::{Control, ControlSettings, supervised};
 use self::encoded::{Ephemeral, SharedPush};
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
 pub use self::messages::NewMessage;
+use self::online::Online;
+use self::presence::elsewhere::Asker;
+pub use self::presence::elsewhere::{Asking, NodeSilent, PresenceElsewhere};
 use self::presence::{Presence, PresenceSettings};
 use self::read_markers::{ReadMarkers, ReadSettings};
 use self::registry::Registry;
@@ -65,6 +69,7 @@ use crate::config::{self, Config};
 use crate::protocol::close::Disconnect;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{EventId, RoomId, SessionId, UserId};
+use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
 use crate::store::{self, Store, StoreError};
@@ -111,6 +116,8 @@ pub struct HubParts<'a> {
     pub address: String,
     /// Who may come in.
     pub gate: Arc<dyn Gate>,
+    /// Who is present by other nodes.
+    pub presence: Arc<dyn PresenceElsewhere>,
 }
 
 /// The node's hub. Cheap to clone.
@@ -135,6 +142,7 @@ struct Shared {
     cluster: Cluster,
     replays: ReplayPages,
     read_markers: ReadMarkers,
+    online: Online,
     slugs: moka::sync::Cache<Slug, RoomId>,
     /// Sessions that were ended a moment ago.
     ended: moka::sync::Cache<SessionId, ()>,
@@ -148,12 +156,14 @@ impl HubHandle {
     #[must_use]
     pub fn start(parts: HubParts<'_>) -> Self {
         let config = parts.config;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let arbiters = Arc::new(Arbiters::start(config.hub.arbiters()));
         let registry = Registry::default();
         let workers = Workers::default();
         let journal = Journal::new(config.journal.writers, config.journal.queue_max_events);
-        let presence = Presence::new(cores);
+        let presence = Presence::new(
+            Asker::new(parts.presence, config.hub.presence_peer_max),
+            *parts.bus.states().borrow(),
+        );
         let cluster = Cluster::new(
             config,
             &parts.database_url,
@@ -211,6 +221,7 @@ impl HubHandle {
                 origin: parts.origin,
                 replays,
                 read_markers,
+                online: Online::new(config),
                 settings: HubSettings {
                     hub: config.hub.clone(),
                     websocket: config.websocket.clone(),
@@ -236,7 +247,23 @@ impl HubHandle {
         hub.shared.control.start(&hub);
         let cluster = &hub.shared.cluster;
         cluster.start(&hub, &anti_entropy, &hub.shared.registry);
+        hub.look_after_presence(Duration::from_millis(config.hub.presence_digest_ms));
         hub
+    }
+
+    /// Begins to follow other nodes' presence, and to write who is online.
+    fn look_after_presence(&self, every: Duration) {
+        let cluster = &self.shared.cluster;
+        let looking = self.clone();
+        cluster.keep(supervised("presence_others", move || {
+            let presence = looking.shared.presence.clone();
+            presence.look_around(looking.clone(), every)
+        }));
+        let writing = self.clone();
+        cluster.keep(supervised("online", move || {
+            let online = writing.shared.online.clone();
+            online.run(writing.clone())
+        }));
     }
 
     /// Refuses what not everybody may do while this node does not know what others have decided.
@@ -292,9 +319,22 @@ impl HubHandle {
         self.shared.ended.contains_key(&session)
     }
 
-    /// Who is in a room now, on this node.
+    /// Who is in a room now, by all nodes.
     pub async fn presence(&self, room: RoomId) -> Result<RoomPresence, Refusal> {
         self.shared.presence.who(room).await
+    }
+
+    /// Answers another node: who is present by this one.
+    pub async fn presence_page(&self, pull: PresencePull) -> Result<PresencePage, Refusal> {
+        self.shared.presence.page(pull).await
+    }
+
+    /// Answers another node: where this one stands with presence.
+    pub async fn presence_stands(
+        &self,
+        stands: PresenceStands,
+    ) -> Result<PresenceDigests, Refusal> {
+        self.shared.presence.stands(stands).await
     }
 
     /// Whether the node is telling its clients to move.
@@ -329,6 +369,11 @@ impl HubHandle {
     /// Waits until everything handed to the journal so far is committed or refused.
     pub async fn flush(&self) {
         self.shared.journal.flush().await;
+    }
+
+    /// Writes that the users of this node are offline, if no other node looks after them.
+    pub async fn say_offline(&self) {
+        self.shared.online.end(self).await;
     }
 
     /// Says that this node has stopped, as its last words.
@@ -371,6 +416,11 @@ impl HubHandle {
 
     fn presence_shards(&self) -> &Presence {
         &self.shared.presence
+    }
+
+    /// Who is connected to this node.
+    fn online(&self) -> &Online {
+        &self.shared.online
     }
 
     fn register_worker(&self, make: impl FnOnce(usize) -> FanoutHandle) -> FanoutHandle {

@@ -18,6 +18,7 @@ pub mod id;
 pub mod msgpack;
 pub mod native;
 pub mod origin;
+pub mod presence;
 pub mod problem;
 pub mod push;
 pub mod reply;

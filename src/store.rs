@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod node_name;
 pub mod nodes;
+pub mod online_users;
 pub mod pool;
 pub mod read_markers;
 pub mod retention;

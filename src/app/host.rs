@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::auth::tickets::{NodeSilent, Redeeming, TicketsElsewhere};
+use crate::auth::tickets::{self, Redeeming, TicketsElsewhere};
 use crate::auth::token::TokenHash;
 use crate::auth::{Authenticator, Identity, Sharing, Via};
 use crate::config::Config;
-use crate::hub::HubHandle;
+use crate::hub::{Asking, HubHandle, NodeSilent, PresenceElsewhere};
 use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
 use crate::peers::{Host, Peers};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
 use crate::protocol::origin::Origin;
+use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 use crate::redis::Client;
 use crate::store::Store;
 
@@ -23,6 +24,14 @@ pub(super) struct NodeHost {
 impl Host for NodeHost {
     fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList> {
         Box::pin(async move { self.hub.list_connections(&query).await })
+    }
+
+    fn presence(&self, pull: PresencePull) -> Answering<'_, PresencePage> {
+        Box::pin(self.hub.presence_page(pull))
+    }
+
+    fn presence_stands(&self, stands: PresenceStands) -> Answering<'_, PresenceDigests> {
+        Box::pin(self.hub.presence_stands(stands))
     }
 
     fn redeem_ticket(&self, hash: TokenHash) -> Option<TicketHolder> {
@@ -53,6 +62,29 @@ pub(super) fn authenticator(
     Authenticator::new(store.clone(), config, own, elsewhere, sharing)
 }
 
+/// Who is present by other nodes.
+pub(super) struct PresenceOfPeers(pub(super) Peers);
+
+impl PresenceElsewhere for PresenceOfPeers {
+    fn page<'a>(&'a self, node: &'a Origin, pull: PresencePull) -> Asking<'a, PresencePage> {
+        Box::pin(async move {
+            let answer = self.0.ask_life(node, &pull).await;
+            answer.map_err(|_| NodeSilent)
+        })
+    }
+
+    fn stands<'a>(
+        &'a self,
+        node: &'a Origin,
+        stands: PresenceStands,
+    ) -> Asking<'a, PresenceDigests> {
+        Box::pin(async move {
+            let answer = self.0.ask_life(node, &stands).await;
+            answer.map_err(|_| NodeSilent)
+        })
+    }
+}
+
 /// Uses up tickets that other nodes have given.
 struct TicketsOfPeers(Peers);
 
@@ -61,7 +93,7 @@ impl TicketsElsewhere for TicketsOfPeers {
         Box::pin(async move {
             let query = RedeemTicket::new(&ticket);
             let answer = self.0.ask_life(origin, &query).await;
-            let holder = answer.map_err(|_| NodeSilent)?;
+            let holder = answer.map_err(|_| tickets::NodeSilent)?;
             Ok(holder.map(|it| Identity {
                 user_id: it.user_id,
                 session_id: it.session_id,

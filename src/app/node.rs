@@ -109,6 +109,7 @@ impl Node {
                 authenticator: authenticator.clone(),
                 limits: Arc::clone(&limits),
             }),
+            presence: Arc::new(host::PresenceOfPeers(peers.clone())),
         });
         let connect_timeout = Duration::from_millis(config.database.connect_timeout_ms);
         if !until(connect_timeout, || hub.is_ready()).await {
@@ -234,6 +235,7 @@ impl Node {
         until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
         self.retention.abort();
+        self.hub.say_offline().await;
         // Nobody needs it badly enough to wait for a database that is gone.
         let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
         if !matches!(reported, Ok(Ok(()))) {

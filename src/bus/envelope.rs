@@ -11,6 +11,7 @@ use crate::protocol::data::{Data, DataError};
 use crate::protocol::event::{Epoch, Event, EventBody, LogError, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
 pub use crate::protocol::origin::Origin;
+use crate::protocol::presence::{PresenceChange, PresenceDigest};
 
 /// Something for a room, from one node to the others.
 #[derive(Debug, Clone)]
@@ -51,7 +52,19 @@ pub enum Payload {
         /// Its value.
         data: Data,
     },
+    /// Who has come and gone on a node; on a channel of [`presence`](super::presence) alone.
+    PresenceDiff {
+        /// Follows the one of the diff before.
+        version: u64,
+        /// In rooms of that channel.
+        changes: Vec<PresenceChange>,
+    },
+    /// Where a node stands with what it has said on such a channel.
+    PresenceDigest(PresenceDigest),
 }
+
+/// Presence in rooms, as it is written: the room, who came, who went.
+type WireChange = (Uuid, Vec<Uuid>, Vec<Uuid>);
 
 /// An envelope that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +98,8 @@ enum Wire<'a> {
         &'a str,
         #[serde(borrow, with = "serde_bytes")] &'a [u8],
     ),
+    PresenceDiff(u64, Vec<WireChange>),
+    PresenceDigest(u64, u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +137,10 @@ impl Payload {
                 name,
                 data,
             } => Wire::Custom(user_id.0, name, data.message_pack()),
+            Self::PresenceDiff { version, changes } => {
+                Wire::PresenceDiff(*version, changes.iter().map(change_to_wire).collect())
+            }
+            Self::PresenceDigest(digest) => Wire::PresenceDigest(digest.version, digest.hash),
         };
         Ok(rmp_serde::to_vec(&wire)?.into())
     }
@@ -148,7 +167,28 @@ impl Payload {
                 name: name.into(),
                 data: Data::from_message_pack(data)?,
             },
+            Wire::PresenceDiff(version, changes) => Self::PresenceDiff {
+                version,
+                changes: changes.into_iter().map(change_from_wire).collect(),
+            },
+            Wire::PresenceDigest(version, hash) => {
+                Self::PresenceDigest(PresenceDigest { version, hash })
+            }
         })
+    }
+}
+
+fn change_to_wire(change: &PresenceChange) -> WireChange {
+    let ids = |users: &[UserId]| users.iter().map(|user| user.0).collect();
+    (change.room.0, ids(&change.joins), ids(&change.leaves))
+}
+
+fn change_from_wire((room, joins, leaves): WireChange) -> PresenceChange {
+    let users = |ids: Vec<Uuid>| ids.into_iter().map(UserId).collect();
+    PresenceChange {
+        room: RoomId(room),
+        joins: users(joins),
+        leaves: users(leaves),
     }
 }
 
@@ -229,6 +269,18 @@ mod tests {
             },
             Payload::Read { user_id, msg_no: 7 },
             custom,
+            Payload::PresenceDiff {
+                version: u64::MAX,
+                changes: vec![PresenceChange {
+                    room: room_id,
+                    joins: vec![user_id],
+                    leaves: vec![UserId::generate(), UserId::generate()],
+                }],
+            },
+            Payload::PresenceDigest(PresenceDigest {
+                version: 1 << 40,
+                hash: u64::MAX,
+            }),
         ] {
             let bytes = payload.encode().unwrap();
             assert_eq!(Payload::decode(room_id, &bytes).unwrap(), payload);

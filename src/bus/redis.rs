@@ -37,6 +37,7 @@ pub use self::error::RedisBusError;
 use self::shared::Shared;
 use super::envelope::{Envelope, Origin};
 use super::metrics::{ROOMS, WAITING};
+use super::presence::rooms_among;
 use super::queue::{self, InboxHome};
 use super::{Bus, BusError, BusHealth, BusState, Inbox};
 use crate::config;
@@ -95,7 +96,8 @@ impl RedisBus {
             wanted.remove(&room)
         };
         if is_news {
-            ROOMS.set(i64::try_from(wanted.len()).unwrap_or(i64::MAX));
+            let rooms = rooms_among(wanted.len());
+            ROOMS.set(i64::try_from(rooms).unwrap_or(i64::MAX));
             let routes = self.shared.routes();
             if let Some(link) = routes.link_of(&self.shared.channels, room) {
                 link.set(room, is_wanted);

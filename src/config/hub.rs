@@ -46,8 +46,18 @@ pub struct Hub {
     pub notify_rooms_max: usize,
     /// Without a look at the control log for so long, what not everybody may do is refused.
     pub control_stale_ms: u64,
-    /// Members that a presence list names at most.
+    /// A room with more present users is told their number alone.
     pub presence_list_max: usize,
+    /// And no more often than this.
+    pub presence_count_ms: u64,
+    /// A user whose connection or node was lost is still present for so long.
+    pub presence_grace_ms: u64,
+    /// How often nodes tell each other where they stand with presence.
+    pub presence_digest_ms: u64,
+    /// Users in rooms that are known of each other node.
+    pub presence_peer_max: usize,
+    /// How often who is online is written down.
+    pub online_every_ms: u64,
 }
 
 impl Hub {
@@ -109,5 +119,22 @@ impl Hub {
             self.presence_list_max,
             0..=1_000_000,
         );
+        checks.range("hub.presence_count_ms", self.presence_count_ms, 0..=60_000);
+        checks.range(
+            "hub.presence_grace_ms",
+            self.presence_grace_ms,
+            0..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "hub.presence_digest_ms",
+            self.presence_digest_ms,
+            100..=60_000,
+        );
+        checks.range(
+            "hub.presence_peer_max",
+            self.presence_peer_max,
+            1000..=100_000_000,
+        );
+        checks.range("hub.online_every_ms", self.online_every_ms, 100..=60_000);
     }
 }

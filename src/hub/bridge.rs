@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
-use crate::bus::{Arrival, Bus, BusState, ENVELOPES, IN, Inbox, lane_of};
+use crate::bus::{Arrival, Bus, BusState, ENVELOPES, IN, Inbox, lane_of, presence};
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::start_on;
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
 use crate::hub::metrics::OVERFLOWS;
+use crate::hub::presence::Presence;
 use crate::hub::registry::Registry;
 use crate::hub::supervision::Guard;
 use crate::protocol::id::RoomId;
@@ -39,6 +41,8 @@ pub(crate) struct BridgeParts {
     pub(crate) registry: Registry,
     /// What looks for what the bus has lost.
     pub(crate) anti_entropy: AntiEntropy,
+    /// Who is present, also on other nodes.
+    pub(crate) presence: Presence,
 }
 
 impl BridgeHandle {
@@ -80,7 +84,7 @@ impl BridgeHandle {
         }
     }
 
-    /// Tells other nodes something ephemeral. Presence is told by each node for itself.
+    /// Tells other nodes something ephemeral. What rooms are told of presence each node tells its own.
     pub(crate) fn ephemeral(&self, push: &Ephemeral) {
         let room_id = push.room_id();
         if !self.bus.has_listeners(room_id) {
@@ -112,6 +116,18 @@ impl BridgeHandle {
             Ephemeral::Presence { .. } => return,
         };
         self.send(room_id, Content::Ephemeral(payload));
+    }
+
+    /// Tells other nodes who is present here, on a channel of presence.
+    pub(crate) fn presence(&self, channel: RoomId, said: Payload) {
+        if self.bus.has_listeners(channel) {
+            self.send(channel, Content::Ephemeral(said));
+        }
+    }
+
+    /// Which way other nodes are told things now, and when that changes.
+    pub(crate) fn states(&self) -> watch::Receiver<BusState> {
+        self.bus.states()
     }
 
     /// This node wants what others publish for a room.
@@ -194,6 +210,11 @@ impl Bridge {
             return Ok(());
         }
         let room_id = envelope.room_id;
+        if let Some(shard) = presence::shard_of(room_id) {
+            let said = Payload::decode(room_id, &envelope.payload)?;
+            self.parts.presence.hear(shard, &envelope.origin, said);
+            return Ok(());
+        }
         let Some(room) = self.parts.registry.find(room_id) else {
             return Ok(());
         };
@@ -223,6 +244,11 @@ impl Bridge {
                 name,
                 data,
             },
+            // These have channels of their own.
+            Payload::PresenceDiff { .. } | Payload::PresenceDigest(_) => {
+                ENVELOPES.with_label_values(&["misplaced"]).inc();
+                return Ok(());
+            }
         };
         room.broadcast(SharedPush::new(ephemeral), None);
         Ok(())
@@ -305,8 +331,22 @@ impl Handler<Publish> for Bridge {
 mod tests {
     use super::*;
     use crate::bus::local::LocalBus;
+    use crate::hub::presence::elsewhere::{Asker, Asking, NodeSilent, PresenceElsewhere};
     use crate::hub::supervision::ActorId;
     use crate::protocol::id::UserId;
+    use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
+
+    struct Nobody;
+
+    impl PresenceElsewhere for Nobody {
+        fn page<'a>(&'a self, _: &'a Origin, _: PresencePull) -> Asking<'a, PresencePage> {
+            Box::pin(std::future::ready(Err(NodeSilent)))
+        }
+
+        fn stands<'a>(&'a self, _: &'a Origin, _: PresenceStands) -> Asking<'a, PresenceDigests> {
+            Box::pin(std::future::ready(Err(NodeSilent)))
+        }
+    }
 
     fn origin(node: &str) -> Origin {
         Origin {
@@ -320,6 +360,7 @@ mod tests {
             origin: origin("here"),
             registry: Registry::default(),
             anti_entropy: AntiEntropy::new(std::time::Duration::from_secs(1)),
+            presence: Presence::new(Asker::new(Arc::new(Nobody), 0), BusState::Local),
         }
     }
 

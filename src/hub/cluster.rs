@@ -202,6 +202,11 @@ impl Cluster {
         self.shared.tasks.lock().extend(tasks);
     }
 
+    /// A task that ends with these.
+    pub(crate) fn keep(&self, task: JoinHandle<()>) {
+        self.shared.tasks.lock().push(task);
+    }
+
     /// Ends that.
     pub(crate) fn stop(&self) {
         for task in self.shared.tasks.lock().drain(..) {

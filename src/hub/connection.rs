@@ -106,6 +106,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         None,
     );
     if let Some(identity) = opening.identity {
+        hub.online().arrive(identity.user_id);
         attachment.check_session_at(worker.look_before(identity.expires_at));
     }
     worker.watch(&attachment);
@@ -241,6 +242,9 @@ impl Connection {
                 Flow::Stop
             }
             Step::PeerClosed(code) => {
+                // A page that is left says 1001, and may be about to be loaded again.
+                let is_leave = matches!(code, None | Some(1000));
+                self.attachment.has_taken_leave.set(is_leave);
                 let frame = match code {
                     Some(code) => encode::close(code, ""),
                     None => encode::close_without_code(),

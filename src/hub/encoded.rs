@@ -240,6 +240,8 @@ pub(crate) enum Ephemeral {
         leaves: Vec<UserId>,
         count: u64,
         reset: bool,
+        only_count: bool,
+        stale: bool,
     },
 }
 
@@ -306,12 +308,16 @@ impl Ephemeral {
                 leaves,
                 count,
                 reset,
+                only_count,
+                stale,
             } => Push::Presence {
                 room: *room_id,
                 joins,
                 leaves,
                 count: *count,
                 reset: *reset,
+                only_count: *only_count,
+                stale: *stale,
             },
         }
     }

@@ -1,9 +1,14 @@
 //! What the hub counts.
 
+mod presence;
+
 use std::sync::LazyLock;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+pub(crate) use self::presence::{
+    ONLINE_FAILED, ONLINE_WRITTEN, PRESENCE_HEARD, PRESENCE_PULLS, PRESENCE_SAID, PRESENT,
+};
 use crate::metric::{counter, counters, gauge, gauges, histogram};
 
 /// Open WebSocket connections.

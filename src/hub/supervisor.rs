@@ -26,7 +26,7 @@ use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
 use crate::hub::journal::{Journal, Writer, WriterSettings};
 use crate::hub::metrics::RESTARTS_DELAYED;
-use crate::hub::presence::{Presence, PresenceSettings};
+use crate::hub::presence::{Presence, PresenceParts, PresenceSettings};
 use crate::hub::registry::Registry;
 use crate::hub::room::{Room, RoomHandle, RoomSettings, Stop};
 use crate::hub::supervision::{ActorId, Down, Guard, Life, Restart, RestartLimits};
@@ -151,12 +151,18 @@ impl Hub {
 
     fn start_presence(&self, number: usize, guard: Guard) {
         let parts = self.parts();
+        let Ok(shard) = u8::try_from(number) else {
+            return;
+        };
         parts.presence.start_shard(
-            number,
+            shard,
             parts.arbiters.by_number(number),
-            parts.presence_settings,
-            parts.registry.clone(),
-            &parts.workers,
+            PresenceParts {
+                settings: parts.presence_settings,
+                registry: parts.registry.clone(),
+                bridge: parts.bridge.clone(),
+                workers: &parts.workers,
+            },
             guard,
         );
     }
@@ -171,6 +177,7 @@ impl Hub {
                 origin: parts.origin.clone(),
                 registry: parts.registry.clone(),
                 anti_entropy: parts.anti_entropy.clone(),
+                presence: parts.presence.clone(),
             },
             guard,
         );

@@ -23,6 +23,7 @@ use super::replay::Remembered;
 use super::seal::{self, ANSWER_HEADER, REQUEST_HEADER, Sealed};
 use crate::protocol::connection::ConnectionQuery;
 use crate::protocol::error::Refusal;
+use crate::protocol::presence::{PresencePull, PresenceStands};
 use crate::protocol::problem;
 
 /// Threads that answer: what is asked costs next to nothing.
@@ -216,6 +217,8 @@ impl Desk {
         let name = request.path().strip_prefix("/peer/").unwrap_or_default();
         let (label, answered) = match name {
             ConnectionQuery::NAME => (ConnectionQuery::NAME, self.connections(body).await),
+            PresencePull::NAME => (PresencePull::NAME, self.presence(body).await),
+            PresenceStands::NAME => (PresenceStands::NAME, self.presence_stands(body).await),
             RedeemTicket::NAME => (RedeemTicket::NAME, self.redeem_ticket(body)),
             _ => ("other", Err(Refused::UnknownQuery.into())),
         };
@@ -237,6 +240,14 @@ impl Desk {
     async fn connections(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
         let query: ConnectionQuery = read(body)?;
         write(&self.host.connections(query).await?)
+    }
+
+    async fn presence(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
+        write(&self.host.presence(read(body)?).await?)
+    }
+
+    async fn presence_stands(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
+        write(&self.host.presence_stands(read(body)?).await?)
     }
 
     fn redeem_ticket(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {

@@ -11,6 +11,7 @@ use super::seal::{hex, unhex};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
 use crate::protocol::error::Refusal;
 use crate::protocol::id::{SessionId, UserId};
+use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 
 /// A question, sent as JSON to `/peer/<NAME>`. Unknown fields are left alone, so that nodes of
 /// two versions understand each other.
@@ -64,6 +65,18 @@ pub struct TicketHolder {
     pub expires_at: Timestamp,
 }
 
+/// Who is present by the node.
+impl Query for PresencePull {
+    const NAME: &'static str = "presence";
+    type Answer = PresencePage;
+}
+
+/// Where the node stands with presence.
+impl Query for PresenceStands {
+    const NAME: &'static str = "presence_stands";
+    type Answer = PresenceDigests;
+}
+
 /// What a host answers, later.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + 'a>>;
 
@@ -71,6 +84,12 @@ pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + 'a
 pub trait Host: Send + Sync + 'static {
     /// Who is connected here.
     fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList>;
+
+    /// Who is present by this node.
+    fn presence(&self, pull: PresencePull) -> Answering<'_, PresencePage>;
+
+    /// Where this node stands with presence.
+    fn presence_stands(&self, stands: PresenceStands) -> Answering<'_, PresenceDigests>;
 
     /// Uses a ticket up.
     fn redeem_ticket(&self, hash: [u8; 32]) -> Option<TicketHolder>;

@@ -211,10 +211,15 @@ pub enum Push<'a> {
         leaves: &'a [UserId],
         /// How many are here.
         count: u64,
-        /// What was told before does not count: `joins` is everybody who is here, as far as
-        /// lists go.
+        /// What was told before does not count: `joins` is everybody who is here.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
+        /// Too many are here to be named: there is only their number.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        only_count: bool,
+        /// What is known of other nodes may be out of date.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        stale: bool,
     },
     /// How far somebody has read.
     Read {

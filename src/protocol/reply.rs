@@ -252,6 +252,12 @@ pub struct RoomPresence {
     pub room: RoomId,
     /// How many users.
     pub count: u64,
-    /// Who they are; at most the configured number of them.
+    /// Who they are; nobody, if there is only their number.
     pub users: Vec<UserId>,
+    /// Too many are here to be named.
+    #[serde(skip_serializing_if = "is_false")]
+    pub only_count: bool,
+    /// What is known of other nodes may be out of date.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stale: bool,
 }

@@ -38,6 +38,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     4 "bytes_as_bodies" "0004_bytes_as_bodies",
     5 "leases" "0005_leases",
     6 "secret_of_the_cluster" "0006_secret_of_the_cluster",
+    7 "who_is_online" "0007_who_is_online",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

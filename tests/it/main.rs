@@ -40,6 +40,7 @@ mod openapi;
 mod origin;
 mod peers;
 mod pool;
+mod presence;
 mod protocol_doc;
 mod proxy;
 mod read_markers;

@@ -13,6 +13,7 @@ use super::receiving::LogPace;
 use super::routes::Routes;
 use crate::bus::envelope::Origin;
 use crate::bus::metrics::{STATE, WAITING};
+use crate::bus::presence::rooms_among;
 use crate::bus::queue::Sender;
 use crate::bus::{Arrival, BusHealth, BusState};
 use crate::config;
@@ -175,7 +176,7 @@ impl Shared {
             last_error: status.last_error.clone(),
             servers: routes.links().len(),
             servers_up: routes.links().iter().filter(|link| link.is_up()).count(),
-            rooms: self.wanted.lock().len(),
+            rooms: rooms_among(self.wanted.lock().len()),
         }
     }
 }

@@ -261,7 +261,10 @@ impl Connection {
                         "this connection belongs to another user; open a new one",
                     ));
                 }
-                this.attachment.identity.replace(Some(identity));
+                let was = this.attachment.identity.replace(Some(identity));
+                if was.is_none() {
+                    this.worker.hub.online().arrive(identity.user_id);
+                }
                 let mut life = this.attachment.life.get();
                 life.is_authenticated = true;
                 this.attachment.life.set(life);

@@ -97,6 +97,7 @@ pub fn open(
         Some(state),
     );
     attachment.resuming.replace(resuming);
+    hub.online().arrive(identity.user_id);
     attachment.check_session_at(worker.look_before(identity.expires_at));
     worker.watch(&attachment);
     STREAMS.inc();

@@ -3,6 +3,7 @@
 
 use super::table::{ConnectionKey, JoinProgress};
 use super::{Subscribed, Worker, recovery};
+use crate::hub::presence::Step;
 use crate::hub::room::Standing;
 use crate::protocol::reply::Joined;
 
@@ -99,7 +100,7 @@ impl Worker {
         drop(table);
         if let Some(user_id) = attachment.user_id() {
             let presence = self.hub.presence_shards();
-            presence.arrive(&self.announced.borrow(), room_id, user_id);
+            presence.shift(&self.announced.borrow(), room_id, user_id, Step::Arrived);
         }
         joining.progress.send(JoinProgress::Live).ok();
     }

@@ -7,6 +7,7 @@ use super::table::{Attachment, Departure};
 use super::{FanoutMessage, Target, Worker};
 use crate::hub::connection::stream;
 use crate::hub::encoded::WireFormat;
+use crate::hub::presence::Step;
 use crate::protocol::close::Disconnect;
 use crate::protocol::event::Seq;
 use crate::protocol::id::{RoomId, UserId};
@@ -20,18 +21,29 @@ const IN_TURN: Duration = Duration::from_millis(50);
 impl Worker {
     /// Takes a connection out of the table.
     pub(crate) fn detach(&self, attachment: &Rc<Attachment>) {
+        let is_here = self.table.borrow().get(attachment.key).is_some();
+        if let Some(user_id) = attachment.user_id()
+            && is_here
+        {
+            self.hub.online().depart(user_id);
+        }
         let departures = self.table.borrow_mut().detach(attachment);
+        let step = attachment.last_step();
         for departure in departures {
-            self.depart(&departure);
+            self.depart(&departure, step);
         }
     }
 
     /// Takes a connection out of a room. False if it was not in it.
     pub(crate) fn unsubscribe(&self, attachment: &Rc<Attachment>, room_id: RoomId) -> bool {
+        self.take_out(attachment, room_id, Step::Left)
+    }
+
+    fn take_out(&self, attachment: &Rc<Attachment>, room_id: RoomId, step: Step) -> bool {
         let departure = self.table.borrow_mut().unsubscribe(attachment, room_id);
         let was_in = departure.is_some();
         if let Some(departure) = departure {
-            self.depart(&departure);
+            self.depart(&departure, step);
             if departure.was_behind {
                 // It would never get what came before it left. When it comes back it does, where it
                 // still may.
@@ -41,11 +53,12 @@ impl Worker {
         was_in
     }
 
-    fn depart(&self, departure: &Departure) {
+    fn depart(&self, departure: &Departure, step: Step) {
         departure.room.unsubscribe(&self.fanout);
         if let Some(user_id) = departure.user_id {
             let presence = self.hub.presence_shards();
-            presence.depart(&self.announced.borrow(), departure.room.id(), user_id);
+            let room_id = departure.room.id();
+            presence.shift(&self.announced.borrow(), room_id, user_id, step);
         }
     }
 
@@ -109,7 +122,7 @@ impl Worker {
         let connections = self.table.borrow().in_room(room_id, |_| true);
         for attachment in connections {
             // Out of the room at once: it may be joined anew before they have gone.
-            self.unsubscribe(&attachment, room_id);
+            self.take_out(&attachment, room_id, Step::Lost);
             self.close(&attachment, Disconnect::Resync);
         }
     }

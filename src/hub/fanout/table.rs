@@ -154,6 +154,7 @@ impl Table {
             answered: RefCell::new(None),
             joining: RefCell::new(None),
             is_leaving: Cell::new(false),
+            has_taken_leave: Cell::new(false),
             is_paced: Cell::new(false),
             is_watched: Cell::new(false),
             resuming: RefCell::default(),

@@ -265,11 +265,15 @@ fn reply() -> impl Strategy<Value = Reply> {
                 next,
             })),
         any::<u64>().prop_map(|msg_no| Reply::Read(ReadMarker { msg_no })),
-        (room(), users()).prop_map(|(room, users)| Reply::Presence(RoomPresence {
-            room,
-            count: users.len() as u64,
-            users,
-        })),
+        (room(), users(), any::<[bool; 2]>()).prop_map(|(room, users, [only_count, stale])| {
+            Reply::Presence(RoomPresence {
+                room,
+                count: users.len() as u64,
+                users,
+                only_count,
+                stale,
+            })
+        }),
         (user(), time()).prop_map(|(user_id, expires_at)| Reply::Authenticated {
             user_id,
             expires_at
@@ -298,7 +302,7 @@ proptest! {
     fn ephemeral_pushes_are_alike(joins in users(), leaves in users(), count: u64, reset: bool) {
         let room = RoomId(Uuid::from_u128(1));
         assert_same(|codec| {
-            encode_push(codec, &Push::Presence { room, joins: &joins, leaves: &leaves, count, reset })
+            encode_push(codec, &Push::Presence { room, joins: &joins, leaves: &leaves, count, reset, only_count: !reset, stale: reset })
         });
         let err = crate::protocol::error::Refusal::new(
             crate::protocol::error::ErrorCode::RateLimited,

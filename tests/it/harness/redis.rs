@@ -220,7 +220,8 @@ impl Redis {
             .extract_error()
     }
 
-    /// The channels that somebody has subscribed to.
+    /// The channels of rooms that somebody has subscribed to; without those of presence, which each
+    /// node has all the time.
     pub(crate) async fn channels(&self) -> Vec<String> {
         let kind = if self.options.is_cluster {
             "SHARDCHANNELS"
@@ -228,7 +229,9 @@ impl Redis {
             "CHANNELS"
         };
         let channels = self.run(&format!("PUBSUB {kind}")).await.expect("channels");
-        redis::from_redis_value(channels).expect("names")
+        let mut names: Vec<String> = redis::from_redis_value(channels).expect("names");
+        names.retain(|name| !name.contains("room:00000000000080008"));
+        names
     }
 
     /// Stops all its threads where they are.

@@ -190,11 +190,17 @@ pub(super) fn replies() -> Vec<(&'static str, Vec<Reply>)> {
         ),
         (
             "presence",
-            vec![Reply::Presence(RoomPresence {
-                room: ROOM,
-                count: 0,
-                users: Vec::new(),
-            })],
+            [false, true]
+                .map(|flag| {
+                    Reply::Presence(RoomPresence {
+                        room: ROOM,
+                        count: 0,
+                        users: Vec::new(),
+                        only_count: flag,
+                        stale: flag,
+                    })
+                })
+                .into(),
         ),
         ("ping", vec![Reply::Done {}]),
         (
@@ -285,12 +291,14 @@ pub(super) fn pushes<'a>(
         client_id,
         created_at,
     };
-    let presence = |reset| Push::Presence {
+    let presence = |flag| Push::Presence {
         room: ROOM,
         joins: &[],
         leaves: &[],
         count: 0,
-        reset,
+        reset: flag,
+        only_count: flag,
+        stale: flag,
     };
     let member = |role, until| Push::Member {
         room: ROOM,

@@ -14,6 +14,7 @@ use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox};
 use crate::hub::connection::stream::StreamState;
 use crate::hub::encoded::{SharedEvent, WireFormat};
+use crate::hub::presence::Step;
 use crate::protocol::cursor::Position;
 use crate::protocol::error::Refusal;
 use crate::protocol::event::{Epoch, Seq};
@@ -40,6 +41,8 @@ pub(crate) struct Attachment {
     pub(crate) joining: RefCell<Option<Box<Joining>>>,
     /// The node is going, and so is this connection: it gives no new commands.
     pub(crate) is_leaving: Cell<bool>,
+    /// The client has said that it ends and means to stay away.
+    pub(crate) has_taken_leave: Cell<bool>,
     /// A replay is under way, at the pace of its reader: that it waits long says nothing.
     pub(crate) is_paced: Cell<bool>,
     /// Its socket takes no more for the moment, and the thread looks at it again and again.
@@ -190,6 +193,16 @@ impl Attachment {
     /// Adds a push that is for this connection alone.
     pub(crate) fn push(&self, push: &Push<'_>) {
         self.outbox.push(self.format.push(push), Class::Durable);
+    }
+
+    /// How it goes from its rooms when it ends: most who are lost, or told to go elsewhere, come
+    /// back.
+    pub(crate) fn last_step(&self) -> Step {
+        let is_final = match self.outbox.closing() {
+            Some(reason) => !reason.reconnect(),
+            None => self.has_taken_leave.get(),
+        };
+        if is_final { Step::Left } else { Step::Lost }
     }
 
     /// Its place in a room.
