@@ -5,6 +5,7 @@ mod cluster;
 mod error;
 mod host;
 mod identity;
+mod metrics_page;
 mod node;
 mod open_files;
 mod operator;

@@ -11,7 +11,9 @@ use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
 use super::peer_port::PeerPort;
-use super::{StartError, host, identity, open_files, report, retention, sweeper, until};
+use super::{
+    StartError, host, identity, metrics_page, open_files, report, retention, sweeper, until,
+};
 use crate::api::{self, ApiState};
 use crate::auth::Limits;
 use crate::auth::accounts::Accounts;
@@ -36,6 +38,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Answers that are ready may take this long to be written, and idle connections to close.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// An embedded Postgres has at least this long to stop by itself. Its checkpoint spares the next
+/// start the replay of its log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(2);
 
 /// What was published to other nodes may take this long to leave. It is in Postgres anyway.
 const LAST_NEWS: Duration = Duration::from_millis(250);
@@ -240,7 +246,7 @@ impl Node {
         self.hub.stop();
         self.store.close();
         if let Some(cluster) = self.cluster {
-            cluster.stop().await?;
+            cluster.stop_within(left().max(LAST_CHECKPOINT)).await?;
         }
         tracing::info!(ms = begun.elapsed().as_millis(), "stopped");
         Ok(())
@@ -341,7 +347,7 @@ fn serve(
                         .service(ops::health::redis)
                         .service(ops::health::ready)
                         .service(ops::health::live)
-                        .service(ops::metrics::metrics);
+                        .service(metrics_page::metrics);
                 });
             })
             .wrap(from_fn(api::edge))
