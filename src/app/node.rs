@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::peer_port::PeerPort;
 use super::{
-    StartError, host, identity, metrics_page, open_files, report, retention, sweeper, until,
+    StartError, host, identity, metrics_page, open_files, pool_share, report, retention, sweeper,
+    until,
 };
 use crate::api::{self, ApiState};
 use crate::auth::Limits;
@@ -63,6 +64,7 @@ pub struct Node {
     ending: Ending,
     sweeper: JoinHandle<()>,
     retention: JoinHandle<()>,
+    pool_share: JoinHandle<()>,
 }
 
 impl Node {
@@ -139,6 +141,7 @@ impl Node {
         });
         let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
+        let pool_share = pool_share::start(store.clone(), &hub);
         let state = Data::new(ApiState {
             store: store.clone(),
             hub: hub.clone(),
@@ -170,6 +173,7 @@ impl Node {
             ending,
             sweeper,
             retention,
+            pool_share,
         })
     }
 
@@ -238,6 +242,7 @@ impl Node {
         until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
         self.retention.abort();
+        self.pool_share.abort();
         // Nobody needs it badly enough to wait for a database that is gone.
         let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
         if !matches!(reported, Ok(Ok(()))) {

@@ -6,4 +6,5 @@ mod clocks;
 mod leases;
 mod names;
 mod notices;
+mod pools;
 mod scene;
