@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Hubbub in a container: one binary, nobody's user, nothing but what it needs.
 #
 #   docker build -t hubbub .

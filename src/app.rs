@@ -10,6 +10,7 @@ mod node;
 mod open_files;
 mod operator;
 mod peer_port;
+mod pool_share;
 mod retention;
 mod sweeper;
 
