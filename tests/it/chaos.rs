@@ -37,6 +37,7 @@ mod nemesis;
 mod outbox;
 mod plan;
 mod run;
+mod scene;
 mod stored;
 mod subscription;
 mod timeline;

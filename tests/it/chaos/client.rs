@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cluster::Addresses;
 use super::driver::Driver;
@@ -73,6 +73,8 @@ pub(super) struct Client<D> {
     next_key: u64,
     /// Connections in a row on which nothing was told.
     failures: u32,
+    /// When it sends again, after something was refused for now.
+    sends_at: Instant,
     http: reqwest::Client,
 }
 
@@ -166,6 +168,7 @@ impl<D: Driver> Client<D> {
             cursor: None,
             next_key: 0,
             failures: 0,
+            sends_at: Instant::now(),
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(3))
                 .build()
@@ -343,6 +346,9 @@ impl<D: Driver> Client<D> {
 
     /// Sends what waits in the outboxes.
     async fn send_waiting(&mut self) {
+        if Instant::now() < self.sends_at {
+            return;
+        }
         for place in 0..self.rooms.len() {
             while self.driver.is_some() {
                 let op = self.recorder.op();

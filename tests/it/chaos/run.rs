@@ -19,9 +19,9 @@ use super::history::{ClientInfo, History, Recorder, RoomInfo};
 use super::nemesis::Nemesis;
 use super::plan::{Plan, Protocol};
 use super::verdict::{self, Case, Promise, Violation};
-use super::{stored, timeline};
+use super::{scene, stored, timeline};
 use crate::harness::postgres::connect;
-use crate::harness::rest::{User, register};
+use crate::harness::rest::User;
 
 /// How long everybody may take to come back and to catch up, after the last fault: some ten times
 /// what it takes on a busy machine.
@@ -102,9 +102,9 @@ impl Scene {
         let node = node.as_ref().expect("it runs");
         let mut users = Vec::new();
         for number in 0..plan.users {
-            users.push(register(node, &format!("user{number}")).await);
+            users.push(scene::user(node, &format!("user{number}")).await);
         }
-        let somebody = register(node, "somebody").await;
+        let somebody = scene::user(node, "somebody").await;
         let mut rooms = Vec::new();
         for (number, room) in plan.rooms.iter().enumerate() {
             let owner = &users[room.owner];
@@ -115,11 +115,10 @@ impl Scene {
                 "is_private": room.is_private,
                 "history": if room.hides_past { "joined" } else { "all" },
             });
-            let made = owner.create_room_with(&body).await;
+            let made = scene::room(owner, &body).await;
             for user in users.iter().filter(|user| user.id != owner.id) {
                 let body = json!({ "user_id": user.id, "role": "member" });
-                let path = format!("/api/rooms/{}/members", made.id);
-                owner.post(&path, &body).await.ok();
+                scene::member(owner, &made, &body).await;
             }
             rooms.push(RoomInfo {
                 id: made.id,

@@ -129,7 +129,7 @@ pub(crate) async fn login(node: &Node, name: &str) -> User {
 }
 
 /// The user of an answer to a registration or login.
-fn user_of(address: &str, name: &str, answer: &Answer) -> User {
+pub(crate) fn user_of(address: &str, name: &str, answer: &Answer) -> User {
     let body = answer.ok();
     let cookie = answer.header("set-cookie").expect("a session cookie");
     User {
@@ -139,6 +139,16 @@ fn user_of(address: &str, name: &str, answer: &Answer) -> User {
         cookie: cookie.split(';').next().unwrap_or_default().to_owned(),
         http: http(),
         address: address.to_owned(),
+    }
+}
+
+/// The room of an answer that shows one.
+pub(crate) fn room_of(answer: &Answer) -> Room {
+    let room = answer.ok();
+    Room {
+        id: text(&room["id"]),
+        slug: text(&room["slug"]),
+        epoch: room["epoch"].as_i64().expect("an epoch"),
     }
 }
 
@@ -188,12 +198,7 @@ impl User {
     pub(crate) async fn create_room_with(&self, body: &Value) -> Room {
         let answer = self.post("/api/rooms", body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
-        let room = answer.ok();
-        Room {
-            id: text(&room["id"]),
-            slug: text(&room["slug"]),
-            epoch: room["epoch"].as_i64().expect("an epoch"),
-        }
+        room_of(&answer)
     }
 
     /// Becomes a member of a public room.

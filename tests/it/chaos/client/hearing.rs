@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rand::RngExt as _;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -89,7 +90,15 @@ impl<D: Driver> Client<D> {
             ("join", Answer::Done(ok)) => room.joined(ok, pending.since),
             ("join", Answer::Refused { retry: false, .. }) => room.joined = Joined::Never,
             ("join", _) | ("leave", Answer::Done(_)) => room.joined = Joined::No,
-            ("publish" | "emit", _) => room.outbox.answered(op, answer),
+            ("publish" | "emit", _) => {
+                room.outbox.answered(op, answer);
+                if matches!(answer, Answer::Refused { retry: true, .. }) {
+                    // Clients that ask again without a pause keep a busy machine so busy that they
+                    // are refused.
+                    let pause = Duration::from_millis(self.rng.random_range(10..60));
+                    self.sends_at = Instant::now() + pause;
+                }
+            }
             _ => {}
         }
     }
