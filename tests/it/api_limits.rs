@@ -185,14 +185,15 @@ async fn open_pages_count_as_reads_and_health_does_not() {
         ("/%6detrics", "192.0.2.3"),
     ] {
         let mut passed = 0;
-        for _ in 0..40 {
+        // So many that the address is blocked: however slow they are, the next is refused, too.
+        for _ in 0..80 {
             let answer = get(path, from).await;
             match answer.status {
                 200 => passed += 1,
                 _ => assert!(limited(&answer, "reads", 20) > 0),
             }
         }
-        assert!((20..40).contains(&passed), "{path}: {passed}");
+        assert!((20..60).contains(&passed), "{path}: {passed}");
         // The bucket is that of all reads.
         limited(&read(&node, None, from).await, "reads", 20);
         for health in [
