@@ -117,6 +117,11 @@ enum CliError {
         /// Each with the reason, on lines of their own.
         named: String,
     },
+    #[error(
+        "no node runs in that life, as far as is known: the order stands, and there is probably \
+         nothing for it to end"
+    )]
+    NoSuchLife,
     #[error(transparent)]
     Unwell(#[from] health::Unwell),
     #[error("cannot write to standard output")]
@@ -144,7 +149,9 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to be told when standard error is gone too.
-            let _ = writeln!(std::io::stderr(), "hubbub: {}", chain(&error));
+            let text = chain(&error);
+            let lines: Vec<_> = text.split('\n').map(output::printable).collect();
+            let _ = writeln!(std::io::stderr(), "hubbub: {}", lines.join("\n"));
             match error {
                 CliError::Config(_) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
@@ -174,7 +181,7 @@ fn unanswered<'a>(
     silent: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<(), CliError> {
     let named: Vec<_> = silent
-        .map(|(node, why)| format!("\n  {node}: {why}"))
+        .map(|(node, why)| format!("\n  {}: {why}", output::printable(node)))
         .collect();
     if named.is_empty() {
         return Ok(());

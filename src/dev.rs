@@ -12,8 +12,10 @@ mod pace;
 mod programs;
 mod proxy;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,7 +132,7 @@ fn start(
         &format!(
             "bind 127.0.0.1\nport {redis_port}\nrequirepass {password}\ndir {}\n\
              save \"\"\nappendonly no\ndaemonize no\n",
-            redis_folder.display()
+            quoted(&redis_folder)
         ),
     )?;
     let mut redis = Command::new(&programs.redis);
@@ -283,11 +285,26 @@ fn free_port() -> Result<u16, DevError> {
     Ok(listener.local_addr().map_err(DevError::Port)?.port())
 }
 
-/// Passwords and paths are nobody else's business.
+/// A path as one word of Redis's settings.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Passwords and paths are nobody else's business, not even for a moment.
 fn write_private(path: &Path, text: &str) -> Result<(), DevError> {
-    std::fs::write(path, text).map_err(DevError::folder(path))?;
-    let owner_only = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(path, owner_only).map_err(DevError::folder(path))
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        // One of an earlier run may be another's to read.
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())
+    };
+    write().map_err(DevError::folder(path))
 }
 
 /// What a signal says.

@@ -3,7 +3,7 @@
 //! The vocabulary is the same for every transport: a [`command::Command`] goes up, a
 //! [`reply::Reply`] answers it, a [`push::Push`] comes down. Codecs translate it:
 //! [`native`] to JSON or MessagePack over the frames of [`websocket`], [`sse`] to the same JSON in
-//! an event stream.
+//! an event stream, [`socketio`] to the packets of Socket.IO over the messages of [`engineio`].
 
 pub mod body;
 pub mod close;
@@ -11,6 +11,7 @@ pub mod command;
 pub mod connection;
 pub mod cursor;
 pub mod data;
+pub mod engineio;
 pub mod error;
 pub mod event;
 pub mod id;
@@ -20,6 +21,7 @@ pub mod origin;
 pub mod problem;
 pub mod push;
 pub mod reply;
+pub mod socketio;
 pub mod sse;
 pub mod text;
 pub mod websocket;

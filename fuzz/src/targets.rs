@@ -4,6 +4,8 @@ mod addresses;
 mod cursor;
 mod data;
 mod deflate;
+mod engineio;
+mod engineio_session;
 mod envelope;
 mod frames;
 mod handshake;
@@ -11,6 +13,7 @@ mod json_request;
 mod last_event_id;
 mod log_row;
 mod packed_request;
+mod socketio;
 
 /// What decodes the bytes and judges the result.
 pub(crate) type Target = fn(&[u8]);
@@ -22,6 +25,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("data_json", data::json),
     ("data_packed", data::packed),
     ("deflate", deflate::run),
+    ("engineio", engineio::run),
+    ("engineio_session", engineio_session::run),
     ("envelope", envelope::run),
     ("frames", frames::run),
     ("handshake", handshake::run),
@@ -29,4 +34,6 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("last_event_id", last_event_id::run),
     ("log_row", log_row::run),
     ("packed_request", packed_request::run),
+    ("socketio_json", socketio::json),
+    ("socketio_packed", socketio::packed),
 ];

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -22,6 +22,9 @@ const REPORTING: Duration = Duration::from_secs(20);
 /// The second numbers of the addresses that generators connect from, each of which has its own. One
 /// that was used is left alone for as long as possible, as its ports are remembered for a minute.
 const NETS: Range<u32> = 16..250;
+
+/// The nice value of those who give way.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// Generators so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -97,6 +100,15 @@ impl Crowd {
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.generators.iter().map(|generator| generator.pid)
+    }
+
+    /// Has the processes give way to everybody else on their processors.
+    pub(crate) fn give_way(&self) -> Result<(), LoadError> {
+        for pid in self.pids() {
+            setpriority_process(Some(pid), LOWEST_PRIORITY)
+                .map_err(|error| LoadError::io("lowering a priority")(error.into()))?;
+        }
+        Ok(())
     }
 
     /// Opens connections, spread over the processes; `at_once` handshakes in all.

@@ -6,6 +6,7 @@
 mod bars;
 mod bench;
 mod bench_page;
+mod beside;
 mod churn;
 mod clock;
 mod cluster;
@@ -70,6 +71,9 @@ enum Command {
 
     /// Messages at fixed times into rooms: latency, losses, and the server's CPU for each delivery
     Fanout(fanout::Options),
+
+    /// A room of two beside a huge one: how much later its messages come
+    Beside(beside::Options),
 
     /// Connections that do nothing: the server's memory for each
     Idle(idle::Options),
@@ -177,6 +181,7 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Publish(options) => publish::run(&options).await,
         Command::Recovery(options) => recovery::run(&options).await,
         Command::Fanout(options) => fanout::run(&options).await,
+        Command::Beside(options) => beside::run(&options).await,
         Command::Idle(options) => idle::run(&options).await,
         Command::Connect(options) => connect::run(&options).await,
         Command::Saturate(options) => saturate::run(&options).await,

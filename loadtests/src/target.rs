@@ -233,6 +233,20 @@ impl Scene {
         (0..connections).map(place).collect()
     }
 
+    /// So many connections in one of the rooms; the first of them sends.
+    pub(crate) fn places_in(&self, room: usize, connections: usize) -> Vec<Place> {
+        let rooms = self.server.rooms.len().max(1);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let place = |n: usize| Place {
+            server: 0,
+            room: number(room),
+            // A member of that room, see `places`.
+            person: number((room + n * rooms) % self.people.max(1)),
+            sends: n == 0,
+        };
+        (0..connections).map(place).collect()
+    }
+
     /// Waits until the server does nothing and its memory stays what it is.
     pub(crate) async fn rest(&self) -> Result<(), LoadError> {
         const STEP: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{line, table};
+use super::output::{aside, line, table};
 use super::{CliError, load, unanswered};
 use crate::app::{self, NodeConnections};
 use crate::protocol::connection::ConnectionState;
@@ -13,7 +13,7 @@ use crate::protocol::connection::ConnectionState;
 pub(super) const HELP: &str = "\
 Asks all nodes who is connected to them. Of each node the newest are listed, at most 500; how many
 there are in all is said at the end, with the nodes that did not answer: what is connected to those
-is not known.
+is not known. With --json, what is not listed is said on standard error.
 
 Examples:
   hubbub connections                             of everybody
@@ -47,6 +47,7 @@ pub(super) fn run(file: Option<&Path>, arguments: &Arguments) -> Result<(), CliE
         for connection in &connections {
             line(&json!(connection).to_string());
         }
+        cut(&nodes);
     } else {
         let head = ["CONNECTION", "USER", "OPEN", "OVER", "FROM", "ROOMS"];
         table(&head, connections.iter().copied().map(row));
@@ -57,6 +58,22 @@ pub(super) fn run(file: Option<&Path>, arguments: &Arguments) -> Result<(), CliE
         ));
     }
     silent(&nodes)
+}
+
+/// Says of which nodes more is connected than was listed.
+fn cut(nodes: &[NodeConnections]) {
+    for node in nodes {
+        let Ok(list) = &node.connections else {
+            continue;
+        };
+        let listed = list.connections.len();
+        if list.total > listed as u64 {
+            let (total, node) = (list.total, &node.node);
+            aside(&format!(
+                "only {listed} of {total} connection(s) of {node} are listed"
+            ));
+        }
+    }
 }
 
 /// An error if a node did not answer, naming each that did not.

@@ -24,8 +24,8 @@ Examples:
   hubbub disconnect --user ada --move
   hubbub disconnect --connection node-1a2b3c4d~3~0-12-7
 
-Exit codes: 0 ordered, and all nodes have said what they had; 1 a node has not, the order stands; or it
-went wrong; 2 the arguments or the settings are wrong.";
+Exit codes: 0 ordered, and all nodes have said what they had; 1 a node has not, or the connection's is
+not known to run: the order stands; or it went wrong; 2 the arguments or the settings are wrong.";
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false, id = "whom")]
@@ -61,7 +61,13 @@ pub(super) fn run(file: Option<&Path>, arguments: Arguments) -> Result<(), CliEr
     let done = app::disconnect(&config, &meant, arguments.is_move)?;
     let what = if arguments.is_move { "move" } else { "end" };
     match &meant {
-        Meant::Connection(id) => line(&format!("{id} was ordered to {what}")),
+        Meant::Connection(id) => {
+            line(&format!("{id} was ordered to {what}"));
+            let nodes = app::nodes(&config)?;
+            if !nodes.iter().any(|it| it.peer.origin == id.origin) {
+                return Err(CliError::NoSuchLife);
+            }
+        }
         Meant::User(user) => {
             for node in &done.nodes {
                 if let Ok(list) = &node.connections {

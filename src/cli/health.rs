@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_rt::System;
 use actix_rt::net::TcpStream;
 use clap::Args;
+use reqwest::redirect::Policy;
 
 use super::output::line;
 use super::{CliError, load};
@@ -34,6 +35,9 @@ pub(super) struct Arguments {
           value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
 }
+
+/// So much of an answer is shown, bytes. Another program may be listening there.
+const SHOWN: usize = 1000;
 
 /// Why a node counts as unwell.
 #[derive(Debug, thiserror::Error)]
@@ -89,16 +93,29 @@ async fn ask(url: String) -> Result<(), Unwell> {
         let url = url.to_owned();
         move |source| Unwell::Silent { url, source }
     };
-    let answer = reqwest::get(&url).await.map_err(silent(&url))?;
+    // The node of this machine is asked, and nobody else: no proxy of the environment, and not whom
+    // it may name.
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .build()
+        .map_err(silent(&url))?;
+    let mut answer = client.get(&url).send().await.map_err(silent(&url))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
-    let body = answer.text().await.map_err(silent(&url))?;
+    let mut body = Vec::new();
+    while body.len() < SHOWN
+        && let Some(chunk) = answer.chunk().await.map_err(silent(&url))?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(SHOWN);
     Err(Unwell::No {
         url,
         status: status.as_u16(),
-        body,
+        body: String::from_utf8_lossy(&body).into_owned(),
     })
 }
 

@@ -1,11 +1,27 @@
-//! What the commands say on standard output.
+//! What the commands say. Names and addresses may come from anywhere: no character of theirs does
+//! anything to a terminal, or ends a line.
 
-use std::io::{Write as _, stdout};
+use std::borrow::Cow;
+use std::io::{Write as _, stderr, stdout};
 
 /// Says a line. It is worth nothing to whoever has stopped reading.
 pub(super) fn line(text: &str) {
     let mut out = stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", printable(text)).and_then(|()| out.flush());
+}
+
+/// Says a line that is not for the program which reads the others.
+pub(super) fn aside(text: &str) {
+    // Nobody is left to be told when standard error is gone, too.
+    let _ = writeln!(stderr(), "hubbub: {}", printable(text));
+}
+
+/// The text with a replacement for each control character.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        return text.replace(char::is_control, "\u{fffd}").into();
+    }
+    text.into()
 }
 
 /// Says a table, its columns as wide as what is in them.

@@ -28,6 +28,8 @@ pub struct WebSocket {
     pub ephemeral_max_bytes: usize,
     /// What has waited for longer makes its client a slow one.
     pub outbox_max_age_ms: u64,
+    /// A client whose outbox is full and takes nothing for longer is a slow one.
+    pub outbox_max_stall_ms: u64,
     /// A room sends to its clients at most once in this time.
     pub coalesce_ms: u64,
     /// `TCP_NOTSENT_LOWAT` of a socket; 0 leaves it to the kernel.
@@ -93,6 +95,11 @@ impl WebSocket {
         checks.range(
             "websocket.outbox_max_age_ms",
             self.outbox_max_age_ms,
+            1..=TEN_MINUTES_MS,
+        );
+        checks.range(
+            "websocket.outbox_max_stall_ms",
+            self.outbox_max_stall_ms,
             1..=TEN_MINUTES_MS,
         );
         checks.range("websocket.coalesce_ms", self.coalesce_ms, 0..=1000);

@@ -53,6 +53,7 @@ impl Crowd {
             max_bytes: 1 << 20,
             ephemeral_max_bytes: 1 << 18,
             max_age: Duration::from_secs(30),
+            max_stall: Duration::from_secs(1),
         });
         let mut table = Table::new(Rc::clone(&limits), Duration::ZERO);
         for _ in 0..connections {

@@ -35,6 +35,14 @@ use crate::store::{SessionOptions, Store, StoreError};
 /// Events among the nodes that a subscriber may not have taken yet.
 const EVENTS: usize = 1024;
 
+/// A statement on the LISTEN connection may take this part of a lease, and half as much again to be
+/// connected anew: a connection that falls silent is given up, and another renews the lease that it
+/// could not, before others take the node for dead.
+const LEASE_PARTS: u32 = 5;
+
+/// But not less than this, however short the lease: what a loaded server needs.
+const LEAST: Duration = Duration::from_millis(500);
+
 /// A node's place among the nodes: its name is taken, and nobody else can start under it.
 #[derive(Debug)]
 pub struct Seat {
@@ -49,9 +57,14 @@ impl Seat {
     /// longer than a lease and some seconds.
     pub async fn take(url: &str, config: &Config, id: &str) -> Result<Self, NameError> {
         let connect = SessionOptions::from_config(&config.database);
-        let (ears, heard) = Ears::new();
-        let feed = Feed::open(url, &connect, Arc::clone(&ears)).await?;
         let lease = Duration::from_millis(config.node.lease_ms);
+        let (ears, heard) = Ears::new();
+        // There is no lease to be lost yet: it may take as long as any connection.
+        let patient = SessionOptions {
+            connect_timeout: connect.connect_timeout,
+            ..listening(&connect, lease)
+        };
+        let feed = Feed::open(url, &patient, Arc::clone(&ears)).await?;
         node_name::claim(&feed, id, lease).await?;
         Ok(Self {
             feed,
@@ -59,6 +72,18 @@ impl Seat {
             heard,
             connect,
         })
+    }
+}
+
+/// How the LISTEN connection of a node with such a lease is made and used.
+fn listening(connect: &SessionOptions, lease: Duration) -> SessionOptions {
+    let part = (lease / LEASE_PARTS).max(LEAST);
+    // None is no limit.
+    let limited = |limit: Duration, max| if limit.is_zero() { max } else { limit.min(max) };
+    SessionOptions {
+        connect_timeout: limited(connect.connect_timeout, part * 3 / 2),
+        statement_timeout: limited(connect.statement_timeout, part),
+        ..connect.clone()
     }
 }
 
@@ -195,8 +220,15 @@ impl Cluster {
         feed.ok_or_else(|| StoreError::unavailable("the LISTEN connection is being made again"))
     }
 
-    /// A statement on this connection has failed: it is made again.
-    pub(crate) fn give_up(&self, feed: &Arc<Feed>) {
+    /// A statement on this connection has failed: if that may help, it is made again.
+    pub(crate) fn failed(&self, feed: &Arc<Feed>, error: &StoreError) {
+        if feed.is_of_no_use(error) {
+            self.give_up(feed);
+        }
+    }
+
+    /// The connection is made again.
+    fn give_up(&self, feed: &Arc<Feed>) {
         self.shared.feed.send_if_modified(|current| {
             let is_it = current.as_ref().is_some_and(|it| Arc::ptr_eq(it, feed));
             if is_it {

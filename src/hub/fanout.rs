@@ -8,6 +8,8 @@
 //! `wheel` (when to look after a connection).
 
 mod arrivals;
+mod behind;
+mod delivering;
 mod departures;
 mod drain;
 mod recovery;
@@ -50,6 +52,9 @@ pub(crate) enum FanoutMessage {
     Deliver(Vec<Arc<SharedEvent>>),
     /// A part of what this thread has asked for, out of the log.
     Page(Vec<Arc<SharedEvent>>),
+    /// A part of what those lack whose outboxes were full, after the first of their positions; none
+    /// if that is not in the log any more.
+    Late(RoomId, Option<Vec<Arc<SharedEvent>>>),
     /// Something ephemeral for everyone in its room but one.
     Broadcast(Arc<SharedPush>, Option<ConnectionKey>),
     /// The answer to a request.
@@ -243,7 +248,7 @@ impl FanoutHandle {
                 });
             }
             // Who asked notices that an answer is missing.
-            FanoutMessage::Survey(_) => {}
+            FanoutMessage::Survey(_) | FanoutMessage::Late(..) => {}
             FanoutMessage::JoinRoom(user_id, _) => {
                 self.overflow(|missed| {
                     missed.joiners.insert(user_id);

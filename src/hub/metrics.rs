@@ -77,6 +77,15 @@ pub(crate) static DELIVERIES: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Members who lacked events that the others of their room had, because their outboxes were full.
+pub(crate) static STRAGGLERS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_stragglers_total",
+        "Members for whom a room's events did not fit, and whether they caught up or were closed",
+        &["fate"],
+    )
+});
+
 /// Writes to sockets.
 pub(crate) static SOCKET_WRITES: LazyLock<IntCounter> = LazyLock::new(|| {
     counter(
@@ -345,6 +354,15 @@ pub(crate) static RENEWALS_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
     counter(
         "hub_lease_renewals_failed_total",
         "Renewals of the node's lease that failed, with the look at the others' that goes with it",
+    )
+});
+
+/// Attempts to make the LISTEN connection again.
+pub(crate) static LISTEN_CONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_listen_connects_total",
+        "Attempts to connect again to listen to Postgres, by outcome (ok, failed)",
+        &["outcome"],
     )
 });
 

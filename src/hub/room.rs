@@ -21,7 +21,7 @@ use actix::dev::channel;
 use actix::prelude::*;
 
 pub(crate) use self::handle::{Adopt, Missed, RoomHandle, SawHead, Stop, Subscribe};
-use self::handle::{Ask, Broadcast, Committed, Heal, Hinted, LookAgain, Shared, Unsubscribe};
+use self::handle::{Ask, Committed, Heal, Hinted, LookAgain, Shared, Unsubscribe};
 use self::healing::Healing;
 pub(crate) use self::healing::Standing;
 use self::log::{MemoryLimits, RoomLog};
@@ -117,7 +117,7 @@ impl Room {
         guard: Guard,
     ) -> (RoomHandle, Unstarted) {
         let (sender, inbox) = channel::channel(settings.mailbox);
-        let shared = Arc::new(Shared::new(life, settings.mailbox.div_ceil(2)));
+        let shared = Arc::new(Shared::new(life));
         let handle = RoomHandle {
             id,
             addr: Addr::new(sender),
@@ -187,6 +187,14 @@ impl Room {
         }
         self.heal(ctx);
         self.answer_waiting(ctx);
+    }
+
+    /// So many connections of a thread have come, or gone if it is less than none.
+    fn count(&mut self, fanout: &FanoutHandle, change: isize) {
+        if self.threads.count(fanout, change) {
+            let threads = self.threads.iter().cloned().collect();
+            self.shared.set_threads(threads);
+        }
     }
 
     fn retire_if_idle(&mut self, ctx: &mut Context<Self>) {
@@ -265,20 +273,6 @@ impl Handler<SawHead> for Room {
     }
 }
 
-impl Handler<Broadcast> for Room {
-    type Result = ();
-
-    fn handle(&mut self, message: Broadcast, ctx: &mut Self::Context) {
-        for fanout in self.threads.iter() {
-            let except = message
-                .except
-                .and_then(|(worker, key)| (worker == fanout.id()).then_some(key));
-            fanout.send(FanoutMessage::Broadcast(Arc::clone(&message.push), except));
-        }
-        self.heal(ctx);
-    }
-}
-
 impl Handler<Ask> for Room {
     type Result = ();
 
@@ -291,7 +285,7 @@ impl Handler<Unsubscribe> for Room {
     type Result = ();
 
     fn handle(&mut self, message: Unsubscribe, _: &mut Self::Context) {
-        self.threads.count(&message.fanout, -1);
+        self.count(&message.fanout, -1);
     }
 }
 
@@ -300,7 +294,7 @@ impl Handler<Adopt> for Room {
 
     fn handle(&mut self, message: Adopt, ctx: &mut Self::Context) {
         let count = isize::try_from(message.count).unwrap_or(isize::MAX);
-        self.threads.count(&message.fanout, count);
+        self.count(&message.fanout, count);
         // What presence told meanwhile was lost with the actor that this one replaces.
         self.presence.tell_again(self.id);
         self.go_on(&message.fanout, message.standing, ctx);
@@ -311,7 +305,11 @@ impl Handler<Missed> for Room {
     type Result = ();
 
     fn handle(&mut self, message: Missed, ctx: &mut Self::Context) {
-        self.bring_up(&message.fanout, message.standing, ctx);
+        if message.is_late {
+            self.bring_up_late(&message.fanout, message.standing, ctx);
+        } else {
+            self.bring_up(&message.fanout, message.standing, ctx);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use reqwest::redirect::Policy;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::metrics::{CALL_SECONDS, CALLS};
 use super::query::Query;
@@ -236,12 +237,22 @@ impl Peers {
             .shared
             .runtime
             .spawn(async move { shared.exchange(to, &address, &path, body.into()).await });
+        let mut exchange = Exchange(exchange);
         // The client's own time-out is for what it knows of; this one is for all.
         let limit = Duration::from_millis(self.shared.config.call_timeout_ms);
-        let answer = tokio::time::timeout(limit, exchange).await;
+        let answer = tokio::time::timeout(limit, &mut exchange.0).await;
         let answer = answer.map_err(|_| PeerError::TimedOut)?;
         let answer = answer.map_err(|_| PeerError::BadAnswer)??;
         serde_json::from_slice(&answer).map_err(|_| PeerError::BadAnswer)
+    }
+}
+
+/// A question that is under way. It ends with who has asked: nothing else bounds how many there are.
+struct Exchange(JoinHandle<Result<Bytes, PeerError>>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -9,6 +9,7 @@
 //! so. A map that really has only the key `$bin` gets one `$` more in JSON, as does one that has
 //! only `$$bin`, and so on: that way every value has one form in each, and comes back the same.
 
+pub(super) mod attached;
 mod pack;
 mod unpack;
 
@@ -22,6 +23,17 @@ use super::msgpack::write::RAW;
 
 /// The one key of a map in JSON that stands for bytes.
 const BIN: &str = "$bin";
+
+/// The key of a map in Socket.IO's JSON that stands for an attachment, if it is `true`.
+const PLACEHOLDER: &str = "_placeholder";
+
+/// The key beside it: which attachment, from 0 on.
+const PLACEHOLDER_NUMBER: &str = "num";
+
+/// What stands for an attachment.
+fn placeholder(number: usize) -> String {
+    format!("{{\"{PLACEHOLDER}\":true,\"{PLACEHOLDER_NUMBER}\":{number}}}")
+}
 
 /// A value that the hub carries and does not look into.
 #[derive(Clone, Debug)]
@@ -94,6 +106,12 @@ impl Data {
     #[must_use]
     pub fn message_pack(&self) -> &[u8] {
         &self.0.message_pack
+    }
+
+    /// Whether there are bytes in it.
+    #[must_use]
+    pub fn has_bytes(&self) -> bool {
+        attached::has_bytes(self.message_pack())
     }
 
     /// About how much memory it holds, bytes, when both forms are there.

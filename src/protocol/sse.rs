@@ -203,7 +203,7 @@ impl Block {
 }
 
 /// The name of a push: the value of its first key.
-fn name(json: &[u8]) -> &[u8] {
+pub(super) fn name(json: &[u8]) -> &[u8] {
     let value = json.strip_prefix(br#"{"push":""#).unwrap_or_default();
     let end = value.iter().position(|byte| *byte == b'"');
     &value[..end.unwrap_or_default()]

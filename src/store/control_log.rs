@@ -187,6 +187,7 @@ impl ControlPage {
     pub(super) fn read(rows: &[Row]) -> Result<Self, StoreError> {
         let head = rows.first().map_or(Ok(0), |row| row.try_get("head"))?;
         let mut entries = Vec::with_capacity(rows.len());
+        let mut unread = (0u64, None);
         for row in rows {
             let Some(id) = row.try_get::<_, Option<i64>>("id")? else {
                 continue;
@@ -194,10 +195,20 @@ impl ControlPage {
             let (kind, data): (&str, &[u8]) = (row.try_get("kind")?, row.try_get("data")?);
             let news = ControlNews::read(kind, data);
             if news.is_none() {
-                tracing::warn!(id, kind, "an entry of the control log cannot be read");
+                unread.0 += 1;
+                unread.1.get_or_insert((id, kind));
             }
             let id = seq::from_db(id)?;
             entries.push(ControlEntry { id, news });
+        }
+        // While a newer version runs beside this one there may be many.
+        if let (count, Some((first, kind))) = unread {
+            tracing::warn!(
+                count,
+                first,
+                kind,
+                "entries of the control log cannot be read"
+            );
         }
         Ok(Self {
             head: seq::from_db(head)?,

@@ -78,6 +78,16 @@ impl StoreError {
         matches!(self, Self::Constraint { name: violated, .. } if violated == name)
     }
 
+    /// Whether the server refuses to write because it is a standby, as after a failover.
+    #[must_use]
+    pub fn is_of_standby(&self) -> bool {
+        let Self::Unavailable(source) = self else {
+            return false;
+        };
+        let error = source.downcast_ref::<tokio_postgres::Error>();
+        error.is_some_and(|it| it.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
+    }
+
     /// A short name for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -36,7 +36,7 @@ const HEADS: &str = "hubbub_heads";
 const HEADS_MAX: usize = 256;
 
 /// Statements of this connection may wait so much longer for an answer than the server works on
-/// one.
+/// one, or as long again if that is less.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Where a node hears of what is told.
@@ -161,6 +161,8 @@ impl Feed {
                     }
                 }
             }
+            // Who looks then must see that it is gone.
+            drop(connection);
             ears.ended.notify_one();
         }));
         let sort = |error| StoreError::classify(error, "LISTEN");
@@ -186,7 +188,7 @@ impl Feed {
             pid: row.try_get(0)?,
             client,
             statements,
-            patience: options.statement_timeout + MARGIN,
+            patience: options.statement_timeout + MARGIN.min(options.statement_timeout),
             _driver: driver,
         })
     }
@@ -195,6 +197,17 @@ impl Feed {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    /// Whether another connection may help where this one has failed so: it is gone or silent, its
+    /// server has become a standby, or does not know its statements any more. What a server refuses
+    /// otherwise, as with a full disk, it would refuse on any.
+    #[must_use]
+    pub fn is_of_no_use(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Timeout { .. } | StoreError::Other(_) => true,
+            _ => self.is_closed() || error.is_of_standby(),
+        }
     }
 
     /// The server's process of this connection.

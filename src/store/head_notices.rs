@@ -22,8 +22,9 @@ pub const NOTICE_MAX: usize = 7999;
 pub struct NoticeLink {
     client: Client,
     notify: Prepared,
-    driver: Driver,
     patience: Duration,
+    /// Dropped with it.
+    _driver: Driver,
 }
 
 impl NoticeLink {
@@ -44,8 +45,8 @@ impl NoticeLink {
         Ok(Self {
             client,
             notify,
-            driver,
             patience,
+            _driver: driver,
         })
     }
 
@@ -57,12 +58,6 @@ impl NoticeLink {
             .map_err(timed_out)?
             .map_err(|error| StoreError::classify(error, NOTIFY_HEADS.name))?;
         Ok(())
-    }
-}
-
-impl Drop for NoticeLink {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

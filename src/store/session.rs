@@ -1,9 +1,12 @@
 //! One connection to Postgres: its session settings, and connections outside the pool.
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::error::StoreError;
@@ -17,9 +20,25 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// so many times in all.
 const KEEPALIVES: u32 = 3;
 
-/// The task that moves a connection's bytes. It ends when its [`Client`] is dropped or the
-/// connection is lost, with the reason; aborting it closes the connection at once.
-pub type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
+/// The task that moves a connection's bytes. It ends when its [`Client`] is dropped and the server
+/// has answered all that it was asked, or when the connection is lost, with the reason. Dropping
+/// this closes the connection at once: a server that is frozen would never have answered.
+#[derive(Debug)]
+pub struct Driver(JoinHandle<Result<(), tokio_postgres::Error>>);
+
+impl Future for Driver {
+    type Output = Result<Result<(), tokio_postgres::Error>, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// Settings of a connection, sent with its start-up packet. A limit of zero is no limit.
 #[derive(Debug, Clone)]
@@ -108,7 +127,7 @@ pub async fn connect_single(
             Ok(connected) => connected.map_err(StoreError::unavailable)?,
             Err(_) => return Err(StoreError::Timeout { what: "connecting" }),
         };
-    Ok((client, tokio::spawn(connection)))
+    Ok((client, Driver(tokio::spawn(connection))))
 }
 
 #[cfg(test)]

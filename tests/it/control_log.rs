@@ -296,3 +296,34 @@ async fn old_entries_are_removed() {
     let row = sql.query_one("SELECT max(id) FROM control_log", &[]).await;
     assert_eq!(row.expect("an answer").get::<_, i64>(0), 4, "numbers go on");
 }
+
+/// Entries of a newer version that runs beside this one are passed over, counted, and no line each.
+#[tokio::test]
+async fn what_cannot_be_read_is_passed_over_and_counted() {
+    let (node, database) = Node::on_fresh_database().await;
+    let ada = register(&node, "ada").await;
+    let other = login(&node, "ada").await;
+    let mut socket = Socket::connect(&node, &other).await;
+    let sql = database.connect().await;
+    let entries = "WITH before AS (SELECT last_id FROM control_head FOR UPDATE),
+        numbered AS (UPDATE control_head SET last_id = last_id + 300)
+        INSERT INTO control_log (id, kind, data)
+        SELECT last_id + n, 'of the future', '' FROM before, generate_series(1, 300) AS n";
+    sql.batch_execute(entries).await.expect("entries");
+    // What follows them is heard of.
+    let dismissal = "WITH numbered AS (UPDATE control_head SET last_id = last_id + 1 RETURNING last_id)
+        INSERT INTO control_log (id, kind, data)
+        SELECT last_id, 'disconnect', '\\x02'::bytea || decode(replace($1, '-', ''), 'hex') FROM numbered";
+    sql.execute(dismissal, &[&ada.id]).await.expect("an entry");
+    sql.batch_execute("NOTIFY hubbub_control")
+        .await
+        .expect("it is told");
+    assert_eq!(socket.close_code().await, (4103, "dismissed".to_owned()));
+    let unreadable = "hub_control_entries_total{kind=\"unreadable\"}";
+    assert_eq!(node.metric(unreadable).await, 300);
+    let log = node.log().text();
+    assert!(
+        (1..=2).contains(&log.matches("cannot be read").count()),
+        "{log}"
+    );
+}

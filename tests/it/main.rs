@@ -51,6 +51,7 @@ mod session_cache;
 mod sessions;
 mod shutdown;
 mod slow_peers;
+mod socketio_parsers;
 mod sse;
 mod statements;
 mod supervision;

@@ -4,7 +4,9 @@
 mod breaker;
 mod clocks;
 mod leases;
+mod link;
 mod names;
 mod notices;
 mod pools;
 mod scene;
+mod silent_server;

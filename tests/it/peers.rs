@@ -4,6 +4,7 @@
 mod channel;
 mod clock;
 mod connections;
+mod given_up;
 mod orders;
 mod resume;
 mod tickets;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::eventually;
 use crate::harness::node::Node;
@@ -87,6 +87,68 @@ pub(crate) async fn who_reads_nothing_goes_and_so_does_the_socket() {
         while peer.read_frame().await.is_some() {}
     }
     reader.publish(&scene.room, "undisturbed", "end").await;
+}
+
+async fn next_message(peer: &mut RawPeer) -> Value {
+    loop {
+        let frame = peer.read_frame().await.expect("it is not slow");
+        let push: Value = serde_json::from_slice(&frame.payload).expect("a push");
+        if push["push"] == "message" {
+            return push;
+        }
+    }
+}
+
+/// A burst of megabytes, given to the room faster than one of its members takes it: what does not fit
+/// is read again when it has read on, out of the room's memory or the log.
+async fn a_burst_beyond_the_outbox(memory_bytes: &str) {
+    const MESSAGES: u64 = 100;
+    let scene = scene(&[
+        ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", "4096"),
+        ("HUBBUB__WEBSOCKET__NOTSENT_LOWAT_BYTES", "4096"),
+        // However long this machine takes for the burst.
+        ("HUBBUB__WEBSOCKET__OUTBOX_MAX_STALL_MS", "600000"),
+        ("HUBBUB__HUB__ROOM_MEMORY_BYTES", memory_bytes),
+    ])
+    .await;
+    let mut member = scene.stalled().await;
+    let mut writer = Socket::connect(&scene.node, &scene.ada).await;
+    // Each of its characters is two bytes in a frame.
+    let body = "\"".repeat(40_000);
+    for n in 0..MESSAGES {
+        let client_id = n.to_string();
+        let message = json!({ "room": scene.room, "body": body, "client_id": client_id });
+        writer.send_command("publish", message).await;
+    }
+    for _ in 0..MESSAGES {
+        writer.reply().await.expect("it is stored");
+    }
+    eventually("it is behind", async || {
+        let behind = "hub_stragglers_total{fate=\"behind\"}";
+        (scene.node.metric(behind).await > 0).then_some(())
+    })
+    .await;
+    for seq in 1..=MESSAGES {
+        let push = next_message(&mut member).await;
+        assert_eq!(push["seq"], seq, "{}", push["push"]);
+        assert_eq!(push["body"], body);
+    }
+    // It is among the others again.
+    writer.publish(&scene.room, "live", "live").await;
+    let push = next_message(&mut member).await;
+    let live = (&json!(MESSAGES + 1), &json!("live"));
+    assert_eq!((&push["seq"], &push["body"]), live);
+    assert_eq!(scene.closed_for("slow").await, 0);
+}
+
+#[tokio::test]
+async fn a_burst_is_given_on_out_of_memory_to_those_who_read() {
+    a_burst_beyond_the_outbox("100000000").await;
+}
+
+#[tokio::test]
+async fn a_burst_is_given_on_out_of_the_log_to_those_who_read() {
+    a_burst_beyond_the_outbox("100000").await;
 }
 
 /// The queue is not full, and what is in it gets old.

@@ -24,6 +24,10 @@ use crate::protocol::id::RoomId;
 /// The same failure is logged again after this.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
+/// Failures that are told apart. Each server of a cluster has its own, and each of a link's two
+/// connections.
+const LOGGED: usize = 64;
+
 /// The bus.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -54,8 +58,24 @@ pub(super) struct Verbs {
 struct Status {
     since: Instant,
     last_error: Option<(String, Instant)>,
-    /// What was logged last, and when.
-    logged: Option<(String, Instant)>,
+    /// What was logged since all was well, and when; at most [`LOGGED`], the oldest first.
+    logged: Vec<(String, Instant)>,
+}
+
+impl Status {
+    /// Whether this is to be logged now.
+    fn is_news(&mut self, text: &str, now: Instant) -> bool {
+        self.logged
+            .retain(|(_, at)| now.duration_since(*at) < LOG_AGAIN);
+        if self.logged.iter().any(|(logged, _)| logged == text) {
+            return false;
+        }
+        if self.logged.len() == LOGGED {
+            self.logged.remove(0);
+        }
+        self.logged.push((text.to_owned(), now));
+        true
+    }
 }
 
 impl Shared {
@@ -80,7 +100,7 @@ impl Shared {
             status: Mutex::new(Status {
                 since: Instant::now(),
                 last_error: None,
-                logged: None,
+                logged: Vec::new(),
             }),
         }
     }
@@ -109,13 +129,8 @@ impl Shared {
         let text = format!("{place}: {error}");
         let now = Instant::now();
         let mut status = self.status.lock();
-        let is_new = status
-            .logged
-            .as_ref()
-            .is_none_or(|(logged, at)| *logged != text || now.duration_since(*at) >= LOG_AGAIN);
-        if is_new {
+        if status.is_news(&text, now) {
             tracing::warn!(server = %place, %error, "a connection of the bus to Redis failed");
-            status.logged = Some((text.clone(), now));
         }
         status.last_error = Some((text, now));
         if self.is_cluster() {
@@ -138,7 +153,7 @@ impl Shared {
         let lasted_ms = status.since.elapsed().as_millis();
         status.since = Instant::now();
         if state == BusState::Redis {
-            status.logged = None;
+            status.logged.clear();
         }
         drop(status);
         STATE.with_label_values(&[before.name()]).set(0);

@@ -105,10 +105,7 @@ async fn round(
     );
     let feed = cluster.feed()?;
     let outcome = renew(cluster, hub, anti_entropy, named, &feed).await;
-    if outcome.is_err() {
-        cluster.give_up(&feed);
-    }
-    outcome
+    outcome.inspect_err(|error| cluster.failed(&feed, error))
 }
 
 async fn renew(

@@ -74,6 +74,8 @@ pub(crate) struct OutboxLimits {
     pub(crate) ephemeral_max_bytes: usize,
     /// What has waited for longer makes the peer a slow one.
     pub(crate) max_age: Duration,
+    /// A full one that is not emptied for longer does so, too.
+    pub(crate) max_stall: Duration,
 }
 
 impl From<&config::WebSocket> for OutboxLimits {
@@ -82,6 +84,7 @@ impl From<&config::WebSocket> for OutboxLimits {
             max_bytes: config.outbox_max_bytes,
             ephemeral_max_bytes: config.ephemeral_max_bytes,
             max_age: Duration::from_millis(config.outbox_max_age_ms),
+            max_stall: Duration::from_millis(config.outbox_max_stall_ms),
         }
     }
 }
@@ -195,6 +198,12 @@ impl Outbox {
     pub(crate) fn has_room_for_all(&self, bytes: usize) -> bool {
         let max_bytes = self.limits.max_bytes - self.limits.max_bytes / 8;
         self.queue.borrow().held_bytes() + bytes <= max_bytes
+    }
+
+    /// Whether an event of a room may be added: what cannot be read again, as replies, has some room
+    /// of its own. One event is always taken by an empty outbox, and everything by one that is over.
+    pub(crate) fn takes_event(&self, bytes: usize) -> bool {
+        self.has_room_for_all(bytes) || self.queue.borrow().is_empty() || self.is_over()
     }
 
     /// Adds the close frame, after which nothing more is sent. A slow reader gets it instead of
@@ -327,6 +336,11 @@ impl Outbox {
     /// How long something may wait.
     pub(crate) fn max_age(&self) -> Duration {
         self.limits.max_age
+    }
+
+    /// How long a full one may go without anything being taken.
+    pub(crate) fn max_stall(&self) -> Duration {
+        self.limits.max_stall
     }
 
     /// What the socket, or a stream's transport, has taken in all, bytes.

@@ -53,7 +53,7 @@ async fn round(control: &Control, hub: &HubHandle) -> Result<(), StoreError> {
         let position = control.shared.progress.lock().position;
         // Before its first look a node has nothing that an older entry could be about.
         let page = feed.control_after(position.unwrap_or(u64::MAX), PAGE).await;
-        let page = page.inspect_err(|_| cluster.give_up(&feed))?;
+        let page = page.inspect_err(|error| cluster.failed(&feed, error))?;
         let is_last = page.entries.len() < PAGE as usize;
         let position = apply(settings, hub, position, page);
         CONTROL_POSITION.set(i64::try_from(position).unwrap_or(i64::MAX));
@@ -98,8 +98,9 @@ fn apply(
     }
     let mut position = position;
     for entry in page.entries {
+        let kind = entry.news.as_ref().map_or("unreadable", ControlNews::kind);
+        CONTROL_ENTRIES.with_label_values(&[kind]).inc();
         if let Some(news) = entry.news {
-            CONTROL_ENTRIES.with_label_values(&[news.kind()]).inc();
             apply_one(settings, hub, news);
         }
         position = entry.id;

@@ -32,6 +32,11 @@ impl Worker {
         let was_in = departure.is_some();
         if let Some(departure) = departure {
             self.depart(&departure);
+            if departure.was_behind {
+                // It would never get what came before it left. When it comes back it does, where it
+                // still may.
+                self.close(attachment, Disconnect::Slow);
+            }
         }
         was_in
     }

@@ -47,6 +47,7 @@ impl Worker {
             room.missed(Missed {
                 fanout: self.fanout.clone(),
                 standing,
+                is_late: false,
             });
         }
     }

@@ -80,12 +80,16 @@ impl Attachment {
         &self,
         events: impl IntoIterator<Item = &'a Arc<SharedEvent>>,
     ) -> usize {
-        let tail = self
-            .format
-            .has_tails()
-            .then(|| sse::tail_max_bytes(1 + self.room_count() + self.resuming.borrow().len()));
+        let tail = self.tail_max_bytes();
         let frames = events.into_iter().map(|it| it.frame(self.format));
         frames.map(|it| frame_bytes(it.len(), tail)).sum()
+    }
+
+    /// How long the end of an event's frame is at most that is the connection's own, bytes.
+    pub(crate) fn tail_max_bytes(&self) -> Option<usize> {
+        let rooms = || 1 + self.room_count() + self.resuming.borrow().len();
+        let has_tails = self.format.has_tails();
+        has_tails.then(|| sse::tail_max_bytes(rooms()))
     }
 
     /// The client stands here in a room that it is still to join.

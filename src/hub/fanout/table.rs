@@ -7,6 +7,7 @@ mod hashing;
 mod mutes;
 mod room;
 mod schedule;
+mod stragglers;
 mod turns;
 mod walk;
 
@@ -89,6 +90,8 @@ enum Flow {
 pub(crate) struct Departure {
     pub(crate) room: RoomHandle,
     pub(crate) user_id: Option<UserId>,
+    /// It lacked events that the others have.
+    pub(crate) was_behind: bool,
 }
 
 /// The table.
@@ -102,6 +105,8 @@ pub(crate) struct Table {
     marked: VecDeque<Rc<Attachment>>,
     schedule: Schedule<Flow>,
     gathering: Gathering,
+    /// Rooms with members who lack events that the others have.
+    straggling: Vec<RoomId>,
     /// A room that was walked so short a time ago waits for what else may come.
     coalesce: Duration,
     limits: Rc<OutboxLimits>,
@@ -117,6 +122,7 @@ impl Table {
             marked: VecDeque::new(),
             schedule: Schedule::new(),
             gathering: Gathering::default(),
+            straggling: Vec::new(),
             coalesce,
             limits,
         }
@@ -249,6 +255,7 @@ impl Table {
         let departure = Departure {
             room: room.handle.clone(),
             user_id: attachment.user_id(),
+            was_behind: room.forget_straggler(attachment.key),
         };
         if room.walk.is_empty() {
             let stage = room.stage;

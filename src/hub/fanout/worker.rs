@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use super::behind::LOOK_EVERY;
+use super::delivering::deliver;
 use super::drain;
 use super::session_check::SESSION_CHECK;
 use super::table::{Attachment, ConnectionKey, Table};
@@ -19,19 +20,14 @@ use crate::hub::compression;
 use crate::hub::connection::liveness::{Care, Second, Timeouts};
 use crate::hub::connection::outbox::{Class, OutboxLimits};
 use crate::hub::connection::stream;
-use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::DISCONNECTS;
 use crate::hub::presence::Generation;
 use crate::protocol::close::Disconnect;
-use crate::protocol::event::{EventBody, MembershipChange};
 use crate::protocol::websocket::deflate::Inflater;
 use crate::stall::{Activity, doing, marked};
 
 /// How many messages are taken from the inbox at once.
 const INBOX_BATCH: usize = 256;
-
-/// Until when somebody is muted of whom no end is said.
-const FOREVER: jiff::Timestamp = jiff::Timestamp::MAX;
 
 /// Bytes read from a socket at once; one buffer for all connections of a thread.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -98,6 +94,7 @@ impl Worker {
             inbox: Some(inbox),
             is_passing: false,
             gathering: None,
+            is_looking: false,
         };
         let fanout = Context::new().into_future(fanout);
         actix_rt::spawn(marked(Activity::Fanout, fanout));
@@ -195,6 +192,8 @@ struct Fanout {
     is_passing: bool,
     /// Rooms wait for what else may come.
     gathering: Option<SpawnHandle>,
+    /// Members who lack something are looked after again soon.
+    is_looking: bool,
 }
 
 impl Fanout {
@@ -215,6 +214,7 @@ impl Fanout {
                     worker.ask_on(event.event.room_id);
                 }
             }
+            FanoutMessage::Late(room_id, events) => worker.bring_up(room_id, events.as_deref()),
             FanoutMessage::Broadcast(push, except) => {
                 worker.table.borrow_mut().broadcast(push, except);
             }
@@ -295,11 +295,28 @@ impl Fanout {
         for room_id in pass.short {
             self.worker.ask_for_missing(room_id);
         }
+        self.look_after_stragglers(ctx);
         self.is_passing = pass.is_left;
         if self.is_passing {
+            // Where threads share a core, those that a small room's message goes through would wait
+            // for the kernel's slice of this one, at each of them. Nobody else ready: next to nothing.
+            std::thread::yield_now();
             let turn = tokio::task::yield_now().into_actor(self);
             ctx.spawn(turn.map(|(), this, ctx| this.pass(ctx)));
         }
+    }
+
+    /// Looks after members who lack something soon, if there are any.
+    fn look_after_stragglers(&mut self, ctx: &mut Context<Self>) {
+        if self.is_looking || !self.worker.table.borrow().has_stragglers() {
+            return;
+        }
+        self.is_looking = true;
+        ctx.run_later(LOOK_EVERY, |this, ctx| {
+            this.is_looking = false;
+            this.worker.look_after_stragglers();
+            this.look_after_stragglers(ctx);
+        });
     }
 
     /// Writes, unless that is going to be done anyway.
@@ -314,33 +331,6 @@ impl Fanout {
         }
         if !self.is_passing {
             self.pass(ctx);
-        }
-    }
-}
-
-fn deliver(worker: &Rc<Worker>, event: &Arc<SharedEvent>) {
-    fault::point!("hub.fanout.deliver", ());
-    if !worker.take(event) {
-        return;
-    }
-    if let EventBody::Membership {
-        user_id,
-        change,
-        until,
-        ..
-    } = &event.event.body
-    {
-        let room_id = event.event.room_id;
-        let mut table = worker.table.borrow_mut();
-        match change {
-            MembershipChange::Muted => table.mute(room_id, *user_id, until.unwrap_or(FOREVER)),
-            MembershipChange::Unmuted => table.unmute(room_id, *user_id),
-            change if change.ends_membership() => {
-                table.unmute(room_id, *user_id);
-                drop(table);
-                worker.evict(room_id, *user_id);
-            }
-            _ => {}
         }
     }
 }

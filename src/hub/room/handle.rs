@@ -1,16 +1,18 @@
-//! The way to a room's actor, and what it is told. What does not fit into its mailbox is dropped
-//! if it is ephemeral, and read from Postgres later if it is not.
+//! The way to a room's actor, and what it is told: what does not fit into its mailbox is read from
+//! Postgres later. What is ephemeral goes past it, to the threads with connections in the room.
 
+use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use actix::prelude::*;
+use parking_lot::RwLock;
 
 use super::Room;
 use super::healing::Standing;
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::fanout::{ConnectionKey, FanoutHandle, FanoutMessage};
-use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
+use crate::hub::metrics::OVERFLOWS;
 use crate::hub::supervision::Life;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, UserId};
@@ -29,21 +31,19 @@ pub(super) struct Shared {
     /// The highest `seq` that another node has told of and that the room has not looked at yet; 0
     /// if no message about it is under way.
     hinted: AtomicU64,
-    /// Ephemeral pushes in the mailbox: they get half of it.
-    broadcasts: Arc<AtomicUsize>,
-    broadcasts_max: usize,
+    /// The threads with connections in the room: what is ephemeral goes there without the actor.
+    threads: RwLock<Vec<FanoutHandle>>,
 }
 
 impl Shared {
-    pub(super) fn new(life: Life, broadcasts_max: usize) -> Self {
+    pub(super) fn new(life: Life) -> Self {
         Self {
             life,
             committed: AtomicU64::new(0),
             epoch: AtomicI32::new(0),
             delivered: AtomicU64::new(0),
             hinted: AtomicU64::new(0),
-            broadcasts: Arc::default(),
-            broadcasts_max,
+            threads: RwLock::default(),
         }
     }
 
@@ -61,6 +61,11 @@ impl Shared {
     pub(super) fn forget_commits(&self) {
         self.committed.store(0, Ordering::Relaxed);
         self.epoch.store(0, Ordering::Release);
+    }
+
+    /// The room has connections on these threads.
+    pub(super) fn set_threads(&self, threads: Vec<FanoutHandle>) {
+        *self.threads.write() = threads;
     }
 
     /// What another node has told of.
@@ -92,7 +97,7 @@ impl RoomHandle {
         Self {
             id,
             addr: Addr::new(sender),
-            shared: Arc::new(Shared::new(0, 1)),
+            shared: Arc::new(Shared::new(0)),
         }
     }
 
@@ -179,24 +184,14 @@ impl RoomHandle {
         self.try_send(missed);
     }
 
-    /// Sends something ephemeral to everyone in the room but one connection of one thread.
+    /// Sends something ephemeral to everyone in the room but one connection of one thread. It needs
+    /// no order among the events, so it does not wait for the actor's turn.
     pub(crate) fn broadcast(&self, push: Arc<SharedPush>, except: Option<(usize, ConnectionKey)>) {
-        let Shared {
-            broadcasts,
-            broadcasts_max,
-            ..
-        } = &*self.shared;
-        if broadcasts.fetch_add(1, Ordering::Relaxed) >= *broadcasts_max {
-            broadcasts.fetch_sub(1, Ordering::Relaxed);
-            EPHEMERAL_DROPPED.with_label_values(&["room"]).inc();
-            return;
+        let threads = self.shared.threads.read();
+        for (fanout, push) in threads.iter().zip(iter::repeat_n(push, threads.len())) {
+            let except = except.and_then(|(worker, key)| (worker == fanout.id()).then_some(key));
+            fanout.send(FanoutMessage::Broadcast(push, except));
         }
-        let count = Counted(Arc::clone(broadcasts));
-        self.try_send(Broadcast {
-            push,
-            except,
-            _count: count,
-        });
     }
 
     /// Asks for a subscription; the answer goes to the connection's thread, also when the room is
@@ -263,25 +258,6 @@ pub(super) struct Hinted {
 #[rtype(result = "()")]
 pub(super) struct LookAgain;
 
-/// Something ephemeral for everyone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Broadcast {
-    pub(super) push: Arc<SharedPush>,
-    pub(super) except: Option<(usize, ConnectionKey)>,
-    _count: Counted,
-}
-
-/// One of those that are counted, for as long as it waits.
-#[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection wants the room's events.
 #[derive(Debug)]
 pub(crate) struct Subscribe {
@@ -344,6 +320,8 @@ pub(crate) struct Missed {
     pub(crate) fanout: FanoutHandle,
     /// Where they stand.
     pub(crate) standing: Standing,
+    /// It is some of them alone, whose outboxes were full.
+    pub(crate) is_late: bool,
 }
 
 /// The log's head, as it was read after the room stood at `delivered`.

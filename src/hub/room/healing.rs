@@ -38,8 +38,9 @@ pub(super) struct Healing {
     hint: Hint,
     /// The head is going to be read again.
     is_load_planned: bool,
-    /// Threads for whom a page of the log is being read: one at a time for each.
-    reading_for: Vec<usize>,
+    /// Threads for whom a page of the log is being read, for all of their connections or for late
+    /// ones: one of each at a time.
+    reading_for: Vec<(usize, bool)>,
 }
 
 /// The last event that another node has told of. Unlike what this node knows to be committed it is
@@ -227,23 +228,59 @@ impl Room {
         if self.give_remembered(fanout, standing, ctx) {
             return;
         }
-        let Standing { epoch, position } = standing;
+        let position = standing.position;
         let delivered = self.log.as_ref().map_or(position, RoomLog::delivered);
         if position >= delivered {
             self.shared.commit(position);
             return self.fill(ctx);
         }
-        // If it asks again while its page is being read, that is about the same events.
-        if self.healing.reading_for.contains(&fanout.id()) {
+        self.give_page(fanout, standing, false, ctx);
+    }
+
+    /// Gives a thread what some of its connections lack, whose outboxes were full.
+    pub(super) fn bring_up_late(
+        &mut self,
+        fanout: &FanoutHandle,
+        standing: Standing,
+        ctx: &mut Context<Self>,
+    ) {
+        // While the head is not known the thread asks again.
+        let Some(log) = &self.log else { return };
+        if standing.epoch != log.epoch() {
+            return fanout.send(FanoutMessage::Resync(self.id));
+        }
+        if standing.position >= log.delivered() {
             return;
         }
-        self.healing.reading_for.push(fanout.id());
+        let max_events = usize::try_from(self.settings.page_events).unwrap_or(usize::MAX);
+        if let Some(missed) = log.after(standing.position) {
+            let events = missed.take(max_events).cloned().collect();
+            return fanout.send(FanoutMessage::Late(self.id, Some(events)));
+        }
+        self.give_page(fanout, standing, true, ctx);
+    }
+
+    /// Reads a page of the log for a thread.
+    fn give_page(
+        &mut self,
+        fanout: &FanoutHandle,
+        standing: Standing,
+        is_late: bool,
+        ctx: &mut Context<Self>,
+    ) {
+        let Standing { epoch, position } = standing;
+        // If it asks again while its page is being read, that is about the same events.
+        let reading = (fanout.id(), is_late);
+        if self.healing.reading_for.contains(&reading) {
+            return;
+        }
+        self.healing.reading_for.push(reading);
         let fanout = fanout.clone();
         let (store, id, page) = (self.store.clone(), self.id, self.settings.page_events);
-        let reading = async move { room_events::after(&store, id, position, page).await };
-        let read = reading.into_actor(self);
+        let page = async move { room_events::after(&store, id, position, page).await };
+        let read = page.into_actor(self);
         ctx.spawn(read.map(move |read, this, _| {
-            this.healing.reading_for.retain(|it| *it != fanout.id());
+            this.healing.reading_for.retain(|it| *it != reading);
             let Some(delivered) = this.delivered_of(epoch) else {
                 // Its connections were told to come back.
                 return;
@@ -253,11 +290,15 @@ impl Room {
                     // What a thread has was delivered by its room.
                     events.truncate(events.partition_point(|it| it.seq <= delivered));
                     let shared = |event| SharedEvent::new(event, None);
-                    fanout.send(FanoutMessage::Page(
-                        events.into_iter().map(shared).collect(),
-                    ));
+                    let events = events.into_iter().map(shared).collect();
+                    fanout.send(if is_late {
+                        FanoutMessage::Late(this.id, Some(events))
+                    } else {
+                        FanoutMessage::Page(events)
+                    });
                 }
                 // Retention was faster, or the log has lost them: who resumes is told of the gap.
+                Ok(_) if is_late => fanout.send(FanoutMessage::Late(this.id, None)),
                 Ok(_) => fanout.send(FanoutMessage::Resync(this.id)),
                 Err(error) => {
                     // It asks again.

@@ -109,7 +109,7 @@ impl Room {
             Replay::Behind => (None, None),
         };
         if replay.is_some() {
-            self.threads.count(&subscribe.fanout, 1);
+            self.count(&subscribe.fanout, 1);
         }
         let subscribed = Subscribed {
             connection: subscribe.connection,

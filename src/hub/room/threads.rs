@@ -28,8 +28,9 @@ impl<T: Thread> Threads<T> {
         Self(Vec::new())
     }
 
-    /// So many connections of a thread have come, or gone if it is less than none.
-    pub(super) fn count(&mut self, thread: &T, change: isize)
+    /// So many connections of a thread have come, or gone if it is less than none. Whether that
+    /// changes which threads there are.
+    pub(super) fn count(&mut self, thread: &T, change: isize) -> bool
     where
         T: Clone,
     {
@@ -37,12 +38,17 @@ impl<T: Thread> Threads<T> {
         match known {
             Some(at) => {
                 self.0[at].1 += change;
-                if self.0[at].1 == 0 {
+                let has_gone = self.0[at].1 == 0;
+                if has_gone {
                     self.0.swap_remove(at);
                 }
+                has_gone
             }
-            None if change != 0 && thread.is_alive() => self.0.push((thread.clone(), change)),
-            None => {}
+            None if change != 0 && thread.is_alive() => {
+                self.0.push((thread.clone(), change));
+                true
+            }
+            None => false,
         }
     }
 

@@ -1,4 +1,7 @@
 //! JSON → MessagePack, in one pass, and with every check that the value needs.
+//!
+//! Socket.IO's JSON may have placeholders, `{"_placeholder":true,"num":0}`, for bytes that come
+//! beside it: its attachments.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,26 +11,66 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{BIN, first, is_escaped};
+use super::{BIN, PLACEHOLDER, PLACEHOLDER_NUMBER, first, is_escaped};
 use crate::protocol::msgpack::read::{Head, Malformed};
 use crate::protocol::msgpack::write::{Container, append, binary, text};
 
 /// The value as MessagePack.
 pub(super) fn pack(json: &str) -> Result<Vec<u8>, serde_json::Error> {
-    let mut packer = Packer {
+    Packer {
         out: Vec::with_capacity(json.len()),
-    };
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    packer.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(packer.out)
+        attachments: None,
+    }
+    .pack(json)
 }
 
-struct Packer {
+/// The value as MessagePack, its placeholders replaced. Each attachment has exactly one: more would
+/// make much of little, and none is a mistake.
+pub(super) fn pack_with(
+    json: &str,
+    attachments: &[impl AsRef<[u8]>],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let attachments: Vec<_> = attachments.iter().map(|it| Some(it.as_ref())).collect();
+    let bytes: usize = attachments.iter().flatten().map(|it| it.len()).sum();
+    Packer {
+        out: Vec::with_capacity(json.len() + bytes),
+        attachments: Some(attachments),
+    }
+    .pack(json)
+}
+
+struct Packer<'t> {
     out: Vec<u8>,
+    /// Those that have not been put in yet; none if there are no placeholders in this JSON.
+    attachments: Option<Vec<Option<&'t [u8]>>>,
 }
 
-impl Packer {
+impl Packer<'_> {
+    fn pack(mut self, json: &str) -> Result<Vec<u8>, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        self.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        match self.attachments.iter().flatten().flatten().next() {
+            Some(_) => Err(Error::custom("an attachment without a placeholder")),
+            None => Ok(self.out),
+        }
+    }
+
+    /// Puts an attachment in the place of a map that stands for it, whose `num` is at `number`.
+    fn attach<E: Error>(&mut self, start: usize, number: Option<usize>) -> Result<(), E> {
+        let number = match number.map(|at| first(&self.out[at..])) {
+            Some(Ok(Head::Unsigned(number))) => usize::try_from(number).ok(),
+            _ => None,
+        };
+        let attachment = self.attachments.as_mut().zip(number);
+        let bytes = attachment.and_then(|(all, number)| all.get_mut(number)?.take());
+        let bytes = bytes.ok_or_else(|| E::custom("a placeholder without an attachment"))?;
+        self.out.truncate(start);
+        binary(&mut self.out, bytes).map_err(E::custom)
+    }
+}
+
+impl Packer<'_> {
     /// Puts the length of a list or map that is written into its head.
     fn close<E: Error>(
         &mut self,
@@ -59,7 +102,7 @@ impl Packer {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Packer {
+impl<'de> DeserializeSeed<'de> for &mut Packer<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -70,7 +113,7 @@ impl<'de> DeserializeSeed<'de> for &mut Packer {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Visitor<'de> for &mut Packer {
+impl<'de> Visitor<'de> for &mut Packer<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,10 +163,16 @@ impl<'de> Visitor<'de> for &mut Packer {
             .map_err(A::Error::custom)?;
         let mut keys: Vec<Cow<'de, str>> = Vec::new();
         let mut value = start;
+        let (mut placeholder, mut number) = (None, None);
         while let Some(Key(key)) = entries.next_key()? {
             text(&mut self.out, &key).map_err(A::Error::custom)?;
-            keys.push(key);
             value = self.out.len();
+            match &*key {
+                PLACEHOLDER => placeholder = Some(value),
+                PLACEHOLDER_NUMBER => number = Some(value),
+                _ => {}
+            }
+            keys.push(key);
             entries.next_value_seed(&mut *self)?;
         }
         if let [key] = &*keys
@@ -135,6 +184,11 @@ impl<'de> Visitor<'de> for &mut Packer {
         keys.sort_unstable();
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(A::Error::custom(Malformed::RepeatedKey));
+        }
+        if self.attachments.is_some()
+            && placeholder.is_some_and(|at| first(&self.out[at..]) == Ok(Head::Bool(true)))
+        {
+            return self.attach(start, number);
         }
         self.close(Container::Map, start, count)
     }

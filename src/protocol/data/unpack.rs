@@ -10,7 +10,11 @@ use crate::protocol::msgpack::read::{DEPTH_MAX, Head, Malformed, Reader, text};
 /// Whether the bytes are one value that has a form in JSON.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     let mut reader = Reader::new(bytes);
-    Unpacker { out: None }.value(&mut reader, 0)?;
+    Unpacker {
+        out: None,
+        attachments: None,
+    }
+    .value(&mut reader, 0)?;
     reader.end()
 }
 
@@ -20,6 +24,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<String, Malformed> {
     let mut reader = Reader::new(bytes);
     Unpacker {
         out: Some(&mut out),
+        attachments: None,
     }
     .value(&mut reader, 0)?;
     reader.end()?;
@@ -27,14 +32,32 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<String, Malformed> {
     String::from_utf8(out).map_err(|_| Malformed::Utf8)
 }
 
-struct Unpacker<'o> {
-    /// None if the value is only to be checked.
-    out: Option<&'o mut Vec<u8>>,
+/// Appends the value as JSON text with placeholders in the place of bytes, which are given back.
+pub(super) fn unpack_with<'b>(
+    bytes: &'b [u8],
+    out: &mut Vec<u8>,
+) -> Result<Vec<&'b [u8]>, Malformed> {
+    let mut attachments = Vec::new();
+    let mut reader = Reader::new(bytes);
+    Unpacker {
+        out: Some(out),
+        attachments: Some(&mut attachments),
+    }
+    .value(&mut reader, 0)?;
+    reader.end()?;
+    Ok(attachments)
 }
 
-impl Unpacker<'_> {
+struct Unpacker<'o, 'b> {
+    /// None if the value is only to be checked.
+    out: Option<&'o mut Vec<u8>>,
+    /// Where bytes go that are to have placeholders.
+    attachments: Option<&'o mut Vec<&'b [u8]>>,
+}
+
+impl<'b> Unpacker<'_, 'b> {
     /// The next value, which stands in so many lists and maps.
-    fn value(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<(), Malformed> {
+    fn value(&mut self, reader: &mut Reader<'b>, depth: usize) -> Result<(), Malformed> {
         match reader.head()? {
             Head::Nil => self.sign("null"),
             Head::Bool(true) => self.sign("true"),
@@ -47,7 +70,11 @@ impl Unpacker<'_> {
             Head::Binary(bytes) => {
                 // A map, in JSON.
                 deeper(depth)?;
-                if self.out.is_some() {
+                if let Some(attachments) = &mut self.attachments {
+                    let placeholder = super::placeholder(attachments.len());
+                    attachments.push(bytes);
+                    self.sign(&placeholder);
+                } else if self.out.is_some() {
                     self.sign("{\"");
                     self.sign(BIN);
                     self.sign("\":\"");
@@ -72,7 +99,7 @@ impl Unpacker<'_> {
 
     fn map(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut Reader<'b>,
         length: usize,
         depth: usize,
     ) -> Result<(), Malformed> {

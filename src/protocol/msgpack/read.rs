@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is left.
+    #[must_use]
+    pub const fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next head. What a list or map promises is at least as many bytes as values.
     pub fn head(&mut self) -> Result<Head<'a>, Malformed> {
         let [marker] = self.take()?;

@@ -55,13 +55,33 @@ pub struct RequestError {
 /// Reads a request in JSON. A `body`, and the `data` of a custom event, has at most
 /// `message_bytes` bytes.
 pub fn decode_request(text: &str, message_bytes: usize) -> Result<Request, RequestError> {
+    request::<&RawValue>(json_fields(text), message_bytes)
+}
+
+fn json_fields(text: &str) -> Result<Fields<'_, &RawValue>, Refusal> {
     // A list would be taken for the fields in their order.
-    let fields = if text.trim_ascii_start().starts_with('{') {
-        serde_json::from_str(text).map_err(|error| invalid(format!("not a request: {error}")))
-    } else {
-        Err(invalid("a request must be a JSON object"))
-    };
-    request::<&RawValue>(fields, message_bytes)
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(invalid("a request must be a JSON object"));
+    }
+    serde_json::from_str(text).map_err(|error| invalid(format!("not a request: {error}")))
+}
+
+/// A command of this name whose other fields are in an object of JSON.
+pub(in crate::protocol) fn command_of_json(
+    name: &str,
+    fields: &str,
+    message_bytes: usize,
+) -> Result<Command, Refusal> {
+    command(name, &json_fields(fields)?, message_bytes)
+}
+
+/// A command of this name whose other fields are in a map of MessagePack.
+pub(in crate::protocol) fn command_of_packed(
+    name: &str,
+    fields: &[u8],
+    message_bytes: usize,
+) -> Result<Command, Refusal> {
+    command(name, &Fields::unpack(fields)?, message_bytes)
 }
 
 /// Reads a request in MessagePack, as [`decode_request`].
@@ -76,7 +96,10 @@ fn request<'a, V: Raw<'a>>(
     let anonymous = |refusal| RequestError { id: None, refusal };
     let fields = fields.map_err(anonymous)?;
     let id = request_id(Field::new("id", fields.id)).map_err(anonymous)?;
-    match command(&fields, message_bytes) {
+    let command = Field::new("cmd", fields.cmd)
+        .text()
+        .and_then(|name| command(&name, &fields, message_bytes));
+    match command {
         Ok(command) => Ok(Request { id, command }),
         Err(refusal) => Err(RequestError { id, refusal }),
     }
@@ -101,13 +124,14 @@ fn request_id<'a, V: Raw<'a>>(field: Field<'a, V>) -> Result<Option<RequestId>, 
 }
 
 fn command<'a, V: Raw<'a>>(
+    name: &str,
     fields: &Fields<'a, V>,
     message_bytes: usize,
 ) -> Result<Command, Refusal> {
     let room = Field::new("room", fields.room);
     let client_id = Field::new("client_id", fields.client_id);
     let thread = Field::new("thread", fields.thread);
-    Ok(match &*Field::new("cmd", fields.cmd).text()? {
+    Ok(match name {
         "publish" => Command::Publish {
             room: room.room()?,
             body: body(fields, message_bytes)?,

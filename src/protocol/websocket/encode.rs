@@ -70,14 +70,46 @@ pub fn binary_with<E>(
     frame_with(Opcode::Binary, expected_bytes, write)
 }
 
+/// The header of a message of text whose payload, of so many bytes, is written after it.
+#[must_use]
+pub fn text_header(payload_bytes: usize) -> Header {
+    Header::of(Opcode::Text, payload_bytes)
+}
+
+/// The header of a message of bytes, as [`text_header`].
+#[must_use]
+pub fn binary_header(payload_bytes: usize) -> Header {
+    Header::of(Opcode::Binary, payload_bytes)
+}
+
+/// A frame's header by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    space: [u8; SERVER_HEADER_MAX_BYTES],
+    start: usize,
+}
+
+impl Header {
+    fn of(opcode: Opcode, payload_bytes: usize) -> Self {
+        let mut space = [0; SERVER_HEADER_MAX_BYTES];
+        let start = header::write_before(&mut space, opcode as u8, payload_bytes);
+        Self { space, start }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.space[self.start..]
+    }
+}
+
 fn control(payload: &[u8]) -> &[u8] {
     &payload[..payload.len().min(CONTROL_MAX_BYTES)]
 }
 
 fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
-    let mut space = [0; SERVER_HEADER_MAX_BYTES];
-    let start = header::write_before(&mut space, opcode as u8, payload.len());
-    [&space[start..], payload].concat().into()
+    let header = Header::of(opcode, payload.len());
+    [header.as_bytes(), payload].concat().into()
 }
 
 fn frame_with<E>(

@@ -21,9 +21,14 @@ pub(crate) struct DataFolder(PathBuf);
 
 impl DataFolder {
     pub(crate) fn new() -> Arc<Self> {
+        Self::called("n")
+    }
+
+    /// In the name of its path is this.
+    pub(crate) fn called(name: &str) -> Arc<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = postgres::root().join(format!("n-{}-{number}", std::process::id()));
+        let folder = postgres::root().join(format!("{name}-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         watchdog::guard_folder(&folder);
         std::fs::create_dir_all(&folder).expect("a folder can be made");

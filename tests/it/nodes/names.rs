@@ -130,3 +130,32 @@ async fn a_name_is_taken_again_after_its_connection_broke() {
     living(&node, 0).await;
     assert!(!node.log().text().contains("has taken this one's name"));
 }
+
+/// Containers often have a new name with each start.
+#[tokio::test]
+async fn names_that_nobody_has_had_for_long_are_forgotten() {
+    let database = postgres::database().await;
+    let sql = database.connect().await;
+    let mut node = Node::start(options(&database.url, &[NAME])).await;
+    let rows = "INSERT INTO nodes (id, incarnation, lease_until) VALUES
+        ('old', 7, now() - interval '31 days'), ('recent', 7, now() - interval '29 days')";
+    sql.batch_execute(rows).await.expect("rows");
+    let names = async || {
+        let query = "SELECT id, incarnation FROM nodes ORDER BY id";
+        let rows = sql.query(query, &[]).await.expect("an answer");
+        let name = |row: &tokio_postgres::Row| {
+            format!("{}~{}", row.get::<_, &str>(0), row.get::<_, i64>(1))
+        };
+        rows.iter().map(name).collect::<Vec<_>>()
+    };
+    node.kill9();
+    node.restart().await;
+    assert_eq!(names().await, ["node-7~2", "recent~7"]);
+    // Its own is kept, however long it was away.
+    node.kill9();
+    sql.batch_execute("UPDATE nodes SET lease_until = now() - interval '1 year'")
+        .await
+        .expect("it is changed");
+    node.restart().await;
+    assert_eq!(names().await, ["node-7~3"]);
+}

@@ -129,4 +129,51 @@ async fn what_is_nobody_is_said() {
         .run(&["disconnect", "--connection", "node-a~1~0-0-0"])
         .await
         .ok();
+    // Of a life that is over, or of a node that never was, it cannot be one.
+    for id in ["node-a~2~0-0-0", "node-x~1~0-0-0"] {
+        let said = cluster.run(&["disconnect", "--connection", id]).await;
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains("no node runs in that life"), "{said:?}");
+    }
+}
+
+/// What stands in the database may have been written by anybody who can.
+#[tokio::test]
+async fn what_a_node_is_called_does_no_harm_to_a_terminal() {
+    let cluster = Cluster::start(1, &[]).await;
+    let sql = cluster.database.connect().await;
+    let row = "INSERT INTO nodes (id, http_address, address, lease_until)
+        VALUES (E'evil\\x1b]0;title\\x07\\nnode-z  1  serving', E'\\x1b[2J', '', now() + interval '1 minute')";
+    sql.batch_execute(row).await.expect("a node");
+    let said = cluster.run(&["nodes"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("evil"), "{said:?}");
+    assert_eq!(said.out.lines().count(), 3, "{said:?}");
+    assert_eq!(said.err.lines().count(), 2, "{said:?}");
+    let harmful = |c: char| c.is_control() && c != '\n';
+    for text in [&said.out, &said.err] {
+        assert!(!text.contains(harmful), "{said:?}");
+    }
+}
+
+/// A program that reads the list must not take a part for the whole.
+#[tokio::test]
+async fn a_list_that_is_cut_says_so() {
+    let cluster = Cluster::start(1, &[]).await;
+    let ada = register(&cluster.nodes[0], "ada").await;
+    let _sockets = [
+        Socket::connect(&cluster.nodes[0], &ada).await,
+        Socket::connect(&cluster.nodes[0], &ada).await,
+    ];
+    let said = cluster
+        .run(&["connections", "--json", "--limit", "1"])
+        .await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.out.lines().count(), 1, "{said:?}");
+    assert!(
+        said.err.contains("1 of 2 connection(s) of node-a"),
+        "{said:?}"
+    );
+    let said = cluster.run(&["connections", "--json"]).await.ok();
+    assert_eq!(said.lines().count(), 2, "{said}");
 }

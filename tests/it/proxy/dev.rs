@@ -2,7 +2,8 @@
 //! clean.
 
 use crate::harness::dev_cluster::{DevCluster, children};
-use crate::harness::node::NodeOptions;
+use crate::harness::eventually;
+use crate::harness::node::{DataFolder, NodeOptions};
 use crate::harness::rest::{http, register_at, send};
 
 fn is_running(pid: i32) -> bool {
@@ -49,6 +50,20 @@ async fn what_it_left_when_it_was_killed_is_cleared_away_and_a_stop_leaves_nothi
         "{running:?}"
     );
     assert!(children(cluster.folder().path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_may_have_a_space_in_its_name() {
+    let folder = DataFolder::called("a b");
+    let options = NodeOptions::embedded().in_folder(&folder);
+    let mut cluster = DevCluster::start(1, options).await;
+    let path = format!("http://{}/health/redis", cluster.address);
+    eventually("its Redis is in use", async || {
+        let health = http().get(&path).send().await.ok()?.text().await.ok()?;
+        health.contains("\"path\":\"redis\"").then_some(())
+    })
+    .await;
+    assert!(cluster.stop().await.success());
 }
 
 #[tokio::test]

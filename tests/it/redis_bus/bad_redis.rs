@@ -173,3 +173,42 @@ pub(crate) async fn a_redis_that_evicts_keys_carries_messages() {
         }
     }
 }
+
+/// Each of a link's two connections fails in its own way, again and again: what is known is not said
+/// again with each attempt.
+#[tokio::test]
+pub(crate) async fn an_outage_is_not_a_line_for_each_attempt() {
+    let redis = Redis::start().await;
+    redis
+        .run(&format!(
+            "ACL SETUSER hub on >{PASSWORD} +@all -publish -subscribe ~* &*"
+        ))
+        .await
+        .expect("a user");
+    let url = format!("redis://hub:{PASSWORD}@127.0.0.1:{}", redis.port);
+    let often = [
+        ("HUBBUB__REDIS__RECONNECT_MIN_MS", "20"),
+        ("HUBBUB__REDIS__RECONNECT_MAX_MS", "100"),
+    ];
+    let database = postgres::database().await;
+    let options = NodeOptions::on(&database.url).set("REDIS_URL", &url);
+    let set = |options: NodeOptions, (name, value): &(&str, &str)| options.set(name, value);
+    let node = Node::start(often.iter().fold(options, set)).await;
+    // Somebody is in a room, or nothing would be subscribed to.
+    let ada = register(&node, "ada").await;
+    let room = ada.create_room("room").await;
+    let mut socket = Socket::connect(&node, &ada).await;
+    socket.join(&room.id).await;
+    for failed in [
+        "hub_bus_connects_total{connection=\"publish\",outcome=\"failed\"}",
+        "hub_bus_disconnects_total{connection=\"subscribe\"}",
+    ] {
+        eventually("it is tried again", async || {
+            (node.metric(failed).await >= 10).then_some(())
+        })
+        .await;
+    }
+    let log = node.log().text();
+    let lines = log.matches("connection of the bus to Redis failed").count();
+    assert!((1..=4).contains(&lines), "{lines} lines:\n{log}");
+}

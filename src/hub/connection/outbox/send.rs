@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::sink::Sink;
-use super::{Batch, Class, Outbox, Pushed, Socket};
+use super::{Batch, Class, Outbox, Pushed, Socket, frame_bytes};
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, SOCKET_WRITES};
 
 /// What was done for connections, counted here and told to the metrics once in a while.
@@ -41,14 +41,24 @@ impl Tally {
     }
 }
 
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// So many of its frames were dealt with. There is no room for the next one, which is durable.
+    pub(crate) frames: usize,
+    /// The connection needs to be looked after: its socket takes no more, or it is closing.
+    pub(crate) needs_care: bool,
+}
+
 impl Outbox {
-    /// Sends frames that others get, too: at once where nothing waits, after what waits otherwise.
-    /// Whether the connection needs to be looked after: its socket takes no more, or it is closing.
-    pub(crate) fn send(self: &Rc<Self>, batch: &Batch, tally: &mut Tally) -> bool {
+    /// Sends frames that others get, too: at once where nothing waits, after what waits otherwise,
+    /// as far as there is room.
+    pub(crate) fn send(self: &Rc<Self>, batch: &Batch, tally: &mut Tally) -> Sent {
+        let mut frames = batch.len();
         let Some(socket) = self.ready() else {
-            self.queue_batch(batch.frames(), tally);
+            frames = self.queue_batch(batch.frames(), tally);
             self.flush();
-            return self.needs_care();
+            return self.sent(frames);
         };
         match socket.try_write(batch.bytes()) {
             Ok(written) if written == batch.bytes().len() => {
@@ -56,7 +66,10 @@ impl Outbox {
                 tally.writes += 1;
                 tally.delivered += batch.len() as u64;
                 if socket.try_flush().is_ok() {
-                    return false;
+                    return Sent {
+                        frames,
+                        needs_care: false,
+                    };
                 }
                 // TLS holds the end of it: a task waits until the kernel takes that.
                 self.flush();
@@ -72,17 +85,24 @@ impl Outbox {
                     queue.push_cut(cut);
                 }
                 drop(queue);
-                self.queue_batch(whole, tally);
+                frames -= whole.len() - self.queue_batch(whole, tally);
                 self.flush();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.queue_batch(batch.frames(), tally);
+                frames = self.queue_batch(batch.frames(), tally);
                 // It finds the same without asking the kernel again, and has a task wait.
                 self.flush();
             }
             Err(_) => self.shut(),
         }
-        self.needs_care()
+        self.sent(frames)
+    }
+
+    fn sent(&self, frames: usize) -> Sent {
+        Sent {
+            frames,
+            needs_care: self.needs_care(),
+        }
     }
 
     /// The socket, if a frame can be written to it now.
@@ -94,9 +114,14 @@ impl Outbox {
         }
     }
 
-    fn queue_batch(&self, frames: &[(Bytes, Class)], tally: &mut Tally) {
-        for (frame, class) in frames {
+    /// Queues frames up to the first durable one that has no room, and says how many.
+    fn queue_batch(&self, frames: &[(Bytes, Class)], tally: &mut Tally) -> usize {
+        for (at, (frame, class)) in frames.iter().enumerate() {
+            if *class == Class::Durable && !self.takes_event(frame_bytes(frame.len(), None)) {
+                return at;
+            }
             tally.count(self.push(frame.clone(), *class), *class);
         }
+        frames.len()
     }
 }

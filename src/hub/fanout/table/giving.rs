@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::batches::Batches;
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
-use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally, frame_bytes};
 use crate::hub::encoded::{SharedEvent, SharedPush};
 use crate::hub::metrics::EPHEMERAL_DROPPED;
 use crate::protocol::cursor::Position;
@@ -99,6 +99,8 @@ impl Table {
         {
             self.mark(attachment);
         }
+        // Who is set aside gets nothing ephemeral anyway.
+        let but = but.filter(|(at, _)| !self.rooms[key].walk.is_set_aside(*at));
         let room = &mut self.rooms[key];
         room.pending_bytes += entry.size_bytes();
         match but {
@@ -119,7 +121,7 @@ impl Table {
         self.schedule(key);
     }
 
-    fn schedule(&mut self, key: RoomKey) {
+    pub(super) fn schedule(&mut self, key: RoomKey) {
         let room = &mut self.rooms[key];
         room.stage = Stage::Scheduled;
         if !self.coalesce.is_zero() {
@@ -154,12 +156,15 @@ impl Table {
     pub(crate) fn pass(&mut self) -> Pass {
         let mut pass = Pass::default();
         self.schedule.begin_pass();
+        let mut begun = Instant::now();
         while let Some((flow, units)) = self.schedule.turn() {
             let spent = match flow {
                 Flow::Room(key) => self.walk(key, units, &mut pass),
                 Flow::Marked => self.write_marked(units, &mut pass),
             };
-            self.schedule.spent(spent);
+            let now = Instant::now();
+            self.schedule.spent(spent, now - begun);
+            begun = now;
         }
         pass.tally.tell();
         pass.is_left = !self.schedule.is_empty();
@@ -191,8 +196,11 @@ impl Table {
                 continue;
             }
             let room = &mut self.rooms[key];
-            let (count, bytes) = give(room, at, &mut made, pass);
-            room.walk.give(at, count);
+            let (sent, bytes, is_all) = give(room, at, &mut made, pass);
+            room.walk.give(at, sent);
+            if !is_all {
+                self.fall_behind(key, at);
+            }
             spent += 1 + bytes / UNIT_BYTES;
         }
         self.rest(key, pass);
@@ -267,9 +275,16 @@ impl Table {
             };
             let (attachment, format) = (Rc::clone(&member.attachment), member.format);
             let (frame, class) = (entry.frame(format), entry.class());
+            let has_tail = format.has_tails() && class == Class::Durable;
+            if class == Class::Durable {
+                let tail_bytes = attachment.tail_max_bytes();
+                let bytes = frame_bytes(frame.len(), tail_bytes);
+                if !attachment.outbox.takes_event(bytes) {
+                    return self.fall_behind(key, at);
+                }
+            }
             room.walk.give(at, 1);
             // It stands behind this one now.
-            let has_tail = format.has_tails() && class == Class::Durable;
             let tail = has_tail.then(|| sse::tail(&self.positions(&attachment, None)));
             let pushed = attachment.outbox.push_with_tail(frame, tail, class);
             tally.count(pushed, class);
@@ -293,18 +308,19 @@ impl Table {
     }
 }
 
-/// Gives the member at a place what it lacks, as far as it is given in one go. Says how many
-/// frames and bytes that were.
-fn give(room: &LocalRoom, at: usize, made: &mut Batches, pass: &mut Pass) -> (usize, usize) {
+/// Gives the member at a place what it lacks, as far as it is given in one go. Says how many frames
+/// and bytes that were, and whether there was room for all of them.
+fn give(room: &LocalRoom, at: usize, made: &mut Batches, pass: &mut Pass) -> (usize, usize, bool) {
     let Some(member) = room.walk.member(at) else {
-        return (0, 0);
+        return (0, 0, true);
     };
     let (format, from) = (member.format, room.walk.next(at));
     let batch = made.get(format, from, || room.batch(from, format));
-    if member.outbox.send(batch, &mut pass.tally) {
+    let sent = member.outbox.send(batch, &mut pass.tally);
+    if sent.needs_care {
         pass.to_look_after.push(Rc::clone(&member.attachment));
     }
-    (batch.len(), batch.bytes().len())
+    (sent.frames, batch.bytes().len(), sent.frames == batch.len())
 }
 
 #[cfg(test)]

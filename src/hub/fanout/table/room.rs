@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::Attachment;
+use super::stragglers::Stragglers;
 use super::turns::Lack;
 use super::walk::Walk;
 use crate::hub::connection::outbox::{Batch, Class, Outbox, OutboxLimits};
@@ -64,6 +65,8 @@ pub(super) struct LocalRoom {
     /// on this thread, and from the room's events since.
     pub(super) muted: HashMap<UserId, Timestamp>,
     pub(super) lack: Lack,
+    /// Members who are set aside in the walk; none most of the time.
+    pub(super) stragglers: Option<Box<Stragglers>>,
 }
 
 impl Entry {
@@ -103,6 +106,7 @@ impl LocalRoom {
             is_short: false,
             muted: HashMap::new(),
             lack: Lack::default(),
+            stragglers: None,
         }
     }
 
@@ -119,7 +123,9 @@ impl LocalRoom {
     /// Where the member at a place stands: behind the room while it has yet to be given events.
     pub(super) fn position_of(&self, at: usize) -> Seq {
         if !self.walk.lacks(at) {
-            return self.position;
+            let member = self.walk.member(at).filter(|_| self.walk.is_set_aside(at));
+            let straggler = member.and_then(|it| self.position_of_straggler(it.attachment.key));
+            return straggler.unwrap_or(self.position);
         }
         let mut lacks = self.walk.entries_from(self.walk.next(at));
         let next = lacks.find_map(|entry| match entry {

@@ -1,15 +1,19 @@
 //! Who is written to next: rooms, in turns. Pure.
 //!
 //! In one pass of the thread's loop a bounded number of units is spent, a unit being about the cost
-//! of one small write. Whoever has little to do is done in its first turn and goes before all who
+//! of one small write, or the time that such a write usually takes if that comes to more. Whoever has little to do is done in its first turn and goes before all who
 //! have much, for whom a quarter of each pass is set aside. So neither waits for long: a small room
 //! for the small ones before it, whatever a huge room has to do, and a huge room goes on however
 //! many small ones there are.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What one pass of the loop spends: about a millisecond, after which sockets are read again.
 pub(super) const PASS_UNITS: usize = 256;
+
+/// The time that a unit stands for. Where writes take longer, fewer of them go into a pass.
+const UNIT: Duration = Duration::from_micros(4);
 
 /// What one turn spends. Who needs more than that has much to do.
 pub(super) const TURN_UNITS: usize = 64;
@@ -64,10 +68,11 @@ impl<K: Copy + PartialEq> Schedule<K> {
     /// Whose turn it is in this pass, and how many units it may spend. It is not here any more: if
     /// it is not done in its turn it is added again.
     pub(super) fn turn(&mut self) -> Option<(K, usize)> {
-        if self.left == 0 {
+        let is_large_due = !self.is_large_served && self.left <= TURN_UNITS;
+        // A turn that took too long may have used up their share, too.
+        if self.left == 0 && (self.is_large_served || self.large.is_empty()) {
             return None;
         }
-        let is_large_due = !self.is_large_served && self.left <= TURN_UNITS;
         let small = if is_large_due && !self.large.is_empty() {
             None
         } else {
@@ -79,13 +84,19 @@ impl<K: Copy + PartialEq> Schedule<K> {
             self.is_large_served = true;
             self.large.pop_front()?
         };
-        Some((key, self.left.min(TURN_UNITS)))
+        let units = match self.left {
+            0 => TURN_UNITS,
+            left => left.min(TURN_UNITS),
+        };
+        Some((key, units))
     }
 
-    /// So much was spent in a turn.
-    pub(super) fn spent(&mut self, units: usize) {
+    /// So much was spent in a turn, in units and in time.
+    pub(super) fn spent(&mut self, units: usize, time: Duration) {
+        let by_time = time.as_nanos() / UNIT.as_nanos();
+        let by_time = usize::try_from(by_time).unwrap_or(usize::MAX);
         // A turn in which there was nothing to do is not free either.
-        self.left = self.left.saturating_sub(units.max(1));
+        self.left = self.left.saturating_sub(units.max(by_time).max(1));
     }
 }
 
@@ -128,7 +139,7 @@ mod tests {
                 let spent = units.min(self.to_do[room]);
                 self.to_do[room] -= spent;
                 self.spent += spent;
-                self.schedule.spent(spent);
+                self.schedule.spent(spent, Duration::ZERO);
                 if self.to_do[room] > 0 {
                     self.schedule.add(room, self.sizes[room]);
                 }

@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 /// Room for so many entries is kept while nothing is pending: a room at rest holds next to nothing.
 const ENTRIES_KEPT: usize = 8;
 
+/// The next entry of a member that is set aside: it comes to it in no way of its own.
+const SET_ASIDE: u64 = u64::MAX;
+
 /// Members `M`, and entries `E` that they have not all been given.
 #[derive(Debug)]
 pub(super) struct Walk<M, E> {
@@ -150,6 +153,11 @@ impl<M, E> Walk<M, E> {
         Some((&place.member, entry))
     }
 
+    /// All that somebody lacks.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &E> {
+        self.entries.iter()
+    }
+
     /// The entries from a number on.
     pub(super) fn entries_from(&self, number: u64) -> impl Iterator<Item = &E> {
         let from = usize::try_from(number - self.first).unwrap_or(usize::MAX);
@@ -168,6 +176,35 @@ impl<M, E> Walk<M, E> {
         }
     }
 
+    /// The member at a place gets nothing until it is taken back, and holds nothing up.
+    pub(super) fn set_aside(&mut self, at: usize) {
+        if let Some(place) = self.places.get_mut(at) {
+            place.next = SET_ASIDE;
+        }
+    }
+
+    pub(super) fn is_set_aside(&self, at: usize) -> bool {
+        self.places
+            .get(at)
+            .is_some_and(|place| place.next == SET_ASIDE)
+    }
+
+    /// Takes the member at a place back. It goes on with the first of the entries that is meant, or
+    /// with what comes from now on.
+    pub(super) fn take_back(&mut self, at: usize, is_meant: impl Fn(&E) -> bool) {
+        let end = self.end();
+        let next = (self.first..)
+            .zip(&self.entries)
+            .find(|(_, entry)| is_meant(entry));
+        let next = next.map_or(end, |(number, _)| number);
+        if let Some(place) = self.places.get_mut(at) {
+            place.next = next;
+            if next < end {
+                self.left = self.places.len();
+            }
+        }
+    }
+
     /// Takes out the entries that everybody has.
     pub(super) fn finish(&mut self, mut finished: impl FnMut(E)) {
         let until = if self.left == 0 {
@@ -175,7 +212,8 @@ impl<M, E> Walk<M, E> {
             self.end()
         } else if std::mem::take(&mut self.is_round) {
             let places = self.places.iter();
-            places.map(|place| place.next).min().unwrap_or(self.end())
+            let least = places.map(|place| place.next).min();
+            least.map_or(self.end(), |least| least.min(self.end()))
         } else {
             return;
         };
@@ -209,6 +247,8 @@ mod tests {
         Push,
         PushForOthers(usize),
         Visit(usize),
+        SetAside(usize),
+        TakeBack(usize),
         Finish,
     }
 
@@ -219,6 +259,8 @@ mod tests {
             3 => Just(Step::Push),
             1 => any::<usize>().prop_map(Step::PushForOthers),
             6 => (1_usize..4).prop_map(Step::Visit),
+            1 => any::<usize>().prop_map(Step::SetAside),
+            1 => any::<usize>().prop_map(Step::TakeBack),
             1 => Just(Step::Finish),
         ]
     }
@@ -233,6 +275,19 @@ mod tests {
             .collect();
         walk.give(at, lacks.len());
         walk.places[at].member.given.extend(lacks);
+    }
+
+    /// Gives a member that was set aside, from elsewhere, what it lacks of that which nobody else does.
+    fn take_back(walk: &mut Tested, at: usize) {
+        if !walk.is_set_aside(at) {
+            return;
+        }
+        let first = walk.entries.front().copied().unwrap_or(u32::MAX);
+        let Recipient { expected, given } = &mut walk.places[at].member;
+        let missed = expected[given.len()..].iter().copied();
+        given.extend(missed.take_while(|entry| *entry < first));
+        let next = expected.get(given.len()).copied();
+        walk.take_back(at, |entry| Some(*entry) == next);
     }
 
     fn expect(walk: &mut Tested, entry: u32, but: Option<usize>) {
@@ -252,11 +307,19 @@ mod tests {
             let mut entry = 0;
             for step in steps {
                 match step {
+                    Step::SetAside(at) if !walk.is_empty() => {
+                        walk.set_aside(at % walk.len());
+                    }
+                    Step::TakeBack(at) if !walk.is_empty() => {
+                        let at = at % walk.len();
+                        take_back(&mut walk, at);
+                    }
                     Step::Join => {
                         walk.join(Recipient::default());
                     }
                     Step::Leave(at) if !walk.is_empty() => {
                         let at = at % walk.len();
+                        take_back(&mut walk, at);
                         give(&mut walk, at, usize::MAX);
                         let left = walk.leave(at);
                         prop_assert_eq!(left.given, left.expected);
@@ -269,6 +332,7 @@ mod tests {
                     Step::PushForOthers(at) if !walk.is_empty() => {
                         entry += 1;
                         let at = at % walk.len();
+                        take_back(&mut walk, at);
                         give(&mut walk, at, usize::MAX);
                         walk.push_for_others(entry, at);
                         expect(&mut walk, entry, Some(at));
@@ -278,9 +342,15 @@ mod tests {
                             give(&mut walk, at, max);
                         }
                     }
-                    Step::Leave(_) | Step::PushForOthers(_) => {}
+                    Step::Leave(_)
+                    | Step::PushForOthers(_)
+                    | Step::SetAside(_)
+                    | Step::TakeBack(_) => {}
                     Step::Finish => walk.finish(drop),
                 }
+            }
+            for at in 0..walk.len() {
+                take_back(&mut walk, at);
             }
             while let Some(at) = walk.visit() {
                 give(&mut walk, at, 2);

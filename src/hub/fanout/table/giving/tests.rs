@@ -12,6 +12,7 @@ const LIMITS: OutboxLimits = OutboxLimits {
     max_bytes: 100_000,
     ephemeral_max_bytes: 25_000,
     max_age: Duration::from_secs(30),
+    max_stall: Duration::from_secs(1),
 };
 
 /// More than are written to in one pass.

@@ -1,0 +1,54 @@
+//! The ways in which a session ends.
+
+use std::time::Instant;
+
+use super::{Action, Current, Outgoing, Reason, Session, State};
+use crate::protocol::engineio::packet::Packet;
+
+impl<M: Outgoing> Session<M> {
+    /// The server ends it: what waits is still sent. With polling that needs a poll, for which it
+    /// waits a while.
+    pub(super) fn close<'a>(&mut self, now: Instant, actions: &mut Vec<Action<'a, M>>) {
+        if self.state != State::Open {
+            return;
+        }
+        self.state = State::Closing(now + self.settings.close_timeout);
+        if !self.takes_nothing() {
+            self.end(Reason::Server, actions);
+        }
+    }
+
+    /// The client ends it. Its poll gets a noop, as it knows.
+    pub(super) fn client_closed<'a>(&mut self, actions: &mut Vec<Action<'a, M>>) {
+        self.take_queue();
+        self.end_poll(Packet::Noop, actions);
+        self.finish(Reason::Client, actions);
+    }
+
+    /// Something is wrong: what waits is not sent.
+    pub(super) fn fail<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+        self.take_queue();
+        self.end(reason, actions);
+    }
+
+    /// The client is told what waits and that it is over, if that is possible.
+    pub(super) fn end<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+        self.end_poll(Packet::Close, actions);
+        self.finish(reason, actions);
+    }
+
+    fn finish<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+        if self.is_closed() {
+            return;
+        }
+        self.give_up_upgrade(actions);
+        match &self.current {
+            Current::Websocket(id) => actions.push(Action::CloseSocket(*id)),
+            // One that is just being read, not one that has brought the end.
+            Current::Polling(polling) => actions.extend(polling.post.map(Action::BadRequest)),
+        }
+        self.state = State::Closed;
+        self.take_queue();
+        actions.push(Action::Closed(reason));
+    }
+}
