@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Hubbub in a container: one binary, nobody's user, nothing but what it needs.
 #
 #   docker build -t hubbub .
@@ -12,8 +11,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY loadtests/Cargo.toml loadtests/
 RUN mkdir -p src loadtests/src loadtests/tests benches/hot_path tests/it \
-    && echo 'fn main() {}' | tee src/main.rs loadtests/src/main.rs benches/hot_path/main.rs tests/it/main.rs > src/lib.rs \
-    && echo '' > src/lib.rs \
+    && echo 'fn main() {}' | tee src/main.rs loadtests/src/main.rs benches/hot_path/main.rs tests/it/main.rs > /dev/null \
+    && touch src/lib.rs \
     && cargo build --release --locked --features jemalloc \
     && rm -rf src
 COPY . .
@@ -22,7 +21,8 @@ RUN touch src/main.rs src/lib.rs \
     && strip --strip-debug target/release/hubbub
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --user-group --no-create-home hubbub \
+RUN groupadd --system --gid 10001 hubbub \
+    && useradd --system --uid 10001 --gid hubbub --no-create-home --home-dir /var/lib/hubbub hubbub \
     && install -d -o hubbub -g hubbub /var/lib/hubbub
 COPY --from=build /src/target/release/hubbub /usr/local/bin/hubbub
 USER hubbub

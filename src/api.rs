@@ -43,6 +43,7 @@ use crate::peers::Peers;
 use crate::store::Store;
 
 pub use edge::edge;
+pub use gate::public_gate;
 pub use routes::Routes;
 
 /// What the handlers work with, shared by all worker threads.

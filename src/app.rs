@@ -5,10 +5,12 @@ mod cluster;
 mod error;
 mod host;
 mod identity;
+mod metrics_page;
 mod node;
 mod open_files;
 mod operator;
 mod peer_port;
+mod pool_share;
 mod retention;
 mod sweeper;
 

@@ -26,6 +26,7 @@ mod online;
 pub mod peers;
 mod presence;
 mod read_markers;
+mod recent;
 mod registry;
 mod replay_pages;
 mod room;
@@ -46,7 +47,7 @@ use self::connection::identity::Gate;
 pub use self::connections::LISTED_MAX;
 use self::control::{Control, ControlSettings, supervised};
 use self::encoded::{Ephemeral, SharedPush};
-use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage, Target};
+use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
 use self::journal::{ChangeLimits, Journal};
@@ -66,26 +67,12 @@ use self::workers::Workers;
 use crate::bus::Bus;
 use crate::bus::envelope::Origin;
 use crate::config::{self, Config};
-use crate::protocol::close::Disconnect;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{EventId, RoomId, SessionId, UserId};
 use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 use crate::protocol::reply::RoomPresence;
 use crate::protocol::text::Slug;
 use crate::store::{self, Store, StoreError};
-
-/// Slugs whose rooms are remembered.
-const SLUGS_MAX: u64 = 10_000;
-
-/// A slug is looked up again after this.
-const SLUG_TTL: Duration = Duration::from_secs(60);
-
-/// Ended sessions that are remembered, and users whose memberships have begun.
-const ENDED_MAX: u64 = 100_000;
-
-/// For longer than it may take to be let in, which may be by a ticket that was given out in the
-/// moment of the session's end, by a request that took as long as one may.
-const ENDED_TTL: Duration = Duration::from_secs(2 * config::TICKET_TTL_MAX_S);
 
 /// The settings that the hub works by.
 #[derive(Debug, Clone)]
@@ -206,10 +193,7 @@ impl HubHandle {
                 },
             },
         );
-        let replays = ReplayPages::new(
-            parts.store.clone(),
-            ReplaySettings::new(config, parts.store.pool_max()),
-        );
+        let replays = ReplayPages::new(parts.store.clone(), ReplaySettings::from(config));
         let read_markers = ReadMarkers::new(
             ReadSettings::from(&config.hub),
             parts.store.clone(),
@@ -238,9 +222,9 @@ impl HubHandle {
                 arbiters,
                 control,
                 cluster,
-                slugs: remembered(SLUGS_MAX, SLUG_TTL),
-                ended: remembered(ENDED_MAX, ENDED_TTL),
-                began: remembered(ENDED_MAX, ENDED_TTL),
+                slugs: recent::slugs(),
+                ended: recent::endings(),
+                began: recent::endings(),
                 is_draining: AtomicBool::new(false),
             }),
         };
@@ -293,30 +277,6 @@ impl HubHandle {
             permit: None,
         });
         outcome.await.unwrap_or_else(|_| Err(unknown()))
-    }
-
-    /// Ends every socket of a session on this node.
-    pub fn end_session(&self, session: SessionId) {
-        self.shared.ended.insert(session, ());
-        self.shared.gate.session_ended(session);
-        let target = Target::Session(session);
-        self.shared
-            .workers
-            .send(|| FanoutMessage::Disconnect(target, Disconnect::SessionEnded));
-    }
-
-    /// Has every client reconnect.
-    fn resync_everybody(&self) {
-        self.shared.gate.sessions_missed();
-        self.shared
-            .workers
-            .send(|| FanoutMessage::Disconnect(Target::All, Disconnect::Resync));
-    }
-
-    /// Whether a session was ended a moment ago: a handshake that found it valid may not have
-    /// been finished then.
-    fn has_ended(&self, session: SessionId) -> bool {
-        self.shared.ended.contains_key(&session)
     }
 
     /// Who is in a room now, by all nodes.
@@ -446,18 +406,6 @@ impl HubHandle {
     fn read_markers(&self) -> &ReadMarkers {
         &self.shared.read_markers
     }
-}
-
-/// What is remembered for a while, of the latest `max`.
-fn remembered<K, V>(max: u64, ttl: Duration) -> moka::sync::Cache<K, V>
-where
-    K: std::hash::Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    moka::sync::Cache::builder()
-        .max_capacity(max)
-        .time_to_live(ttl)
-        .build()
 }
 
 /// A failure of the store as a client sees it.

@@ -15,6 +15,7 @@ use actix_web::{Error, HttpResponse};
 
 use super::ApiState;
 use super::metrics::{REQUEST_SECONDS, method_label};
+use super::problem::ApiError;
 use crate::fault;
 use crate::stall::{Activity, doing_with};
 
@@ -39,8 +40,9 @@ pub async fn edge(
         req.head_mut().method = Method::GET;
     }
     let page = listed_origin(&req);
-    let mut response = match &page {
-        Some(page) if is_preflight(&req) => {
+    let mut response = match (head_too_large(&req), &page) {
+        (Some(error), _) => req.error_response(error).map_into_right_body(),
+        (None, Some(page)) if is_preflight(&req) => {
             let page = page.clone();
             let mut response = req.into_response(HttpResponse::NoContent().finish());
             preflight(response.headers_mut(), page);
@@ -72,6 +74,19 @@ pub async fn edge(
     Ok(response)
 }
 
+/// Refuses a head that is larger than it may be, counted as RFC 9113 section 6.5.2 does. Over HTTP/2
+/// a few packed bytes can become a large one.
+fn head_too_large(req: &ServiceRequest) -> Option<ApiError> {
+    const KEEPING: usize = 32;
+    let most = req.app_data::<Data<ApiState>>()?.config.http.max_head_bytes;
+    let address = req.uri().path_and_query();
+    let address = address.map_or(0, |address| address.as_str().len());
+    let bytes = req.headers().iter().fold(address, |bytes, (name, value)| {
+        bytes.saturating_add(name.as_str().len() + value.len() + KEEPING)
+    });
+    (bytes > most).then_some(ApiError::Head { most })
+}
+
 /// A request for the log: what may be an id, a name or a secret is left out of its path.
 fn shape(method: &str, path: &str) -> String {
     let mut shape = String::with_capacity(64);
@@ -101,7 +116,7 @@ fn observe(method: &Method, response: &ServiceResponse<impl MessageBody>, starte
         && status.is_server_error()
     {
         let error = error
-            .as_error::<super::problem::ApiError>()
+            .as_error::<ApiError>()
             .map_or_else(|| error.to_string(), |error| chain(error));
         tracing::error!(%method, route, status = status.as_u16(), error, "request failed");
     }

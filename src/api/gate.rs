@@ -1,4 +1,5 @@
-//! The gate before every `/api` route: who asks, from which page, how often.
+//! The gate before every `/api` route: who asks, from which page, how often. And a smaller one before
+//! what anybody may read.
 //!
 //! In this order (but for those who register or log in, of whom there is only the address): an address that asks too often is turned away before the database is asked who
 //! it is; then credentials are looked up; a cookie's write must come from a page of ours; and the
@@ -50,6 +51,27 @@ pub(super) async fn gate(
     }
     finish(&state, &mut response);
     Ok(response.map_into_left_body())
+}
+
+/// The gate before what anybody may read, such as `/metrics`: no credentials are looked at, and the
+/// request counts as a read of its address.
+pub async fn public_gate(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let taken = match req.app_data::<Data<ApiState>>() {
+        Some(state) => {
+            let address = request::address(req.request(), &state.config.http.trusted_proxies);
+            let subject = Subject::Address(address);
+            let taken = state.limits.take(Bucket::Reads, subject, address);
+            taken.map_err(ApiError::from)
+        }
+        None => Err(ApiError::Internal("ApiState is not registered")),
+    };
+    match taken {
+        Ok(()) => Ok(next.call(req).await?.map_into_left_body()),
+        Err(error) => Ok(req.error_response(error).map_into_right_body()),
+    }
 }
 
 /// Checks a request and notes who sends it. Returns the cookie that moves along with a session

@@ -22,7 +22,7 @@ use crate::protocol::text::{CLIENT_ID_MAX_BYTES, MENTIONS_MAX, TextError, check_
 use crate::store::{messages, rooms};
 
 /// The largest position that Postgres can hold.
-const SEQ_MAX: Seq = i64::MAX as Seq;
+pub(super) const SEQ_MAX: Seq = i64::MAX as Seq;
 
 /// A message to publish.
 #[derive(Deserialize, ToSchema)]

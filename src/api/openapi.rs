@@ -5,12 +5,14 @@
 //! change of the interface shows in review.
 
 use actix_web::http::header;
+use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::OpenApi as _;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 
+use super::gate::public_gate;
 use super::problem::{ApiError, FieldError, Problem};
 use crate::protocol::error::ErrorCode;
 
@@ -97,9 +99,12 @@ pub(super) fn base(cookie: &str) -> OpenApi {
 #[utoipa::path(
     tag = "operations",
     operation_id = "openapi",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+    responses(
+        (status = 200, description = "OpenAPI 3.1", content_type = "application/json"),
+        (status = 429, description = "Asked too often", body = Problem, content_type = "application/problem+json"),
+    )
 )]
-#[get("/openapi.json")]
+#[get("/openapi.json", wrap = "from_fn(public_gate)")]
 pub(super) async fn description(document: Data<Document>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")

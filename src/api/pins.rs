@@ -2,15 +2,18 @@
 
 use actix_web::web::{Data, Json};
 use actix_web::{delete, get, put};
+use utoipa::IntoParams;
 
 use super::ApiState;
-use super::extract::{MessagePath, RoomPath};
+use super::extract::{MessagePath, Query, RoomPath};
 use super::message_changes::change;
+use super::messages::SEQ_MAX;
 use super::problem::{ApiError, Failure};
 use super::rooms::membership;
 use crate::auth::Identity;
 use crate::protocol::command::MessageChange;
 use crate::protocol::error::ErrorCode;
+use crate::protocol::event::Seq;
 use crate::protocol::reply::{Changed, MessagePage};
 use crate::store::messages;
 
@@ -56,11 +59,21 @@ pub(super) async fn unpin_message(
     change(&state, who, &room, &message, pin, None).await
 }
 
-/// The pinned messages of a room, in the order in which they were said; there is no next page.
+/// Which of them are listed. Only for the description: [`Query`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+struct ListPins {
+    /// Those after this `seq`: the `next` of the page before.
+    after: Option<Seq>,
+}
+
+/// The pinned messages of a room, in the order in which they were said. They come in one page,
+/// unless they are too large for that: then `next` says after which message the next page begins.
 #[utoipa::path(
     tag = "messages",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The room's id or slug")),
+    params(("id" = String, Path, description = "The room's id or slug"), ListPins),
     responses((status = 200, description = "What is pinned", body = MessagePage), Failure)
 )]
 #[get("/rooms/{id}/pins")]
@@ -68,9 +81,14 @@ pub(super) async fn list_pins(
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
+    query: Query,
 ) -> Result<Json<MessagePage>, ApiError> {
+    let after = query.number("after", 0..=SEQ_MAX)?.unwrap_or(0);
     let (access, _) = membership(&state, &room.0, who).await?;
-    let (floor, limit) = (access.history_floor, state.config.limits.pins_per_room);
-    let page = messages::pinned(&state.store, access.room_id, floor, limit).await?;
+    let (from, limit) = (
+        access.history_floor.max(after),
+        state.config.limits.pins_per_room,
+    );
+    let page = messages::pinned(&state.store, access.room_id, from, limit).await?;
     Ok(Json(page.ok_or(ErrorCode::RoomNotFound)?))
 }

@@ -35,6 +35,12 @@ pub enum ApiError {
     /// The address is for sockets, and the request asks for none.
     #[error("this address is for WebSockets: the request must ask for an upgrade")]
     UpgradeRequired,
+    /// The request's head is larger than `http.max_head_bytes`.
+    #[error("the request's head is larger than {most} bytes")]
+    Head {
+        /// The bound.
+        most: usize,
+    },
     /// Who asks is unknown, or may not.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -157,6 +163,7 @@ impl ApiError {
             },
             Self::Method { .. } => ErrorCode::MethodNotAllowed,
             Self::UpgradeRequired => ErrorCode::InvalidRequest,
+            Self::Head { .. } => ErrorCode::TooLarge,
             Self::Auth(error) => error.code(),
             Self::Store(error) if error.is_retryable() => ErrorCode::Unavailable,
             Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
@@ -192,7 +199,7 @@ impl ApiError {
                 })
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Method { .. } | Self::UpgradeRequired => self.to_string(),
+            Self::Method { .. } | Self::UpgradeRequired | Self::Head { .. } => self.to_string(),
             Self::Auth(error) => error.refusal().message.into_owned(),
             Self::Store(error) if error.is_retryable() => {
                 "the database is away for the moment".to_owned()
@@ -239,8 +246,10 @@ fn rate_limit_headers(limited: &RateLimited) -> Vec<(HeaderName, String)> {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        if matches!(self, Self::UpgradeRequired) {
-            return StatusCode::UPGRADE_REQUIRED;
+        match self {
+            Self::UpgradeRequired => return StatusCode::UPGRADE_REQUIRED,
+            Self::Head { .. } => return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => {}
         }
         StatusCode::from_u16(status(self.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::StartError;
+use super::{StartError, pool_share};
 use crate::config::{self, Config};
 use crate::hub::cluster::Seat;
 use crate::protocol::origin::Origin;
@@ -27,8 +27,9 @@ pub(super) fn node_id(config: &config::Node) -> Result<String, StartError> {
     })
 }
 
-/// Takes the name, which no other running node may have, and counts this life under it. Clients find
-/// it at `http_address`, other nodes at `address`.
+/// Takes the name, which no other running node may have, and counts this life under it: one more node
+/// that the server's connections are divided among. Clients find it at `http_address`, other nodes at
+/// `address`.
 pub(super) async fn begin_life(
     store: &Store,
     url: &str,
@@ -41,6 +42,7 @@ pub(super) async fn begin_life(
     let lease_ms = i64::try_from(config.node.lease_ms).unwrap_or(i64::MAX);
     let http_address = http_address.to_string();
     let incarnation = nodes::begin_life(store, id, &http_address, address, lease_ms).await?;
+    pool_share::at_start(store).await?;
     tracing::info!(node = id, address, "other nodes find this one there");
     let origin = Origin {
         node: id.into(),

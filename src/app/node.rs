@@ -11,7 +11,10 @@ use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
 use super::peer_port::PeerPort;
-use super::{StartError, host, identity, open_files, report, retention, sweeper, until};
+use super::{
+    StartError, host, identity, metrics_page, open_files, pool_share, report, retention, sweeper,
+    until,
+};
 use crate::api::{self, ApiState};
 use crate::auth::Limits;
 use crate::auth::accounts::Accounts;
@@ -38,6 +41,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Answers that are ready may take this long to be written, and idle connections to close.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
+/// An embedded Postgres has at least this long to stop by itself. Its checkpoint spares the next
+/// start the replay of its log.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(2);
+
 /// What was published to other nodes may take this long to leave. It is in Postgres anyway.
 const LAST_NEWS: Duration = Duration::from_millis(250);
 
@@ -58,6 +65,7 @@ pub struct Node {
     ending: Ending,
     sweeper: JoinHandle<()>,
     retention: JoinHandle<()>,
+    pool_share: JoinHandle<()>,
 }
 
 impl Node {
@@ -136,6 +144,7 @@ impl Node {
         });
         let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
+        let pool_share = pool_share::start(store.clone(), &hub);
         let state = Data::new(ApiState {
             store: store.clone(),
             hub: hub.clone(),
@@ -167,6 +176,7 @@ impl Node {
             ending,
             sweeper,
             retention,
+            pool_share,
         })
     }
 
@@ -236,6 +246,7 @@ impl Node {
         self.sweeper.abort();
         self.retention.abort();
         self.hub.say_offline().await;
+        self.pool_share.abort();
         // Nobody needs it badly enough to wait for a database that is gone.
         let reported = tokio::time::timeout(LAST_WORDS, self.hub.report_stopped()).await;
         if !matches!(reported, Ok(Ok(()))) {
@@ -244,7 +255,7 @@ impl Node {
         self.hub.stop();
         self.store.close();
         if let Some(cluster) = self.cluster {
-            cluster.stop().await?;
+            cluster.stop_within(left().max(LAST_CHECKPOINT)).await?;
         }
         tracing::info!(ms = begun.elapsed().as_millis(), "stopped");
         Ok(())
@@ -345,7 +356,7 @@ fn serve(
                         .service(ops::health::redis)
                         .service(ops::health::ready)
                         .service(ops::health::live)
-                        .service(ops::metrics::metrics);
+                        .service(metrics_page::metrics);
                 });
             })
             .wrap(from_fn(api::edge))

@@ -153,6 +153,7 @@ pub(super) async fn connect(config: &Config) -> Result<Store, OrderError> {
     let database = Database {
         pool_max: 1,
         pool_min: 0,
+        nodes_expected: 1,
         ..config.database.clone()
     };
     Ok(Store::connect_beside(&database, &url, OUTSIDE).await?)

@@ -17,6 +17,8 @@ pub struct Database {
     pub url: Option<String>,
     /// Connections in the pool at most.
     pub pool_max: usize,
+    /// Nodes that share the server's connections at least.
+    pub nodes_expected: usize,
     /// Connections kept open when idle.
     pub pool_min: usize,
     /// Longest wait for a connection of the pool.
@@ -62,6 +64,7 @@ impl Database {
             });
         }
         checks.range("database.pool_max", self.pool_max, 1..=10_000);
+        checks.range("database.nodes_expected", self.nodes_expected, 1..=1000);
         checks.range("database.pool_min", self.pool_min, 0..=10_000);
         checks.at_most(
             ("database.pool_min", self.pool_min),
@@ -95,6 +98,7 @@ impl fmt::Debug for Database {
         f.debug_struct("Database")
             .field("url", &self.url.as_deref().map(redact::database_url))
             .field("pool_max", &self.pool_max)
+            .field("nodes_expected", &self.nodes_expected)
             .field("pool_min", &self.pool_min)
             .field("embedded", &self.embedded)
             .finish_non_exhaustive()

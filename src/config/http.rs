@@ -43,6 +43,8 @@ pub struct Http {
     pub request_body_timeout_ms: u64,
     /// Longest time in which a client takes nothing of its answer.
     pub write_timeout_ms: u64,
+    /// Largest head of a request.
+    pub max_head_bytes: usize,
     /// What is read of a connection of HTTP/1 while a request is answered.
     pub read_ahead_bytes: usize,
     /// Requests that an HTTP/2 connection may have at once.
@@ -138,6 +140,8 @@ impl Http {
             self.read_ahead_bytes,
             1024..=65_536,
         );
+        // The HTTP library takes no more than 131,072 over HTTP/1.
+        checks.range("http.max_head_bytes", self.max_head_bytes, 8192..=131_072);
         checks.range("http.http2_max_streams", self.http2_max_streams, 1..=10_000);
         checks.range("http.keep_alive_s", self.keep_alive_s, 1..=DAY_S);
         checks.range("http.backlog", self.backlog, 1..=65_535);

@@ -58,11 +58,10 @@ pub(crate) struct ReplaySettings {
     pub(crate) page_events: u32,
 }
 
-impl ReplaySettings {
-    pub(crate) fn new(config: &Config, pool_max: usize) -> Self {
+impl From<&Config> for ReplaySettings {
+    fn from(config: &Config) -> Self {
         Self {
-            // The other half is for everything else, however small the pool has turned out.
-            pages_max: config.hub.replay_pages_max.min(pool_max / 2).max(1),
+            pages_max: config.hub.replay_pages_max,
             wait: Duration::from_millis(config.hub.replay_wait_ms),
             patience: Duration::from_millis(config.websocket.command_timeout_ms),
             page_events: config.hub.replay_page_events,
@@ -79,7 +78,8 @@ pub(crate) struct ReplayPages {
 struct Pages {
     store: Store,
     settings: ReplaySettings,
-    /// First come, first served.
+    /// First come, first served. As many permits as there are turns at most; one turn is more of
+    /// them while the pool is small.
     turns: Semaphore,
     /// Those that wait for their turn: no more than there are connections that join.
     waiting: Mutex<HashMap<Key, WeakShared<Reading>>>,
@@ -136,7 +136,9 @@ impl ReplayPages {
 impl Pages {
     async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
         let _waiting = Counted::new(&REPLAY_TURNS_WAITING);
-        match tokio::time::timeout(self.settings.wait, self.turns.acquire()).await {
+        let permits = permits_of_turn(self.settings.pages_max, self.store.pool_max());
+        let turn = self.turns.acquire_many(permits);
+        match tokio::time::timeout(self.settings.wait, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(Refusal::new(
                 ErrorCode::Unavailable,
@@ -166,6 +168,13 @@ impl Pages {
     }
 }
 
+/// How many of `pages_max` permits a turn is: all turns together leave half of the pool to others,
+/// however small it has become.
+fn permits_of_turn(pages_max: usize, pool_max: usize) -> u32 {
+    let turns = pages_max.min(pool_max / 2).max(1);
+    u32::try_from(pages_max.div_ceil(turns)).unwrap_or(u32::MAX)
+}
+
 /// A page's place among those that wait; given back when it is its turn, or nobody wants it.
 struct Entry {
     pages: Arc<Pages>,
@@ -177,5 +186,24 @@ impl Drop for Entry {
         // If everybody had given up, the place may be another's by now. Then that one is not
         // shared with those who come later, which costs a query.
         self.pages.waiting.lock().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_pool_is_left_to_others() {
+        for pages_max in 1..40 {
+            for pool_max in 1..100 {
+                let permits = permits_of_turn(pages_max, pool_max) as usize;
+                let turns = pages_max / permits;
+                assert!((1..=pages_max).contains(&turns));
+                assert!(turns <= (pool_max / 2).max(1));
+            }
+        }
+        assert_eq!(permits_of_turn(8, 50), 1);
+        assert_eq!(permits_of_turn(8, 4), 4);
     }
 }

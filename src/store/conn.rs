@@ -20,6 +20,7 @@ use tokio_postgres::types::ToSql;
 use super::breaker::Breaker;
 use super::error::{StoreError, is_connection_lost};
 use super::metrics;
+use super::pool::Place;
 use super::statement::Statement;
 
 /// Parameters of a statement.
@@ -116,6 +117,8 @@ pub struct Conn {
     /// `None` only while dropping.
     object: Option<Object>,
     watch: Watch,
+    /// Given back after the connection.
+    _place: Place,
 }
 
 impl Drop for Conn {
@@ -129,9 +132,10 @@ impl Drop for Conn {
 }
 
 impl Conn {
-    pub(super) fn new(object: Object, limits: &Arc<Limits>) -> Self {
+    pub(super) fn new(object: Object, place: Place, limits: &Arc<Limits>) -> Self {
         Self {
             object: Some(object),
+            _place: place,
             watch: Watch {
                 limits: Arc::clone(limits),
                 broken: AtomicBool::new(false),

@@ -44,7 +44,7 @@ pub struct Cluster {
     place: Place,
     launch: Arc<Launch>,
     adopted: bool,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<Duration>>,
     monitor: JoinHandle<Result<(), EmbeddedError>>,
 }
 
@@ -141,11 +141,17 @@ impl Cluster {
     }
 
     /// Shuts the server down and waits until it has ended; then the data folder is free.
-    pub async fn stop(mut self) -> Result<(), EmbeddedError> {
+    pub async fn stop(self) -> Result<(), EmbeddedError> {
+        self.stop_within(monitor::STOP_LIMIT).await
+    }
+
+    /// As [`Cluster::stop`], within about `limit`: a server that does not stop by itself is killed
+    /// then. What was committed stays.
+    pub async fn stop_within(mut self, limit: Duration) -> Result<(), EmbeddedError> {
         let Some(stop) = self.stop.take() else {
             return Ok(());
         };
-        let _ = stop.send(());
+        let _ = stop.send(limit);
         match (&mut self.monitor).await {
             Ok(stopped) => stopped?,
             Err(error) => tracing::error!(%error, "the monitor of Postgres is gone"),

@@ -55,16 +55,14 @@ pub async fn page(
 }
 
 /// What is pinned in a room after `floor`, as [`page`] gives it, in the order in which it was
-/// said; at most `limit` messages.
+/// said: at most `limit` messages, and no more bytes than a page may have.
 pub async fn pinned(
     store: &Store,
     room: RoomId,
     floor: Seq,
     limit: u32,
 ) -> Result<Option<MessagePage>, StoreError> {
-    let (limit, floor) = (i64::from(limit), seq::to_db(floor));
-    // There are few of them, and no next page: none may be left out for its size.
-    let bytes = i64::MAX;
+    let (limit, floor, bytes) = (i64::from(limit), seq::to_db(floor), PAGE_BODY_BYTES);
     let conn = store.get().await?;
     let rows = conn
         .query(&PINNED, &[&room.0, &limit, &bytes, &floor])

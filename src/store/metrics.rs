@@ -43,8 +43,12 @@ static ACQUIRE_SECONDS: LazyLock<Option<Histogram>> = LazyLock::new(|| {
     registered(Histogram::with_opts(opts.buckets(SECONDS.to_vec())))
 });
 
-static POOL_MAX: LazyLock<Option<IntGauge>> =
-    LazyLock::new(|| gauge("database_pool_max", "Connections the pool may open"));
+static POOL_MAX: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
+    gauge(
+        "database_pool_max",
+        "Connections the pool may have, a part of the server's",
+    )
+});
 
 static POOL_SIZE: LazyLock<Option<IntGauge>> =
     LazyLock::new(|| gauge("database_pool_size", "Open connections of the pool"));
@@ -145,14 +149,14 @@ pub(super) fn observe_acquire(took: Duration) {
     }
 }
 
-pub(super) fn show_pool(status: &deadpool_postgres::Status) {
+pub(super) fn show_pool(status: &deadpool_postgres::Status, size: usize, waiting: usize) {
     let show = |gauge: &Option<IntGauge>, value: usize| {
         if let Some(gauge) = gauge {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
     };
-    show(&POOL_MAX, status.max_size);
+    show(&POOL_MAX, size);
     show(&POOL_SIZE, status.size);
     show(&POOL_AVAILABLE, status.available);
-    show(&POOL_WAITING, status.waiting);
+    show(&POOL_WAITING, waiting);
 }

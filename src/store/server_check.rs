@@ -27,14 +27,16 @@ pub enum Unsuitable {
     },
     /// Nothing would be left for the pool.
     #[error(
-        "Postgres allows {allowed} connections besides those reserved for administrators, and the \
-         node needs {outside} outside its pool and one in it: raise max_connections, or lower \
-         journal.writers"
+        "Postgres allows {allowed} connections besides those reserved for administrators, and each \
+         of {nodes} nodes (database.nodes_expected) needs {outside} outside its pool and one in it: \
+         raise max_connections, or lower journal.writers"
     )]
     TooFewConnections {
         /// What the server allows.
         allowed: usize,
-        /// What the node opens besides the pool.
+        /// Among how many nodes.
+        nodes: usize,
+        /// What each opens besides its pool.
         outside: usize,
     },
 }
@@ -73,41 +75,4 @@ pub async fn check(client: &Client, require_fsync: bool) -> Result<Server, Store
         version,
         connections: usize::try_from(most - reserved).unwrap_or(0),
     })
-}
-
-/// The pool's size: what was asked for, or what the server leaves.
-pub fn pool_size(asked: usize, server: &Server, outside: usize) -> Result<usize, Unsuitable> {
-    let left = server.connections.saturating_sub(outside);
-    if left == 0 {
-        return Err(Unsuitable::TooFewConnections {
-            allowed: server.connections,
-            outside,
-        });
-    }
-    Ok(asked.clamp(1, left))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(connections: usize) -> Server {
-        Server {
-            version: "15.1".to_owned(),
-            connections,
-        }
-    }
-
-    #[test]
-    fn the_pool_stays_within_the_servers_connections() {
-        assert_eq!(pool_size(50, &server(97), 12), Ok(50));
-        assert_eq!(pool_size(50, &server(40), 12), Ok(28));
-        assert_eq!(pool_size(50, &server(13), 12), Ok(1));
-    }
-
-    #[test]
-    fn a_server_without_room_for_a_pool_is_refused() {
-        let error = pool_size(50, &server(12), 12).unwrap_err();
-        assert!(error.to_string().contains("raise max_connections"));
-    }
 }

@@ -8,6 +8,8 @@
 //! which nothing is taken, and what is read ahead, are bounded here.
 
 mod ahead;
+mod dispatched;
+mod heads;
 mod hold;
 mod patience;
 mod streams;
@@ -21,14 +23,15 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use actix_http::Protocol;
-use actix_rt::net::{ActixStream, Ready, TcpStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use actix_rt::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use self::ahead::Ahead;
+use self::heads::Heads;
 pub(super) use self::hold::{Answering, SocketHold, Streaming};
 use self::patience::Patience;
-use self::streams::{ANNOUNCED_OF, Untaken, announced};
+use self::streams::{ANNOUNCED_OF, Untaken, announced, goaway};
 use super::metrics::CUT;
 use super::places::TcpPlace;
 use crate::config;
@@ -47,6 +50,8 @@ struct Held {
     /// With who sends nothing, where the dispatcher has none.
     patience: RefCell<Patience>,
     untaken: RefCell<Untaken>,
+    /// Of HTTP/2.
+    heads: RefCell<Option<Heads>>,
     /// Of HTTP/2: what is left to say of the frame that says how many requests there may be.
     /// None before it.
     announcing: RefCell<Option<Vec<u8>>>,
@@ -84,6 +89,7 @@ impl HeldStream {
             is_http2,
             patience: RefCell::new(patience),
             untaken: RefCell::default(),
+            heads: RefCell::new(is_http2.then(|| Heads::new(http.max_head_bytes))),
             announcing: RefCell::new((!is_http2).then(Vec::new)),
             requests: Cell::new(0),
             ahead: RefCell::new(Ahead::new(http.read_ahead_bytes)),
@@ -147,12 +153,13 @@ impl Held {
         self.poll_by(cx, |socket| socket.try_write_vectored(slices))
     }
 
-    /// Says how many requests there may be at once, in place of the head of the first frame, which
+    /// Says how many requests there may be at once, and of which size, in place of the head of the first frame, which
     /// is there to be written. False if that is not the frame in which it is said.
     fn poll_announce(&self, cx: &mut Context<'_>, first: &[u8]) -> Poll<io::Result<bool>> {
         let mut announcing = self.announcing.borrow_mut();
         if announcing.is_none() {
-            let frame = announced(first, self.http.http2_max_streams);
+            let (streams, head_bytes) = (self.http.http2_max_streams, self.http.max_head_bytes);
+            let frame = announced(first, streams, head_bytes);
             *announcing = Some(frame.map_or_else(Vec::new, Vec::from));
         }
         let Some(left) = announcing.as_mut().filter(|left| !left.is_empty()) else {
@@ -228,6 +235,7 @@ impl Held {
             self.is_held_back.set(true);
             return self.poll_patience(cx).map(Err);
         }
+        let before = buffer.filled().len();
         loop {
             match self.socket.poll_read_ready(cx) {
                 Poll::Ready(ready) => ready?,
@@ -249,6 +257,12 @@ impl Held {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(bytes) => {
+                    let new = &buffer.filled()[before..];
+                    let mut heads = self.heads.borrow_mut();
+                    if heads.as_mut().is_some_and(|heads| !heads.come(new)) {
+                        self.cut("head");
+                        return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+                    }
                     self.ahead.borrow_mut().read(bytes);
                     if bytes == 0 {
                         self.has_ended.set(true);
@@ -283,6 +297,7 @@ impl Held {
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if patience.is_over(now) {
+                self.say_goodbye();
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             if untaken.is_some_and(|deadline| now >= deadline) {
@@ -292,6 +307,21 @@ impl Held {
             timer.as_mut().reset(next);
         }
         Poll::Pending
+    }
+
+    /// Tells a client of HTTP/2 that has no request that the connection ends. Everything that was to
+    /// be written before has been, unless it is stalled.
+    fn say_goodbye(&self) {
+        let is_begun = self.announcing.borrow().as_ref().is_some_and(Vec::is_empty);
+        if let Some(heads) = &*self.heads.borrow()
+            && is_begun
+            && self.stalled.borrow().is_none()
+        {
+            // What does not go at once is not worth waiting for.
+            let frame = goaway(heads.last_stream());
+            let _ = self.socket.try_write(&frame);
+            let _ = self.socket.try_flush();
+        }
     }
 
     /// Ends the socket.
@@ -312,62 +342,6 @@ impl Held {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
-    }
-}
-
-impl AsyncRead for HeldStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for HeldStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_rest(cx, Socket::poll_flush)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_rest(cx, Socket::poll_finish)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-}
-
-impl ActixStream for HeldStream {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.0
-            .socket
-            .poll_read_ready(cx)
-            .map_ok(|()| Ready::READABLE)
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.0
-            .socket
-            .poll_write_ready(cx)
-            .map_ok(|()| Ready::WRITABLE)
     }
 }
 

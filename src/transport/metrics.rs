@@ -23,7 +23,8 @@ pub(super) static REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 
 /// Connections that were cut off by `reason`: `not_reading` (the peer took nothing of an answer for
 /// `http.write_timeout_ms`), `read_ahead` (it sent too much beside an event stream), `streams` (more
-/// than twice `http.http2_max_streams` requests at once).
+/// than twice `http.http2_max_streams` requests at once), `head` (over HTTP/2 a request's head of more
+/// than `http.max_head_bytes`).
 pub(super) static CUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric::counters(
         "http_connections_cut_total",

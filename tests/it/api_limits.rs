@@ -170,3 +170,43 @@ async fn an_address_cannot_be_made_up() {
     }
     assert_eq!(last, 429, "without a trusted proxy the header says nothing");
 }
+
+/// What needs no credentials costs work all the same; health is asked by who must have an answer.
+#[tokio::test]
+async fn open_pages_count_as_reads_and_health_does_not() {
+    let (node, _database) = node(&[("HUBBUB__LIMITS__READS_PER_MIN", "20")]).await;
+    let get = async |path: &str, from: &str| {
+        let request = http().get(node.url(path)).header("x-forwarded-for", from);
+        send(request).await
+    };
+    for (path, from) in [
+        ("/metrics", "192.0.2.1"),
+        ("/openapi.json", "192.0.2.2"),
+        ("/%6detrics", "192.0.2.3"),
+    ] {
+        let mut passed = 0;
+        // So many that the address is blocked: however slow they are, the next is refused, too.
+        for _ in 0..80 {
+            let answer = get(path, from).await;
+            match answer.status {
+                200 => passed += 1,
+                _ => assert!(limited(&answer, "reads", 20) > 0),
+            }
+        }
+        assert!((20..60).contains(&passed), "{path}: {passed}");
+        // The bucket is that of all reads.
+        limited(&read(&node, None, from).await, "reads", 20);
+        for health in [
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/health/db",
+            "/health/redis",
+        ] {
+            assert_eq!(get(health, from).await.status, 200, "{health}");
+        }
+        for _ in 0..40 {
+            assert_eq!(get(path, "10.9.8.7").await.status, 200);
+        }
+    }
+}

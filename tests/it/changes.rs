@@ -5,6 +5,7 @@ mod idempotent;
 mod limits;
 mod order;
 mod permissions;
+mod pins;
 mod racing;
 mod redaction;
 mod replica;

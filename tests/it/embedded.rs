@@ -1,6 +1,7 @@
 //! The embedded Postgres, from its first start to its death.
 
 mod disk;
+mod frozen;
 mod owner;
 mod refusals;
 mod start;

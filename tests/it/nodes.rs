@@ -7,5 +7,6 @@ mod leases;
 mod link;
 mod names;
 mod notices;
+mod pools;
 mod scene;
 mod silent_server;

@@ -185,10 +185,6 @@ fn publish(cluster: &Cluster, anti_entropy: &AntiEntropy) {
         is_new
     });
     if shared.notices.want(needs_notices) {
-        tracing::info!(
-            is_needed = needs_notices,
-            "how nodes hear of events by way of Postgres has changed"
-        );
         anti_entropy.hint();
         let hints = anti_entropy.clone();
         actix_rt::spawn(async move {

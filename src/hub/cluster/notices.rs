@@ -42,6 +42,8 @@ pub(crate) struct HeadNotices {
 struct Shared {
     origin: Origin,
     is_wanted: AtomicBool,
+    /// What the log says: nothing was said of a node that is alone, or among others on Redis.
+    is_said: AtomicBool,
     queue: Mutex<HeadQueue>,
     news: Notify,
 }
@@ -54,6 +56,7 @@ impl HeadNotices {
             shared: Arc::new(Shared {
                 origin,
                 is_wanted: AtomicBool::new(true),
+                is_said: AtomicBool::new(false),
                 queue: Mutex::new(HeadQueue::new(rooms_max)),
                 news: Notify::new(),
             }),
@@ -75,6 +78,16 @@ impl HeadNotices {
     /// Whether anybody needs them from now on. True if that is new.
     pub(super) fn want(&self, is_wanted: bool) -> bool {
         NOTICES_WANTED.set(is_wanted.into());
+        let is_said = &self.shared.is_said;
+        match (is_said.swap(is_wanted, Ordering::Relaxed), is_wanted) {
+            (false, true) => tracing::info!(
+                "nodes hear of each other's events by Postgres, as not all of them are on Redis"
+            ),
+            (true, false) => {
+                tracing::info!("no other node needs to hear of events by Postgres any more");
+            }
+            _ => {}
+        }
         self.shared.is_wanted.swap(is_wanted, Ordering::Relaxed) != is_wanted
     }
 

@@ -166,12 +166,10 @@ pub enum EmbeddedError {
         tried: String,
     },
     /// It does not end.
-    #[error("Postgres (process {pid}) did not stop within {limit_s} s")]
+    #[error("Postgres (process {pid}) was killed, and still has not ended")]
     NotStopping {
         /// The postmaster.
         pid: i32,
-        /// The limit.
-        limit_s: u64,
     },
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Instant, sleep};
 
 use super::error::EmbeddedError;
@@ -18,30 +18,33 @@ const QUICK: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_secs(10);
 
+/// How long ending the server may take where nobody is in a hurry.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(20);
+
 /// The pause before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Watches over `process` until `stop` says so, then ends it.
+/// Watches over `process` until `stop` says so, then ends it within the time that it says.
 pub(super) async fn watch_over(
     launch: Arc<Launch>,
     mut process: Process,
-    mut stop: oneshot::Receiver<()>,
+    mut stop: oneshot::Receiver<Duration>,
 ) -> Result<(), EmbeddedError> {
     let mut attempts = Attempts::default();
     loop {
         let status = tokio::select! {
             biased;
-            _ = &mut stop => return end(&launch, &mut process).await,
+            limit = &mut stop => return end(&launch, &mut process, limit).await,
             status = process.ended() => status,
         };
         launch.pid.store(0, Ordering::Relaxed);
         tracing::error!(status, "the embedded Postgres died; starting it again");
         process = tokio::select! {
             biased;
-            _ = &mut stop => {
+            limit = &mut stop => {
                 // What has been started meanwhile, if anything, is no child of ours any more.
                 let pid = launch.pid.load(Ordering::Relaxed);
-                return end(&launch, &mut Process::Adopted(pid)).await;
+                return end(&launch, &mut Process::Adopted(pid), limit).await;
             }
             process = start_again(&launch, &mut attempts) => process,
         };
@@ -85,11 +88,15 @@ impl Attempts {
     }
 }
 
-async fn end(launch: &Launch, process: &mut Process) -> Result<(), EmbeddedError> {
+async fn end(
+    launch: &Launch,
+    process: &mut Process,
+    limit: Result<Duration, RecvError>,
+) -> Result<(), EmbeddedError> {
     if process.pid() == 0 {
         return Ok(());
     }
-    process.stop().await?;
+    process.stop(limit.unwrap_or(STOP_LIMIT)).await?;
     launch.pid.store(0, Ordering::Relaxed);
     Ok(())
 }

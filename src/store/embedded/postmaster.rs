@@ -14,12 +14,8 @@ use super::place::SOCKET_FILE;
 /// How often the end of a process that is not our child is looked for.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A fast shutdown writes a checkpoint; after this the server is told to leave without, which
-/// loses nothing but makes the next start replay its log.
-const FAST: Duration = Duration::from_secs(15);
-
-/// Limit of a shutdown without checkpoint.
-const IMMEDIATE: Duration = Duration::from_secs(5);
+/// What the kernel may take to end processes that are killed. One that waits for a disk ends later.
+const KILLED: Duration = Duration::from_secs(2);
 
 /// A number that no process has: systems stay far below (Linux: 2²²).
 const NOBODY: i32 = i32::MAX;
@@ -104,20 +100,43 @@ impl Process {
         }
     }
 
-    /// Ends it and waits for that.
-    pub(super) async fn stop(&mut self) -> Result<(), EmbeddedError> {
-        for (sign, limit) in [(Signal::INT, FAST), (Signal::QUIT, IMMEDIATE)] {
-            signal(self.pid(), sign);
+    /// Ends it within about `limit`, and waits for that. What was committed stays in any case.
+    ///
+    /// A fast shutdown, which writes a checkpoint, has three quarters of that; then the server is
+    /// told to leave without, which makes the next start replay its log; and then, as one that is
+    /// frozen hears nothing, all of its processes are killed.
+    pub(super) async fn stop(&mut self, limit: Duration) -> Result<(), EmbeddedError> {
+        let pid = self.pid();
+        for (sign, limit) in [(Signal::INT, limit * 3 / 4), (Signal::QUIT, limit / 4)] {
+            signal(pid, sign);
             let ended = timeout_at(Instant::now() + limit, self.ended()).await;
             if ended.is_ok() {
                 return Ok(());
             }
-            tracing::warn!(pid = self.pid(), "Postgres is slow to stop");
+            tracing::warn!(pid, ms = limit.as_millis(), "Postgres is slow to stop");
         }
-        Err(EmbeddedError::NotStopping {
-            pid: self.pid(),
-            limit_s: (FAST + IMMEDIATE).as_secs(),
-        })
+        // Each of its processes leads a group of its own. The first is killed first, so that it
+        // starts no more of them.
+        let children = children(pid);
+        signal(pid, Signal::KILL);
+        for child in &children {
+            signal(*child, Signal::KILL);
+        }
+        tracing::warn!(
+            pid,
+            children = children.len(),
+            "Postgres did not stop and was killed: what was committed is in its log, which the next \
+             start replays"
+        );
+        let all = async {
+            self.ended().await;
+            // A new server cannot start beside them.
+            while children.iter().any(|child| is_alive(*child)) {
+                sleep(POLL).await;
+            }
+        };
+        let ended = timeout_at(Instant::now() + KILLED, all).await;
+        ended.map_err(|_| EmbeddedError::NotStopping { pid })
     }
 }
 
@@ -143,11 +162,25 @@ fn is_alive(pid: i32) -> bool {
 
 /// Dead, but its parent has not noticed.
 fn is_zombie(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| {
-        // The name, in parentheses, may contain anything.
-        stat.rsplit_once(')')
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
-    })
+    state_and_parent(pid.as_raw_nonzero().get()).is_some_and(|(state, _)| state == "Z")
+}
+
+/// The processes that this one has started, where the system has `/proc`.
+fn children(parent: i32) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    processes
+        .filter(|pid| state_and_parent(*pid).is_some_and(|(_, its)| its == parent))
+        .collect()
+}
+
+/// A process's state and its parent, where the system has `/proc`.
+fn state_and_parent(pid: i32) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may contain anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
 
 /// By its name, where the system has `/proc`.

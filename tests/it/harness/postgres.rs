@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-pub(crate) use server::{Options, TestServer, kill9_in, stop_in};
+pub(crate) use server::{Options, TestServer, freeze_in, has_ended, kill9_in, stop_in};
 pub(crate) use template::root;
 
 /// The database that all others are copies of.

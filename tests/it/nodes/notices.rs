@@ -265,3 +265,33 @@ async fn what_has_no_place_in_the_queue_comes_all_the_same() {
         assert!(missing.remove(&text(&push["room"])), "twice: {push}");
     }
 }
+
+/// The log tells of this way when it is taken and when it is left, and of nothing else.
+#[tokio::test]
+async fn the_log_says_when_events_come_by_postgres() {
+    const BEGUN: &str = "nodes hear of each other's events by Postgres";
+    const OVER: &str = "no other node needs to hear of events by Postgres";
+    let told = |node: &Node, what: &str| {
+        let text = node.log().text();
+        text.lines().filter(|line| line.contains(what)).count()
+    };
+    let wanted = async |node: &Node, is_wanted: u64| {
+        eventually("it knows whether it is alone", async || {
+            (node.metric("hub_head_notices_wanted").await == is_wanted).then_some(())
+        })
+        .await;
+    };
+    let (alone, database) = Node::on_fresh_database().await;
+    wanted(&alone, 0).await;
+    assert_eq!((told(&alone, BEGUN), told(&alone, OVER)), (0, 0));
+    let mut other = Node::start(super::scene::options(&database.url, &[])).await;
+    for node in [&alone, &other] {
+        wanted(node, 1).await;
+        living(node, 1).await;
+        assert_eq!((told(node, BEGUN), told(node, OVER)), (1, 0));
+    }
+    other.terminate();
+    assert!(other.wait_exit().await.success());
+    wanted(&alone, 0).await;
+    assert_eq!((told(&alone, BEGUN), told(&alone, OVER)), (1, 1));
+}

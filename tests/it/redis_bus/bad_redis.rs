@@ -126,6 +126,54 @@ pub(crate) async fn a_connection_that_redis_ends_is_made_again() {
     assert_eq!(health["servers_up"], json!(1));
 }
 
+/// A Redis that is full of other things and evicts keys all the time takes messages, too.
+#[tokio::test]
+pub(crate) async fn a_redis_that_evicts_keys_carries_messages() {
+    let options = RedisOptions::new()
+        .set("maxmemory", "3mb")
+        .set("maxmemory-policy", "allkeys-lru");
+    let redis = Redis::start_with(options).await;
+    let evicted = async || {
+        let stats = redis.run("INFO stats").await.expect("an answer");
+        let stats: String = redis::from_redis_value(stats).expect("a text");
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("evicted_keys:"));
+        line.expect("a count")
+            .trim()
+            .parse::<u64>()
+            .expect("a number")
+    };
+    let scene = Scene::connected(&redis.url(), &[BUS_ALONE]).await;
+    let mut connection = redis.connect().await;
+    let filling = tokio::spawn(async move {
+        for number in 0_u64.. {
+            let mut set = redis::cmd("SET");
+            set.arg(format!("filler-{number}"))
+                .arg([b'x'; 10_000].as_slice());
+            let set: redis::RedisResult<()> = set.query_async(&mut connection).await;
+            set.expect("another key goes for it");
+            // Beside the nodes, not instead of them.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    });
+    let before = eventually("keys are evicted", async || {
+        Some(evicted().await).filter(|evicted| *evicted > 0)
+    })
+    .await;
+    everything_travels(&scene).await;
+    assert!(evicted().await > before);
+    assert!(!filling.is_finished());
+    filling.abort();
+    scene.both_are("redis").await;
+    for node in [&scene.here, &scene.there] {
+        for connection in ["publish", "subscribe"] {
+            let name = format!("hub_bus_disconnects_total{{connection=\"{connection}\"}}");
+            assert_eq!(node.metric(&name).await, 0);
+        }
+    }
+}
+
 /// Each of a link's two connections fails in its own way, again and again: what is known is not said
 /// again with each attempt.
 #[tokio::test]

@@ -190,6 +190,18 @@ pub(crate) async fn kill9_in(folder: &Path) {
     .await;
 }
 
+/// Stops every process of the Postgres that a node runs somewhere in its data folder in its tracks.
+pub(crate) fn freeze_in(folder: &Path) -> Vec<Pid> {
+    let postmaster = postmaster_in(folder, 4).expect("a Postgres runs there");
+    let _ = kill_process(postmaster, Signal::STOP);
+    let mut all = children(postmaster);
+    all.push(postmaster);
+    for process in &all {
+        let _ = kill_process(*process, Signal::STOP);
+    }
+    all
+}
+
 /// Ends the Postgres that a node may have left in its data folder, at once.
 pub(crate) fn stop_in(folder: &Path) {
     if let Some(postmaster) = postmaster_in(folder, 4) {
@@ -233,7 +245,7 @@ fn children(parent: Pid) -> Vec<Pid> {
     children
 }
 
-fn has_ended(pid: Pid) -> bool {
+pub(crate) fn has_ended(pid: Pid) -> bool {
     let folder = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     state_and_parent(&folder).is_none_or(|(state, _)| state == 'Z')
 }
