@@ -63,7 +63,7 @@ pub async fn public_gate(
         Some(state) => {
             let address = request::address(req.request(), &state.config.http.trusted_proxies);
             let subject = Subject::Address(address);
-            let taken = state.limits.take(Bucket::Reads, subject, address);
+            let taken = state.limits.take_now(Bucket::Reads, subject, address);
             taken.map_err(ApiError::from)
         }
         None => Err(ApiError::Internal("ApiState is not registered")),
