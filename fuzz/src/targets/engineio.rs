@@ -55,9 +55,10 @@ fn payload(revision: Revision, form: Form, body: Body<'_>) -> Result<(), PacketE
 fn again(revision: Revision, packet: &Packet<'_>) {
     let mut out = Vec::new();
     packet.append(revision, &mut out);
-    let read = match packet.is_binary() {
-        true => Packet::from_bytes(revision, &out),
-        false => Packet::from_text(revision, std::str::from_utf8(&out).expect("text")),
+    let read = if packet.is_binary() {
+        Packet::from_bytes(revision, &out)
+    } else {
+        Packet::from_text(revision, std::str::from_utf8(&out).expect("text"))
     };
     assert_eq!(read.as_ref(), Ok(packet));
 }

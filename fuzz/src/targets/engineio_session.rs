@@ -47,7 +47,7 @@ pub(super) fn run(data: &[u8]) {
     let mut now = Instant::now();
     let mut actions = Vec::new();
     let mut session = Session::open(
-        settings.into(),
+        &settings.into(),
         revision,
         "s",
         transport,

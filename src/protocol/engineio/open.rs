@@ -40,9 +40,10 @@ impl Open<'_> {
     pub fn packet(&self, revision: Revision) -> Packet<'static> {
         let wire = Wire {
             sid: self.sid,
-            upgrades: match self.may_upgrade {
-                true => &[Transport::Websocket.name()],
-                false => &[],
+            upgrades: if self.may_upgrade {
+                &[Transport::Websocket.name()]
+            } else {
+                &[]
             },
             ping_interval: self.ping_interval.as_millis(),
             ping_timeout: self.ping_timeout.as_millis(),

@@ -80,7 +80,7 @@ impl HandshakeError {
 pub struct Offered {
     /// Long polling.
     pub polling: bool,
-    /// WebSockets.
+    /// The other transport.
     pub websocket: bool,
     /// Clients of revision 3.
     pub revision_3: bool,

@@ -5,7 +5,7 @@
 //! one encoded message can be shared by many sessions. They wait here only while there is no poll to
 //! answer; what goes to a WebSocket is handed on at once, and waits in that one's outbox.
 //!
-//! Requests and WebSockets are known by numbers that the caller gives them, never the same for two.
+//! Requests and sockets are known by numbers that the caller gives them, never the same for two.
 
 mod closing;
 mod event;
@@ -115,21 +115,21 @@ pub struct Session<M> {
 
 impl<M: Outgoing> Session<M> {
     /// A session begins with a GET (`transport` polling) or a WebSocket, which `first` is.
-    pub fn open<'a>(
-        settings: Arc<Settings>,
+    pub fn open(
+        settings: &Arc<Settings>,
         revision: Revision,
         sid: &str,
         transport: Transport,
         first: PeerId,
         now: Instant,
-        actions: &mut Vec<Action<'a, M>>,
+        actions: &mut Vec<Action<'_, M>>,
     ) -> Self {
         let current = match transport {
             Transport::Polling => Current::Polling(Polling::of(first)),
             Transport::Websocket => Current::Websocket(first),
         };
         let mut session = Self {
-            settings: Arc::clone(&settings),
+            settings: Arc::clone(settings),
             revision,
             state: State::Open,
             current,
@@ -224,7 +224,7 @@ impl<M: Outgoing> Session<M> {
         self.flush(actions);
     }
 
-    fn pass_time<'a>(&mut self, now: Instant, actions: &mut Vec<Action<'a, M>>) {
+    fn pass_time(&mut self, now: Instant, actions: &mut Vec<Action<'_, M>>) {
         match (self.state, self.heartbeat) {
             (State::Closed, _) => return,
             (State::Closing(until), _) if until <= now => {
@@ -280,7 +280,7 @@ impl<M: Outgoing> Session<M> {
     }
 
     /// Gives a packet to the WebSocket, or into the queue.
-    fn send<'a>(&mut self, out: Out<M>, actions: &mut Vec<Action<'a, M>>) {
+    fn send(&mut self, out: Out<M>, actions: &mut Vec<Action<'_, M>>) {
         if let Current::Websocket(id) = self.current {
             return actions.push(Action::Write(id, out));
         }

@@ -150,12 +150,12 @@ impl Decoder {
             return Ok(None);
         }
         let whole = self.pending.take().ok_or(DecodeError::Bytes)?;
-        whole.packet().map(Some)
+        (*whole).packet().map(Some)
     }
 }
 
 impl Pending {
-    fn packet(self: Box<Self>) -> Result<Packet<'static>, DecodeError> {
+    fn packet(self) -> Result<Packet<'static>, DecodeError> {
         let args = attached::pack(&self.json, &self.attachments)
             .map_err(|error| DecodeError::Placeholder(error.to_string()))?;
         let args = Value::Packed(Cow::Owned(args));

@@ -181,9 +181,10 @@ fn messages_of_websockets_go_both_ways() {
             .map(|packet| {
                 let mut out = Vec::new();
                 packet.append(revision, &mut out);
-                let message = match packet.is_binary() {
-                    true => bin(&out),
-                    false => json!(String::from_utf8(out).unwrap()),
+                let message = if packet.is_binary() {
+                    bin(&out)
+                } else {
+                    json!(String::from_utf8(out).unwrap())
                 };
                 json!({ "do": format!("{parser}.packet"), "message": message })
             })

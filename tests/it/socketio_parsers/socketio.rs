@@ -138,9 +138,10 @@ fn packets_go_both_ways() {
         let packets = packets(revision == Revision::V3);
         let ours = packets.iter().map(|it| {
             let message = encode(codec, revision, &packet(it)).unwrap();
-            let mut messages = vec![match message.is_text() {
-                true => json!(std::str::from_utf8(&message.body()[1..]).unwrap()),
-                false => bin(message.body()),
+            let mut messages = vec![if message.is_text() {
+                json!(std::str::from_utf8(&message.body()[1..]).unwrap())
+            } else {
+                bin(message.body())
             }];
             messages.extend(message.attachments().iter().map(|it| bin(it)));
             json!({ "do": format!("{parser}.decode"), "messages": messages })

@@ -8,7 +8,7 @@ use crate::protocol::engineio::packet::Packet;
 impl<M: Outgoing> Session<M> {
     /// The server ends it: what waits is still sent. With polling that needs a poll, for which it
     /// waits a while.
-    pub(super) fn close<'a>(&mut self, now: Instant, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn close(&mut self, now: Instant, actions: &mut Vec<Action<'_, M>>) {
         if self.state != State::Open {
             return;
         }
@@ -19,25 +19,25 @@ impl<M: Outgoing> Session<M> {
     }
 
     /// The client ends it. Its poll gets a noop, as it knows.
-    pub(super) fn client_closed<'a>(&mut self, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn client_closed(&mut self, actions: &mut Vec<Action<'_, M>>) {
         self.take_queue();
         self.end_poll(Packet::Noop, actions);
         self.finish(Reason::Client, actions);
     }
 
     /// Something is wrong: what waits is not sent.
-    pub(super) fn fail<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn fail(&mut self, reason: Reason, actions: &mut Vec<Action<'_, M>>) {
         self.take_queue();
         self.end(reason, actions);
     }
 
     /// The client is told what waits and that it is over, if that is possible.
-    pub(super) fn end<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn end(&mut self, reason: Reason, actions: &mut Vec<Action<'_, M>>) {
         self.end_poll(Packet::Close, actions);
         self.finish(reason, actions);
     }
 
-    fn finish<'a>(&mut self, reason: Reason, actions: &mut Vec<Action<'a, M>>) {
+    fn finish(&mut self, reason: Reason, actions: &mut Vec<Action<'_, M>>) {
         if self.is_closed() {
             return;
         }

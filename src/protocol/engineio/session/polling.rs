@@ -39,7 +39,7 @@ impl<M: Outgoing> Session<M> {
         matches!(self.current, Current::Polling(Polling { poll: None, .. }))
     }
 
-    pub(super) fn poll<'a>(&mut self, now: Instant, id: PeerId, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn poll(&mut self, now: Instant, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         let Some(requests) = self.requests() else {
             return actions.push(Action::BadRequest(id));
         };
@@ -54,7 +54,7 @@ impl<M: Outgoing> Session<M> {
         self.expect_pause(now);
     }
 
-    pub(super) fn poll_aborted<'a>(&mut self, id: PeerId, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn poll_aborted(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         if let Some(requests) = self.requests()
             && requests.poll.take_if(|it| *it == id).is_some()
         {
@@ -62,11 +62,11 @@ impl<M: Outgoing> Session<M> {
         }
     }
 
-    pub(super) fn post_begun<'a>(
+    pub(super) fn post_begun(
         &mut self,
         id: PeerId,
         is_bytes: bool,
-        actions: &mut Vec<Action<'a, M>>,
+        actions: &mut Vec<Action<'_, M>>,
     ) {
         let has_bytes = self.revision == Revision::V3;
         let Some(requests) = self.requests() else {
@@ -87,13 +87,13 @@ impl<M: Outgoing> Session<M> {
             .is_some_and(|it| it.post.take_if(|post| *post == id).is_some())
     }
 
-    pub(super) fn post_too_large<'a>(&mut self, id: PeerId, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn post_too_large(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         if self.end_post(id) {
             actions.push(Action::TooLarge(id));
         }
     }
 
-    pub(super) fn post_aborted<'a>(&mut self, id: PeerId, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn post_aborted(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         if self.end_post(id) {
             self.fail(Reason::Aborted, actions);
         }
@@ -126,7 +126,7 @@ impl<M: Outgoing> Session<M> {
     }
 
     /// Answers the poll that waits, if there is something to say.
-    pub(super) fn flush<'a>(&mut self, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn flush(&mut self, actions: &mut Vec<Action<'_, M>>) {
         if self.queue.is_empty() {
             return;
         }
@@ -137,7 +137,7 @@ impl<M: Outgoing> Session<M> {
     }
 
     /// Ends the poll that waits, with what waits for it and `last`.
-    pub(super) fn end_poll<'a>(&mut self, last: Packet<'static>, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn end_poll(&mut self, last: Packet<'static>, actions: &mut Vec<Action<'_, M>>) {
         if let Some(poll) = self.requests().and_then(|it| it.poll.take()) {
             let mut packets: Vec<_> = self.take_queue().into();
             packets.push(Out::Packet(last));

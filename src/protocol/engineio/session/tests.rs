@@ -48,7 +48,7 @@ impl Scene {
     fn new(revision: Revision, transport: Transport) -> Self {
         let (now, mut actions) = (Instant::now(), Vec::new());
         let session = Session::open(
-            settings().into(),
+            &settings().into(),
             revision,
             "sid",
             transport,

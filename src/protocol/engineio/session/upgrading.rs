@@ -41,11 +41,11 @@ impl<'m> Message<'m> {
 }
 
 impl<M: Outgoing> Session<M> {
-    pub(super) fn socket_opened<'a>(
+    pub(super) fn socket_opened(
         &mut self,
         now: Instant,
         id: PeerId,
-        actions: &mut Vec<Action<'a, M>>,
+        actions: &mut Vec<Action<'_, M>>,
     ) {
         let may_upgrade = self.settings.may_upgrade
             && self.state == State::Open
@@ -96,7 +96,7 @@ impl<M: Outgoing> Session<M> {
         }
     }
 
-    pub(super) fn socket_closed<'a>(&mut self, id: PeerId, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn socket_closed(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         if self.is_closed() {
             return;
         }
@@ -108,7 +108,7 @@ impl<M: Outgoing> Session<M> {
         }
     }
 
-    fn upgrade<'a>(&mut self, id: PeerId, now: Instant, actions: &mut Vec<Action<'a, M>>) {
+    fn upgrade(&mut self, id: PeerId, now: Instant, actions: &mut Vec<Action<'_, M>>) {
         self.upgrading = None;
         let Current::Polling(polling) = &self.current else {
             return;
@@ -130,7 +130,7 @@ impl<M: Outgoing> Session<M> {
         }
     }
 
-    pub(super) fn give_up_upgrade<'a>(&mut self, actions: &mut Vec<Action<'a, M>>) {
+    pub(super) fn give_up_upgrade(&mut self, actions: &mut Vec<Action<'_, M>>) {
         if let Some(upgrading) = self.upgrading.take() {
             actions.push(Action::CloseSocket(upgrading.socket));
         }
@@ -143,11 +143,7 @@ impl<M: Outgoing> Session<M> {
         }
     }
 
-    pub(super) fn pass_time_of_upgrade<'a>(
-        &mut self,
-        now: Instant,
-        actions: &mut Vec<Action<'a, M>>,
-    ) {
+    pub(super) fn pass_time_of_upgrade(&mut self, now: Instant, actions: &mut Vec<Action<'_, M>>) {
         let Some(upgrading) = &mut self.upgrading else {
             return;
         };

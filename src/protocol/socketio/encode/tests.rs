@@ -8,13 +8,14 @@ use crate::protocol::socketio::decode::Decoder;
 fn there_and_back(codec: Codec, revision: Revision, packet: &Packet<'_>) -> Packet<'static> {
     let message = encode(codec, revision, packet).unwrap();
     let mut decoder = Decoder::new(revision, 1 << 20);
-    let mut read = match message.is_text() {
-        true => {
+    let mut read = if message.is_text() {
+        {
             let text = std::str::from_utf8(message.body()).unwrap();
             let text = text.strip_prefix('4').expect("a message of Engine.IO");
             decoder.text(text).unwrap().map(owned)
         }
-        false => decoder.bytes(message.body()).unwrap().map(owned),
+    } else {
+        decoder.bytes(message.body()).unwrap().map(owned)
     };
     for bytes in message.attachments() {
         assert!(read.is_none());

@@ -63,12 +63,13 @@ fn custom(data: &Data) -> Push<'_> {
 fn args(format: Format, message: &Message, tail: &[u8]) -> Vec<Value<'static>> {
     let whole = [message.body(), tail].concat();
     let mut decoder = Decoder::new(format.revision, 1 << 20);
-    let mut packet = match message.is_text() {
-        true => {
+    let mut packet = if message.is_text() {
+        {
             let text = std::str::from_utf8(&whole).unwrap();
             decoder.text(text.strip_prefix('4').unwrap()).unwrap()
         }
-        false => decoder.bytes(&whole).unwrap(),
+    } else {
+        decoder.bytes(&whole).unwrap()
     };
     for bytes in message.attachments() {
         packet = decoder.bytes(bytes).unwrap();
