@@ -1,6 +1,6 @@
 //! A running node.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,12 +74,7 @@ impl Node {
         let started = Instant::now();
         let config = Arc::new(config);
         // First of all, because it is what fails most often, and quickly.
-        let bind = |source| StartError::Bind {
-            address: config.http.bind,
-            source,
-        };
-        let listener = server::bind(&config.http).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
+        let (listener, address) = listen(&config)?;
         let port = PeerPort::bind(&config.node)?;
         let tls = Tls::new(&config.http)?;
         let id = identity::node_id(&config.node)?;
@@ -320,6 +315,17 @@ fn bus_name(config: &Config) -> String {
         (servers, false) => format!("Redis at {}", servers.join(", ")),
         (servers, true) => format!("Redis Cluster with {}", servers.join(", ")),
     }
+}
+
+/// Where clients will be served, and at which address that is.
+fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bind = |source| StartError::Bind {
+        address: config.http.bind,
+        source,
+    };
+    let listener = server::bind(&config.http).map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    Ok((listener, address))
 }
 
 fn start_bus(config: &Config, origin: &Origin) -> Result<Arc<dyn Bus>, StartError> {

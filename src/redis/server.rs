@@ -43,6 +43,11 @@ impl Connected {
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
+
+    /// A call was answered.
+    pub(super) fn answered(&self) {
+        self.silent.store(0, Ordering::Relaxed);
+    }
 }
 
 impl Server {
@@ -69,11 +74,6 @@ impl Server {
     /// The connection, while there is one that works.
     pub(super) fn connected(&self) -> Option<Arc<Connected>> {
         self.current.read().clone()
-    }
-
-    /// A call by this connection was answered.
-    pub(super) fn answered(&self, by: &Connected) {
-        by.silent.store(0, Ordering::Relaxed);
     }
 
     /// One was not, in time. After so many nobody uses it any more.

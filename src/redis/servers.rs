@@ -174,7 +174,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if self.is_answered {
-            self.server.answered(self.by);
+            self.by.answered();
         } else if self.began.elapsed() >= self.server.call_timeout / 2 {
             self.server.unanswered(self.by);
         }

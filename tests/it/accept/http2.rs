@@ -14,7 +14,7 @@ use crate::harness::{DEADLINE, eventually};
 const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A request for `/health/live` with these further bytes in its packed head: HEADERS with
-/// END_STREAM and END_HEADERS.
+/// `END_STREAM` and `END_HEADERS`.
 fn asked(stream: u32, further: &[u8]) -> Vec<u8> {
     // GET, http, the path, and the authority `x`.
     let mut head = b"\x82\x86\x04\x0c/health/live\x01\x01x".to_vec();

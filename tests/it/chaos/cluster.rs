@@ -70,7 +70,7 @@ impl Cluster {
         let socket = server.lock().await.socket();
         let mut members = Vec::new();
         let ports: Vec<u16> = (0..plan.nodes).map(|_| kept_port()).collect();
-        for number in 0..plan.nodes {
+        for (number, port) in ports.iter().enumerate() {
             let postgres = Arc::new(TcpProxy::to(Target::Unix(socket.clone())));
             let (redis, redis_url) = bus.way().await;
             let mut options = plan.node(&database.url_at(postgres.address));
@@ -80,10 +80,7 @@ impl Cluster {
             if plan.has_nginx() {
                 // nginx knows where they are, and does not learn it anew.
                 options = options
-                    .set(
-                        "HUBBUB__HTTP__BIND",
-                        &format!("127.0.0.1:{}", ports[number]),
-                    )
+                    .set("HUBBUB__HTTP__BIND", &format!("127.0.0.1:{port}"))
                     .set("HUBBUB__HTTP__TRUSTED_PROXIES", "127.0.0.1/32");
             }
             let node = Node::start(options.clone()).await;

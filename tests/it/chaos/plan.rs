@@ -2,6 +2,7 @@
 //! when, and each step.
 
 mod faults;
+mod settings;
 mod steps;
 
 use std::time::Duration;
@@ -170,63 +171,7 @@ impl Plan {
                 hides_past: rng.random_bool(0.3),
             })
             .collect();
-        let settings = vec![
-            // Small, so that positions are soon out of memory, and pages many.
-            (
-                "HUBBUB__HUB__ROOM_MEMORY_EVENTS",
-                pick(&mut rng, &[1, 4, 32, 1024]),
-            ),
-            (
-                "HUBBUB__HUB__REPLAY_PAGE_EVENTS",
-                pick(&mut rng, &[1, 3, 20, 500]),
-            ),
-            ("HUBBUB__HUB__ROOM_IDLE_S", 1),
-            ("HUBBUB__HUB__ROOM_MAILBOX", pick(&mut rng, &[2, 1024])),
-            ("HUBBUB__HUB__FANOUT_QUEUE", pick(&mut rng, &[8, 65_536])),
-            (
-                "HUBBUB__JOURNAL__BATCH_MAX_EVENTS",
-                pick(&mut rng, &[2, 16, 256]),
-            ),
-            (
-                "HUBBUB__HUB__ANTI_ENTROPY_MS",
-                match bus {
-                    // Rooms hear of what other nodes commit when heads are compared.
-                    BusPlan::None => pick(&mut rng, &[100, 300]),
-                    _ => pick(&mut rng, &[100, 2000]),
-                },
-            ),
-            ("HUBBUB__NODE__LEASE_MS", pick(&mut rng, &[1000, 10_000])),
-            ("HUBBUB__NODE__REPORT_MS", 200),
-            (
-                "HUBBUB__DATABASE__SUSPECT_AFTER_MS",
-                pick(&mut rng, &[200, 1000]),
-            ),
-            ("HUBBUB__REDIS__CONNECT_TIMEOUT_MS", 500),
-            ("HUBBUB__REDIS__RESPONSE_TIMEOUT_MS", 300),
-            ("HUBBUB__REDIS__PING_INTERVAL_MS", 200),
-            ("HUBBUB__REDIS__RECONNECT_MAX_MS", 200),
-            ("HUBBUB__REDIS__TOPOLOGY_INTERVAL_MS", 1000),
-            ("HUBBUB__JOURNAL__STALLED_AFTER_MS", 150),
-            ("HUBBUB__JOURNAL__FLIGHT_TIMEOUT_MS", 600),
-            ("HUBBUB__JOURNAL__RECONNECT_MAX_MS", 100),
-            ("HUBBUB__HTTP__DRAIN_MS", 200),
-            ("HUBBUB__HTTP__SHUTDOWN_GRACE_MS", 10_000),
-            ("HUBBUB__WEBSOCKET__CLOSE_TIMEOUT_MS", 300),
-            ("HUBBUB__WEBSOCKET__COMMAND_TIMEOUT_MS", 2000),
-            (
-                "HUBBUB__WEBSOCKET__OUTBOX_MAX_BYTES",
-                pick(&mut rng, &[4096, 1_048_576]),
-            ),
-            ("HUBBUB__WEBSOCKET__EPHEMERAL_MAX_BYTES", 2048),
-            (
-                "HUBBUB__WEBSOCKET__DEFLATE_THRESHOLD_BYTES",
-                pick(&mut rng, &[0, 200]),
-            ),
-            ("HUBBUB__WEBSOCKET__SEND_BUFFER_BYTES", 4096),
-            ("HUBBUB__WEBSOCKET__MAX_MESSAGE_BYTES", 4096),
-            ("HUBBUB__WEBSOCKET__MAX_INFLIGHT", pick(&mut rng, &[2, 256])),
-            ("HUBBUB__LIMITS__MESSAGE_BYTES", 2048),
-        ];
+        let settings = settings::drawn(&mut rng, bus);
         let load_ms = rng.random_range(1500..2500);
         Self {
             seed,

@@ -153,7 +153,9 @@ async fn on_several_nodes_nothing_is_lost_or_doubled() {
     crowd.finish(&nodes[1], first).await;
     crowd.finish(&nodes[0], second).await;
     let mut again = entries.clone();
-    again.iter_mut().for_each(|entry| entry.ack = None);
+    for entry in &mut again {
+        entry.ack = None;
+    }
     let mut too = again.clone();
     tokio::join!(
         crowd.finish(&nodes[0], &mut again),

@@ -23,7 +23,8 @@ pub(super) fn ask(questions: &[Value]) -> Vec<Value> {
         .spawn()
         .expect("Node runs");
     let mut input = node.stdin.take().unwrap();
-    let lines: String = questions.iter().map(|it| format!("{it}\n")).collect();
+    let lines: Vec<String> = questions.iter().map(ToString::to_string).collect();
+    let lines = lines.join("\n");
     let writing = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let output = node.wait_with_output().expect("Node ends");
     writing.join().unwrap().expect("it reads all questions");

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protocol::engineio::Revision::{V3, V4};
 
-fn read<'a>(revision: Revision, body: Body<'a>) -> Result<Vec<Packet<'a>>, PacketError> {
+fn read(revision: Revision, body: Body<'_>) -> Result<Vec<Packet<'_>>, PacketError> {
     Packets::of(revision, body).collect()
 }
 

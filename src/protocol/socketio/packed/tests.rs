@@ -1,4 +1,5 @@
 use rmpv::Value as Rmpv;
+use serde_json::json;
 
 use super::*;
 
@@ -91,142 +92,41 @@ fn the_data_of_a_connect_may_be_undefined() {
 
 #[test]
 fn what_breaks_the_rules_is_refused() {
-    let args = list(&["a".into()]);
-    for (fields, error) in [
+    use DecodeError::{Data, Id, Kind, Namespace, Reserved};
+    for (packet, error) in [
+        (json!({"nsp": "/", "data": ["a"]}), Kind),
+        (json!({"type": "2", "nsp": "/"}), Kind),
+        (json!({"type": 2.5, "nsp": "/"}), Kind),
+        (json!({"type": -1, "nsp": "/"}), Kind),
+        (json!({"type": 5, "nsp": "/", "data": ["a"]}), Kind),
+        (json!({"type": 2, "data": ["a"]}), Namespace),
+        (json!({"type": 2, "nsp": 1}), Namespace),
+        (json!({"type": 2, "nsp": "x".repeat(2000)}), Namespace),
+        (json!({"type": 2, "nsp": "/"}), Data),
+        (json!({"type": 2, "nsp": "/", "data": []}), Data),
+        (json!({"type": 2, "nsp": "/", "data": [null]}), Data),
+        (json!({"type": 2, "nsp": "/", "data": "a"}), Data),
         (
-            vec![("nsp", "/".into()), ("data", args.clone())],
-            DecodeError::Kind,
+            json!({"type": 2, "nsp": "/", "data": ["disconnect"]}),
+            Reserved,
         ),
+        (json!({"type": 3, "nsp": "/", "data": ["a"]}), Id),
+        (json!({"type": 2, "nsp": "/", "data": ["a"], "id": "1"}), Id),
+        (json!({"type": 2, "nsp": "/", "data": ["a"], "id": -1}), Id),
         (
-            vec![("type", "2".into()), ("nsp", "/".into())],
-            DecodeError::Kind,
+            json!({"type": 2, "nsp": "/", "data": ["a"], "id": 1u64 << 53}),
+            Id,
         ),
-        (
-            vec![("type", 2.5.into()), ("nsp", "/".into())],
-            DecodeError::Kind,
-        ),
-        (
-            vec![("type", (-1).into()), ("nsp", "/".into())],
-            DecodeError::Kind,
-        ),
-        (
-            vec![
-                ("type", 5.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-            ],
-            DecodeError::Kind,
-        ),
-        (
-            vec![("type", 2.into()), ("data", args.clone())],
-            DecodeError::Namespace,
-        ),
-        (
-            vec![("type", 2.into()), ("nsp", 1.into())],
-            DecodeError::Namespace,
-        ),
-        (
-            vec![("type", 2.into()), ("nsp", "x".repeat(2000).into())],
-            DecodeError::Namespace,
-        ),
-        (
-            vec![("type", 2.into()), ("nsp", "/".into())],
-            DecodeError::Data,
-        ),
-        (
-            vec![("type", 2.into()), ("nsp", "/".into()), ("data", list(&[]))],
-            DecodeError::Data,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", list(&[Rmpv::Nil])),
-            ],
-            DecodeError::Data,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", "a".into()),
-            ],
-            DecodeError::Data,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", list(&["disconnect".into()])),
-            ],
-            DecodeError::Reserved,
-        ),
-        (
-            vec![
-                ("type", 3.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-            ],
-            DecodeError::Id,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-                ("id", "1".into()),
-            ],
-            DecodeError::Id,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-                ("id", (-1).into()),
-            ],
-            DecodeError::Id,
-        ),
-        (
-            vec![
-                ("type", 2.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-                ("id", (1u64 << 53).into()),
-            ],
-            DecodeError::Id,
-        ),
-        (
-            vec![
-                ("type", 0.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-            ],
-            DecodeError::Data,
-        ),
-        (
-            vec![("type", 0.into()), ("nsp", "/".into()), ("id", 1.into())],
-            DecodeError::Id,
-        ),
-        (
-            vec![
-                ("type", 1.into()),
-                ("nsp", "/".into()),
-                ("data", args.clone()),
-            ],
-            DecodeError::Data,
-        ),
-        (
-            vec![("type", 4.into()), ("nsp", "/".into()), ("data", args)],
-            DecodeError::Data,
-        ),
-        (
-            vec![("type", 1.into()), ("type", 1.into()), ("nsp", "/".into())],
-            Malformed::RepeatedKey.into(),
-        ),
+        (json!({"type": 0, "nsp": "/", "data": ["a"]}), Data),
+        (json!({"type": 0, "nsp": "/", "id": 1}), Id),
+        (json!({"type": 1, "nsp": "/", "data": ["a"]}), Data),
+        (json!({"type": 4, "nsp": "/", "data": ["a"]}), Data),
     ] {
-        assert_eq!(decode(&map(&fields)), Err(error), "{fields:?}");
+        let wire = rmp_serde::to_vec(&packet).unwrap();
+        assert_eq!(decode(&wire), Err(error), "{packet}");
     }
+    let twice = map(&[("type", 1.into()), ("type", 1.into()), ("nsp", "/".into())]);
+    assert_eq!(decode(&twice), Err(Malformed::RepeatedKey.into()));
     assert_eq!(decode(b"\x90"), Err(DecodeError::Kind));
     assert_eq!(decode(b""), Err(Malformed::Truncated.into()));
     assert_eq!(decode(b"\x80\x00"), Err(Malformed::Trailing.into()));
