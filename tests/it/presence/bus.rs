@@ -31,6 +31,8 @@ async fn without_the_bus_nobody_leaves_and_with_it_all_is_right_again() {
     at_a.join(&room.id).await;
     let mut at_b = Socket::connect(&cluster.nodes[1], &bob).await;
     at_b.join(&room.id).await;
+    at_a.next_push("bob came", |push| named(push, "joins", &bob))
+        .await;
     present(&mut at_a, &room, &[&ann, &bob]).await;
     at_a.take_pushes();
     redis.kill9();
