@@ -67,7 +67,7 @@ fn json_fields(text: &str) -> Result<Fields<'_, &RawValue>, Refusal> {
 }
 
 /// A command of this name whose other fields are in an object of JSON.
-pub(in crate::protocol) fn command_of_json(
+pub(in super::super) fn command_of_json(
     name: &str,
     fields: &str,
     message_bytes: usize,
@@ -76,7 +76,7 @@ pub(in crate::protocol) fn command_of_json(
 }
 
 /// A command of this name whose other fields are in a map of MessagePack.
-pub(in crate::protocol) fn command_of_packed(
+pub(in super::super) fn command_of_packed(
     name: &str,
     fields: &[u8],
     message_bytes: usize,
