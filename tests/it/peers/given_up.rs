@@ -8,17 +8,17 @@ use hubbub::store::Store;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
-use super::Cluster;
-use crate::harness::DEADLINE;
+use crate::harness::{DEADLINE, postgres};
 
 /// As when clients show tickets of a node that is frozen, and go: what they have caused ends with
 /// them, or it would be bounded by nothing.
 #[tokio::test]
 async fn they_end_with_who_has_asked() {
-    let cluster = Cluster::start(1, &[]).await;
+    // Without a node, which would ask, too.
+    let database = postgres::database().await;
     let frozen = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = frozen.local_addr().expect("an address").to_string();
-    let sql = cluster.database.connect().await;
+    let sql = database.connect().await;
     let row = "INSERT INTO nodes (id, address, lease_until)
         VALUES ('frozen', $1, now() + interval '1 hour')";
     sql.execute(row, &[&address]).await.expect("a node");
@@ -31,7 +31,7 @@ async fn they_end_with_who_has_asked() {
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::from_sources(None, settings.into_iter()).expect("settings");
-    let store = Store::connect(&config.database, &cluster.database.url).await;
+    let store = Store::connect(&config.database, &database.url).await;
     let own = Origin {
         node: "test".into(),
         incarnation: 1,
