@@ -309,14 +309,7 @@ impl Report {
             ("afterwards", self.after),
         ];
         for (what, latency) in lines {
-            let ms = |micros: u64| micros as f64 / 1000.0;
-            writeln!(
-                text,
-                "{what:44}{:9.1} {:9.1} {:9.1}",
-                ms(latency.p50_us),
-                ms(latency.p99_us),
-                ms(latency.max_us)
-            )?;
+            writeln!(text, "{}", latency.line(what))?;
         }
         let Self {
             messages,

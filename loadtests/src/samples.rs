@@ -97,6 +97,15 @@ pub(crate) struct Latency {
     pub(crate) max_us: u64,
 }
 
+impl Latency {
+    /// A line of a page: what it is of, and p50, p99 and the longest in ms.
+    pub(crate) fn line(&self, what: &str) -> String {
+        let ms = |micros: u64| micros as f64 / 1000.0;
+        let (p50, p99, max) = (ms(self.p50_us), ms(self.p99_us), ms(self.max_us));
+        format!("{what:44}{p50:9.1} {p99:9.1} {max:9.1}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

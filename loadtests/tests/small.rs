@@ -123,6 +123,21 @@ fn serve(stream: TcpStream, members: &Mutex<Vec<TcpStream>>, fault: Fault) {
     }
 }
 
+/// Every message came once, in its order, to whom it was for.
+fn nothing_is_wrong(run: &Value) {
+    for fault in [
+        "lost",
+        "doubled",
+        "disordered",
+        "strayed",
+        "corrupt",
+        "refused",
+        "ended",
+    ] {
+        assert_eq!(run[fault], 0, "{fault}: {run}");
+    }
+}
+
 #[test]
 fn a_faultless_relay_is_found_faultless() {
     let run = measure_relay(Fault::None);
@@ -181,18 +196,7 @@ fn a_node_delivers_everything_once() {
         }
         let run = measure(&arguments);
         assert_eq!(run["received"], 2 * 10 * 40, "{run}");
-        let faults = [
-            "lost",
-            "doubled",
-            "disordered",
-            "strayed",
-            "corrupt",
-            "refused",
-            "ended",
-        ];
-        for fault in faults {
-            assert_eq!(run[fault], 0, "{fault}: {run}");
-        }
+        nothing_is_wrong(&run);
     }
 }
 
@@ -211,17 +215,7 @@ fn two_nodes_that_share_a_redis_deliver_everything_once_on_both() {
         let received = |at: usize| &run["shares"][at]["received"];
         let each = 2 * 5 * 40;
         assert_eq!((received(0), received(1)), (&each.into(), &each.into()));
-        for fault in [
-            "lost",
-            "doubled",
-            "disordered",
-            "strayed",
-            "corrupt",
-            "refused",
-            "ended",
-        ] {
-            assert_eq!(run[fault], 0, "{fault}: {run}");
-        }
+        nothing_is_wrong(&run);
     }
 }
 

@@ -139,16 +139,16 @@ impl Limits {
         subject: Subject,
         address: IpAddr,
     ) -> Result<(), RateLimited> {
-        if self.is_exempt(address) {
+        let Some(counted) = self.counted(bucket, subject, address) else {
             return Ok(());
-        }
-        let counted = self.counted(bucket, subject);
-        let asked = match &self.telegraph {
-            Some(telegraph) if bucket.is_asked() => telegraph.ask(&counted).await,
-            _ => None,
         };
-        let verdict = asked.unwrap_or_else(|| self.decide(&counted, self.now_us()));
-        outcome(&counted, verdict)
+        if let Some(telegraph) = &self.telegraph
+            && bucket.is_asked()
+            && let Some(verdict) = telegraph.ask(&counted).await
+        {
+            return outcome(&counted, verdict);
+        }
+        self.decide(&counted, self.now_us())
     }
 
     /// The same, decided by this node's counters at once.
@@ -158,12 +158,8 @@ impl Limits {
         subject: Subject,
         address: IpAddr,
     ) -> Result<(), RateLimited> {
-        if self.is_exempt(address) {
-            return Ok(());
-        }
-        let counted = self.counted(bucket, subject);
-        let verdict = self.decide(&counted, self.now_us());
-        outcome(&counted, verdict)
+        let counted = self.counted(bucket, subject, address);
+        counted.map_or(Ok(()), |counted| self.decide(&counted, self.now_us()))
     }
 
     /// Whether a request of `subject` would be refused now, as far as this node knows; counts
@@ -187,26 +183,34 @@ impl Limits {
         }
     }
 
-    fn counted(&self, bucket: Bucket, subject: Subject) -> Arc<Counted> {
+    /// Where it is counted; nowhere if the address is exempt.
+    fn counted(&self, bucket: Bucket, subject: Subject, address: IpAddr) -> Option<Arc<Counted>> {
+        if self.is_exempt(address) {
+            return None;
+        }
         let key = (bucket, subject.normalised());
         if let Some(counted) = self.keys.get(&key) {
-            return counted;
+            return Some(counted);
         }
         let fresh = Arc::new(Counted {
             rule: self.rules.of(&key),
             key: key.clone(),
             counter: Mutex::default(),
         });
-        self.keys.get_with(key, || fresh)
+        Some(self.keys.get_with(key, || fresh))
     }
 
-    fn decide(&self, counted: &Arc<Counted>, now_us: u64) -> Verdict {
-        let mut counter = counted.counter.lock();
-        let verdict = counter.take(&counted.rule, now_us);
-        if let Some(telegraph) = &self.telegraph {
-            telegraph.note(counted, &mut counter);
-        }
-        verdict
+    /// By this node's counters.
+    fn decide(&self, counted: &Arc<Counted>, now_us: u64) -> Result<(), RateLimited> {
+        let verdict = {
+            let mut counter = counted.counter.lock();
+            let verdict = counter.take(&counted.rule, now_us);
+            if let Some(telegraph) = &self.telegraph {
+                telegraph.note(counted, &mut counter);
+            }
+            verdict
+        };
+        outcome(counted, verdict)
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
@@ -248,9 +252,8 @@ mod tests {
         subject: Subject,
         now_us: u64,
     ) -> Result<(), RateLimited> {
-        let counted = limits.counted(bucket, subject);
-        let verdict = limits.decide(&counted, now_us);
-        outcome(&counted, verdict)
+        let counted = limits.counted(bucket, subject, [192, 0, 2, 1].into());
+        limits.decide(&counted.unwrap(), now_us)
     }
 
     const MINUTE_US: u64 = 60 * SECOND_US;

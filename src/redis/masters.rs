@@ -1,12 +1,32 @@
 //! Asking a cluster who its masters are.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use redis::{PushInfo, Value};
+use tokio::sync::Notify;
 
 use super::endpoint::{Endpoint, Patience};
 use super::error::LinkError;
 use super::topology::{Place, Topology};
+
+/// A cluster is not asked more often, whatever fails.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Returns when it is time to ask again: after the interval, a quarter more or less, or when there is a
+/// doubt. While something is wrong it is soon, because a failure is noticed here before the cluster
+/// has decided who takes its place.
+pub(crate) async fn pause(is_well: bool, interval: Duration, doubt: &Notify) {
+    let longest = if is_well {
+        interval
+    } else {
+        4 * PAUSE.min(interval)
+    };
+    tokio::time::sleep(PAUSE).await;
+    // Whichever comes first.
+    let longest = longest.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+    tokio::time::timeout(longest, doubt.notified()).await.ok();
+}
 
 /// Who the masters are, by the first of these servers that knows of all slots; else by the first
 /// that says anything. Each failure is told to `failed`.

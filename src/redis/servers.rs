@@ -18,9 +18,6 @@ use super::slot::slot;
 use super::topology::{Place, Topology};
 use crate::config;
 
-/// A cluster is not asked more often, whatever fails.
-const PAUSE: Duration = Duration::from_millis(250);
-
 /// The same failure is logged again after this.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -288,15 +285,7 @@ impl Keeper {
             }
             is_well &= known.masters().iter().all(|place| self.is_up(place));
             let interval = self.servers.patience.topology;
-            let longest = if is_well {
-                interval
-            } else {
-                4 * PAUSE.min(interval)
-            };
-            tokio::time::sleep(PAUSE).await;
-            let longest = longest.mul_f64(0.75 + rand::random::<f64>() / 2.0);
-            let doubt = self.servers.doubt.notified();
-            tokio::time::timeout(longest, doubt).await.ok();
+            masters::pause(is_well, interval, &self.servers.doubt).await;
         }
     }
 

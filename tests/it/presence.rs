@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::scene::{Cluster, named, present, ready, told};
+use self::scene::{Cluster, Two, named, present, ready, told};
 use crate::harness::redis::Redis;
 use crate::harness::rest::register;
 use crate::harness::socket::Socket;
@@ -19,12 +19,13 @@ use crate::harness::socket::Socket;
 async fn two_nodes_see_each_other_and_two_devices_are_one() {
     let redis = Redis::start().await;
     let cluster = Cluster::start(Some(&redis), 2, &[]).await;
-    let [ann, bob] = cluster.people(["ann", "bob"]).await;
-    let room = cluster.room(&ann, &[&bob]).await;
-    let mut at_a = Socket::connect(&cluster.nodes[0], &ann).await;
-    at_a.join(&room.id).await;
-    let mut at_b = Socket::connect(&cluster.nodes[1], &bob).await;
-    at_b.join(&room.id).await;
+    let Two {
+        ann,
+        bob,
+        room,
+        mut at_a,
+        mut at_b,
+    } = Two::meet(&cluster).await;
     let push = at_a
         .next_push("bob comes", |push| named(push, "joins", &bob))
         .await;
@@ -53,12 +54,13 @@ async fn two_nodes_see_each_other_and_two_devices_are_one() {
 #[tokio::test]
 async fn nodes_without_redis_ask_each_other() {
     let cluster = Cluster::start(None, 2, &[]).await;
-    let [ann, bob] = cluster.people(["ann", "bob"]).await;
-    let room = cluster.room(&ann, &[&bob]).await;
-    let mut at_a = Socket::connect(&cluster.nodes[0], &ann).await;
-    at_a.join(&room.id).await;
-    let mut at_b = Socket::connect(&cluster.nodes[1], &bob).await;
-    at_b.join(&room.id).await;
+    let Two {
+        ann,
+        bob,
+        room,
+        mut at_a,
+        mut at_b,
+    } = Two::meet(&cluster).await;
     for socket in [&mut at_a, &mut at_b] {
         present(socket, &room, &[&ann, &bob]).await;
     }

@@ -239,14 +239,7 @@ fn write_faults(text: &mut String, faults: &Faults) -> std::fmt::Result {
         ("– afterwards", redis.after),
     ];
     for (what, latency) in lines {
-        let ms = |micros: u64| micros as f64 / 1000.0;
-        writeln!(
-            text,
-            "{what:44}{:9.1} {:9.1} {:9.1}",
-            ms(latency.p50_us),
-            ms(latency.p99_us),
-            ms(latency.max_us)
-        )?;
+        writeln!(text, "{}", latency.line(what))?;
     }
     let RedisGone {
         stored,

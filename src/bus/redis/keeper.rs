@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::channel::Channels;
 use super::link::{Link, Running};
@@ -13,9 +12,6 @@ use crate::redis::endpoint::Endpoint;
 use crate::redis::error::LinkError;
 use crate::redis::masters;
 use crate::redis::topology::{Place, Topology};
-
-/// A cluster is not asked more often, whatever fails.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps the links for as long as the bus lives.
 pub(super) async fn run(shared: Arc<Shared>, endpoints: Vec<Endpoint>) {
@@ -82,20 +78,9 @@ impl Cluster {
                     known = topology;
                 }
             }
-            // While something is wrong it is asked again soon: a failure is noticed here before
-            // the cluster has decided who takes its place.
             let is_well = self.shared.routes().is_up();
             let interval = self.shared.patience.topology;
-            let longest = if is_well {
-                interval
-            } else {
-                4 * PAUSE.min(interval)
-            };
-            tokio::time::sleep(PAUSE).await;
-            // Whichever comes first.
-            let longest = longest.mul_f64(0.75 + rand::random::<f64>() / 2.0);
-            let doubt = self.shared.doubt.notified();
-            tokio::time::timeout(longest, doubt).await.ok();
+            masters::pause(is_well, interval, &self.shared.doubt).await;
         }
     }
 

@@ -6,7 +6,7 @@ use hubbub::protocol::id::{RoomId, UserId};
 use hubbub::protocol::presence::{PresenceChange, PresenceDigest};
 use serde_json::{Value, json};
 
-use super::scene::{Cluster, named, present, stale};
+use super::scene::{Cluster, Two, named, present, stale};
 use crate::harness::eventually;
 use crate::harness::node::Node;
 use crate::harness::redis::Redis;
@@ -100,12 +100,13 @@ fn frame(node: &str, incarnation: u64, channel: RoomId, payload: &[u8]) -> Vec<u
 async fn what_no_node_has_said_does_no_harm() {
     let redis = Redis::start().await;
     let cluster = Cluster::start(Some(&redis), 2, &[]).await;
-    let [ann, bob] = cluster.people(["ann", "bob"]).await;
-    let room = cluster.room(&ann, &[&bob]).await;
-    let mut at_a = Socket::connect(&cluster.nodes[0], &ann).await;
-    at_a.join(&room.id).await;
-    let mut at_b = Socket::connect(&cluster.nodes[1], &bob).await;
-    at_b.join(&room.id).await;
+    let Two {
+        ann,
+        bob,
+        room,
+        mut at_a,
+        at_b,
+    } = Two::meet(&cluster).await;
     present(&mut at_a, &room, &[&ann, &bob]).await;
     let sql = cluster.database.connect().await;
     let last = "SELECT id, incarnation FROM nodes ORDER BY started_at DESC LIMIT 1";

@@ -89,6 +89,34 @@ impl Cluster {
     }
 }
 
+/// Two people in a room, each on a node of their own.
+pub(super) struct Two {
+    pub(super) ann: User,
+    pub(super) bob: User,
+    pub(super) room: Room,
+    pub(super) at_a: Socket,
+    pub(super) at_b: Socket,
+}
+
+impl Two {
+    /// Ann joins on the first node, then Bob on the second.
+    pub(super) async fn meet(cluster: &Cluster) -> Self {
+        let [ann, bob] = cluster.people(["ann", "bob"]).await;
+        let room = cluster.room(&ann, &[&bob]).await;
+        let mut at_a = Socket::connect(&cluster.nodes[0], &ann).await;
+        at_a.join(&room.id).await;
+        let mut at_b = Socket::connect(&cluster.nodes[1], &bob).await;
+        at_b.join(&room.id).await;
+        Self {
+            ann,
+            bob,
+            room,
+            at_a,
+            at_b,
+        }
+    }
+}
+
 /// Whether a presence push names a user among those who came (`joins`) or went (`leaves`).
 pub(super) fn named(push: &Value, side: &str, user: &User) -> bool {
     let users = push[side].as_array();
