@@ -282,6 +282,12 @@ impl State {
         self.own.page(pull.since, pull.after, USERS_MAX)
     }
 
+    /// Who is in a room, for somebody who goes by the diffs from there on.
+    pub(super) fn ask(&mut self, room: RoomId) -> Here {
+        self.members.is_asked(room);
+        self.who(room)
+    }
+
     /// Who is in a room.
     pub(super) fn who(&self, room: RoomId) -> Here {
         let (count, users) = self.members.who(room);
