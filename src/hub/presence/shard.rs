@@ -209,7 +209,9 @@ impl Shard {
             let people = i64::try_from(this.state.len()).unwrap_or(i64::MAX);
             let shard = this.number.to_string();
             PRESENT.with_label_values(&[&shard]).set(people);
-            if this.awaited.is_empty() && this.state.has_neighbours() && !this.state.is_frozen() {
+            let is_able = this.awaited.is_empty() && !this.state.is_frozen();
+            let is_silenced = fault::asked!("hub.presence.stand");
+            if is_able && this.state.has_neighbours() && !is_silenced {
                 this.say();
                 PRESENCE_SAID.with_label_values(&["digest"]).inc();
                 let digest = Payload::PresenceDigest(this.state.digest());

@@ -104,6 +104,16 @@ async fn one_node_that_hears_nothing() {
     assert_caught(of(3, BusPlan::Redis), &deaf, &[Promise::Complete]).await;
 }
 
+/// Nodes tell each other nothing of who is there, and do not say where they stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_that_is_told_to_no_other_node() {
+    let lost = [
+        everywhere("hub.presence.lose", "return"),
+        everywhere("hub.presence.stand", "return"),
+    ];
+    assert_caught(of(2, BusPlan::Redis), &lost, &[Promise::Present]).await;
+}
+
 /// The node dies in between, and nobody compares heads when its lease is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_committed_and_told_to_nobody() {
