@@ -4,7 +4,7 @@
 
 use super::publish;
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
-use crate::bus::{Bus, ENVELOPES, Express, IN};
+use crate::bus::{Bus, ENVELOPES, Express, IN, presence};
 use crate::fault;
 use crate::hub::encoded::{Ephemeral, SharedPush};
 use crate::hub::registry::Registry;
@@ -94,7 +94,9 @@ impl ShortWay {
 
 impl Express for ShortWay {
     fn take(&self, envelope: &Envelope) -> bool {
-        if !Payload::is_ephemeral(&envelope.payload) {
+        // On a channel of presence it is out of place, which is found out where that is heard.
+        let is_of_room = presence::shard_of(envelope.room_id).is_none();
+        if !is_of_room || !Payload::is_ephemeral(&envelope.payload) {
             return false;
         }
         fault::point!("hub.bridge.deaf", true);

@@ -106,7 +106,7 @@ fn what_is_ephemeral_takes_the_short_way_and_nothing_else() {
     let registry = Registry::default();
     let express = ShortWay { registry };
     let (room_id, user_id) = (RoomId::generate(), UserId::generate());
-    let take = |payload: Payload| {
+    let take_on = |room_id: RoomId, payload: Payload| {
         use crate::bus::Express as _;
         express.take(&Envelope {
             origin: origin("there"),
@@ -114,6 +114,7 @@ fn what_is_ephemeral_takes_the_short_way_and_nothing_else() {
             payload: payload.encode().unwrap(),
         })
     };
+    let take = |payload: Payload| take_on(room_id, payload);
     for payload in [
         Payload::Typing {
             user_id,
@@ -129,7 +130,8 @@ fn what_is_ephemeral_takes_the_short_way_and_nothing_else() {
             data: serde_json::from_str("null").unwrap(),
         },
     ] {
-        assert!(take(payload));
+        assert!(take(payload.clone()));
+        assert!(!take_on(presence::channel(0), payload), "it is misplaced");
     }
     for payload in [
         Payload::Events(Vec::new()),
