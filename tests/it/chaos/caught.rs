@@ -114,6 +114,17 @@ async fn presence_that_is_told_to_no_other_node() {
     assert_caught(of(2, BusPlan::Redis), &lost, &[Promise::Present]).await;
 }
 
+/// The same with what heals it: where each node stands, and questions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_comes_right_by_digests_alone() {
+    let server = super::a_server(false).await;
+    let plan = of(2, BusPlan::Redis)(u64::from(rand::random::<u32>()));
+    let bus = Bus::start(plan.bus, None).await;
+    let lost = [everywhere("hub.presence.lose", "return")];
+    let outcome = run::run(&plan, &server, bus, &lost).await;
+    assert!(outcome.violations.is_empty(), "{}", outcome.story);
+}
+
 /// The node dies in between, and nobody compares heads when its lease is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_committed_and_told_to_nobody() {
