@@ -9,6 +9,7 @@ mod queue;
 pub mod redis;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -51,6 +52,16 @@ pub trait Bus: Send + Sync + Debug + 'static {
     /// Where the envelopes of a lane come in. One at a time has it; when it is dropped, the next
     /// may take it with all that is in it.
     fn take_inbox(&self, lane: usize) -> Option<Inbox>;
+
+    /// Has this asked first about each envelope that comes in. The first one counts. A bus that asks
+    /// nobody puts all into the inboxes.
+    fn set_express(&self, _express: Arc<dyn Express>) {}
+}
+
+/// Takes envelopes before the inboxes, on the bus's own thread: it must neither wait nor take long.
+pub trait Express: Send + Sync + Debug {
+    /// False if it leaves this one to the inboxes.
+    fn take(&self, envelope: &Envelope) -> bool;
 }
 
 /// The lane of a room, of so many. The tail of a UUIDv7 is random.

@@ -160,7 +160,7 @@ impl HubHandle {
             parts.bus.states(),
         );
         let anti_entropy = AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms));
-        let bridge = BridgeHandle::new(parts.bus);
+        let bridge = BridgeHandle::new(parts.bus, parts.origin.clone());
         let control_settings = ControlSettings::new(config, parts.origin.clone());
         let control = Control::new(control_settings, cluster.clone());
         let supervisor = SupervisorHandle::start(

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::OrderError;
 use super::operator::connect;
 use crate::config::Config;
-use crate::hub::LISTED_MAX;
 use crate::peers::{Heard, Peer, Peers};
 use crate::protocol::connection::{ConnectionId, ConnectionList, ConnectionQuery};
 use crate::protocol::id::UserId;
@@ -66,7 +65,7 @@ pub fn nodes(config: &Config) -> Result<Vec<NodeLine>, OrderError> {
 }
 
 /// The open connections, of all nodes by their names: those of a user, by name or id, or all. At
-/// most `limit` of each node are listed, and at most [`LISTED_MAX`].
+/// most `limit` of each node are listed, and at most [`LISTED_MAX`](crate::hub::LISTED_MAX).
 pub fn connections(
     config: &Config,
     user: Option<&str>,
@@ -96,12 +95,9 @@ pub fn disconnect(
             Meant::User(user) => (Some(find(&store.get().await?, user).await?), None),
             Meant::Connection(id) => (None, Some(id.clone())),
         };
-        // Before the order, or there would be nothing left to be told of.
+        // Before the order, or there would be nothing left to be told of: how many there are.
         let peers = Peers::for_operator(store.clone(), &config.peers).await?;
-        let query = ConnectionQuery {
-            user_id,
-            limit: LISTED_MAX,
-        };
+        let query = ConnectionQuery { user_id, limit: 0 };
         let nodes = match &connection {
             None => ask(&peers, &query).await,
             Some(_) => Vec::new(),

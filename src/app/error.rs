@@ -42,6 +42,17 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The file that keeps the node's name holds something else.
+    #[error(
+        "{} holds {told:?}, which is no name for a node: 1 to 64 of the characters A-Z a-z 0-9 . _ - \
+         are allowed; set node.id, or remove the file, and a name is made", .path.display()
+    )]
+    NodeIdFile {
+        /// The file.
+        path: PathBuf,
+        /// How what it holds begins.
+        told: String,
+    },
     /// The node's own Postgres.
     #[error("cannot run a Postgres of the node's own")]
     Embedded(#[from] EmbeddedError),

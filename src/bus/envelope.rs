@@ -126,6 +126,14 @@ impl Payload {
         Ok(rmp_serde::to_vec(&Wire::Events(events))?.into())
     }
 
+    /// Whether what was written is ephemeral, and for a room: typing, a read marker, or a volatile
+    /// event. By its first bytes alone, which name the variant.
+    #[must_use]
+    pub fn is_ephemeral(bytes: &[u8]) -> bool {
+        const KINDS: [&[u8]; 3] = [b"\x81\xa6Typing", b"\x81\xa4Read", b"\x81\xa6Custom"];
+        KINDS.iter().any(|kind| bytes.starts_with(kind))
+    }
+
     /// Writes it, MessagePack.
     pub fn encode(&self) -> Result<Bytes, PayloadError> {
         let wire = match self {

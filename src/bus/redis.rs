@@ -5,7 +5,7 @@
 //! There is a *link* to each server: one, or each master of a cluster, where channels are sharded
 //! (`SPUBLISH`, `SSUBSCRIBE`; Redis 7). A link has two connections, of which each is tried out every
 //! `redis.ping_interval_ms` and made again when it fails. What comes in goes into *lanes*, bounded
-//! queues by room, where the bridge decodes it.
+//! queues by room, where the bridge decodes it, unless its [`Express`] takes it at once.
 //!
 //! The client library's own cluster connection is not used: it hands messages on by an unbounded
 //! queue, resubscribes by itself and does not say when it has done so. Here the state is
@@ -39,7 +39,7 @@ use super::envelope::{Envelope, Origin};
 use super::metrics::{ROOMS, WAITING};
 use super::presence::rooms_among;
 use super::queue::{self, InboxHome};
-use super::{Bus, BusError, BusHealth, BusState, Inbox};
+use super::{Bus, BusError, BusHealth, BusState, Express, Inbox};
 use crate::config;
 use crate::protocol::id::RoomId;
 use crate::redis::endpoint::Endpoint;
@@ -161,5 +161,10 @@ impl Bus for RedisBus {
 
     fn take_inbox(&self, lane: usize) -> Option<Inbox> {
         Inbox::take(self.inboxes.get(lane)?)
+    }
+
+    fn set_express(&self, express: Arc<dyn Express>) {
+        // A lane that is started again brings it once more.
+        self.shared.express.set(express).ok();
     }
 }

@@ -39,7 +39,7 @@ impl Peers {
         checks.range(
             "peers.max_answer_bytes",
             self.max_answer_bytes,
-            65_536..=GIB,
+            5_000_000..=GIB,
         );
         checks.range("peers.request_timeout_ms", request, 1000..=TEN_MINUTES_MS);
         checks.range("peers.max_age_ms", self.max_age_ms, 1000..=TEN_MINUTES_MS);

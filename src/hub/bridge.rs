@@ -1,5 +1,10 @@
 //! The bridge: between the node's rooms and the bus. An actor for each lane, so that encoding and
-//! decoding are spread over the arbiters; all of a room goes by one lane, in its order.
+//! decoding are spread over the arbiters; a room's events go by one lane, in their order. What is
+//! ephemeral takes a shorter way ([`short_way`]).
+
+mod short_way;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -7,6 +12,7 @@ use actix::prelude::*;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use self::short_way::ShortWay;
 use crate::bus::envelope::{Envelope, Origin, Payload, PayloadError};
 use crate::bus::{Arrival, Bus, BusState, ENVELOPES, IN, Inbox, lane_of, presence};
 use crate::fault;
@@ -30,6 +36,8 @@ const INBOX_BATCH: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct BridgeHandle {
     bus: Arc<dyn Bus>,
+    /// This node.
+    origin: Origin,
     lanes: Arc<[RwLock<Option<Addr<Bridge>>>]>,
 }
 
@@ -46,9 +54,9 @@ pub(crate) struct BridgeParts {
 }
 
 impl BridgeHandle {
-    pub(crate) fn new(bus: Arc<dyn Bus>) -> Self {
+    pub(crate) fn new(bus: Arc<dyn Bus>, origin: Origin) -> Self {
         let lanes = (0..bus.lanes()).map(|_| RwLock::default()).collect();
-        Self { bus, lanes }
+        Self { bus, origin, lanes }
     }
 
     /// How many actors there are to be.
@@ -64,6 +72,8 @@ impl BridgeHandle {
         parts: BridgeParts,
         guard: Guard,
     ) {
+        let registry = parts.registry.clone();
+        self.bus.set_express(Arc::new(ShortWay { registry }));
         let bus = Arc::clone(&self.bus);
         let addr = start_on(arbiter, Activity::Bridge, MAILBOX, move || Bridge {
             inbox: bus.take_inbox(number),
@@ -84,44 +94,15 @@ impl BridgeHandle {
         }
     }
 
-    /// Tells other nodes something ephemeral. What rooms are told of presence each node tells its own.
+    /// Tells other nodes something ephemeral.
     pub(crate) fn ephemeral(&self, push: &Ephemeral) {
-        let room_id = push.room_id();
-        if !self.bus.has_listeners(room_id) {
-            return;
-        }
-        let payload = match push {
-            Ephemeral::Typing {
-                user_id, typing, ..
-            } => Payload::Typing {
-                user_id: *user_id,
-                typing: *typing,
-            },
-            Ephemeral::Custom {
-                user_id,
-                name,
-                data,
-                ..
-            } => Payload::Custom {
-                user_id: *user_id,
-                name: name.clone(),
-                data: data.clone(),
-            },
-            Ephemeral::Read {
-                user_id, msg_no, ..
-            } => Payload::Read {
-                user_id: *user_id,
-                msg_no: *msg_no,
-            },
-            Ephemeral::Presence { .. } => return,
-        };
-        self.send(room_id, Content::Ephemeral(payload));
+        short_way::tell(&*self.bus, &self.origin, push);
     }
 
     /// Tells other nodes who is present here, on a channel of presence.
     pub(crate) fn presence(&self, channel: RoomId, said: Payload) {
         if self.bus.has_listeners(channel) {
-            self.send(channel, Content::Ephemeral(said));
+            self.send(channel, Content::Presence(said));
         }
     }
 
@@ -163,15 +144,15 @@ struct Publish {
 enum Content {
     /// Events, as the room here has them.
     Events(Box<[Arc<SharedEvent>]>),
-    /// Something that is worth no row.
-    Ephemeral(Payload),
+    /// Who is present.
+    Presence(Payload),
 }
 
 impl Content {
     fn encode(&self) -> Result<bytes::Bytes, PayloadError> {
         match self {
             Self::Events(events) => Payload::encode_events(events.iter().map(|it| &it.event)),
-            Self::Ephemeral(payload) => payload.encode(),
+            Self::Presence(payload) => payload.encode(),
         }
     }
 }
@@ -218,39 +199,17 @@ impl Bridge {
         let Some(room) = self.parts.registry.find(room_id) else {
             return Ok(());
         };
-        let ephemeral = match Payload::decode(room_id, &envelope.payload)? {
+        match Payload::decode(room_id, &envelope.payload)? {
             Payload::Events(events) => {
                 let shared = |event| SharedEvent::new(event, None);
                 room.committed(events.into_iter().map(shared).collect());
-                return Ok(());
             }
-            Payload::Typing { user_id, typing } => Ephemeral::Typing {
-                room_id,
-                user_id,
-                typing,
+            other => match short_way::push_of(room_id, other) {
+                Some(push) => room.broadcast(SharedPush::new(push), None),
+                // Presence has channels of its own.
+                None => ENVELOPES.with_label_values(&["misplaced"]).inc(),
             },
-            Payload::Read { user_id, msg_no } => Ephemeral::Read {
-                room_id,
-                user_id,
-                msg_no,
-            },
-            Payload::Custom {
-                user_id,
-                name,
-                data,
-            } => Ephemeral::Custom {
-                room_id,
-                user_id,
-                name,
-                data,
-            },
-            // These have channels of their own.
-            Payload::PresenceDiff { .. } | Payload::PresenceDigest(_) => {
-                ENVELOPES.with_label_values(&["misplaced"]).inc();
-                return Ok(());
-            }
-        };
-        room.broadcast(SharedPush::new(ephemeral), None);
+        }
         Ok(())
     }
 
@@ -307,124 +266,32 @@ impl Handler<Publish> for Bridge {
     fn handle(&mut self, message: Publish, _: &mut Self::Context) {
         fault::point!("hub.bridge.publish");
         fault::point!("hub.bridge.lose", ());
-        let room_id = message.room_id;
-        let payload = match message.content.encode() {
-            Ok(payload) => payload,
-            Err(error) => {
-                tracing::error!(%error, room = %room_id, "an envelope cannot be written");
-                return;
-            }
-        };
-        let published = self.bus.publish(Envelope {
-            origin: self.parts.origin.clone(),
-            room_id,
-            payload,
-        });
-        if let Err(error) = published {
-            ENVELOPES.with_label_values(&["lost"]).inc();
-            tracing::debug!(%error, room = %room_id, "an envelope was lost; the rooms will notice");
-        }
+        let Publish { room_id, content } = message;
+        publish(&*self.bus, &self.parts.origin, room_id, content.encode());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bus::local::LocalBus;
-    use crate::hub::presence::elsewhere::{Asker, Asking, NodeSilent, PresenceElsewhere};
-    use crate::hub::supervision::ActorId;
-    use crate::protocol::id::UserId;
-    use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
-
-    struct Nobody;
-
-    impl PresenceElsewhere for Nobody {
-        fn page<'a>(&'a self, _: &'a Origin, _: PresencePull) -> Asking<'a, PresencePage> {
-            Box::pin(std::future::ready(Err(NodeSilent)))
+/// Hands what was encoded to the bus.
+fn publish(
+    bus: &dyn Bus,
+    origin: &Origin,
+    room_id: RoomId,
+    encoded: Result<bytes::Bytes, PayloadError>,
+) {
+    let payload = match encoded {
+        Ok(payload) => payload,
+        Err(error) => {
+            tracing::error!(%error, room = %room_id, "an envelope cannot be written");
+            return;
         }
-
-        fn stands<'a>(&'a self, _: &'a Origin, _: PresenceStands) -> Asking<'a, PresenceDigests> {
-            Box::pin(std::future::ready(Err(NodeSilent)))
-        }
-    }
-
-    fn origin(node: &str) -> Origin {
-        Origin {
-            node: node.into(),
-            incarnation: 1,
-        }
-    }
-
-    fn parts() -> BridgeParts {
-        BridgeParts {
-            origin: origin("here"),
-            registry: Registry::default(),
-            anti_entropy: AntiEntropy::new(std::time::Duration::from_secs(1)),
-            presence: Presence::new(Asker::new(Arc::new(Nobody), 0), BusState::Local),
-        }
-    }
-
-    #[actix_rt::test]
-    async fn what_one_node_publishes_arrives_at_the_other() {
-        let bus = LocalBus::default();
-        let (here, there) = (Arc::new(bus.attach()), bus.attach());
-        let room_id = RoomId::generate();
-        there.subscribe(room_id);
-        let (reports, _downs) = tokio::sync::mpsc::channel(1);
-        let bridge = BridgeHandle::new(here);
-        let guard = Guard::new(ActorId::Bridge(0), 1, reports);
-        bridge.start(&Arbiter::current(), 0, parts(), guard);
-        let typing = Ephemeral::Typing {
-            room_id,
-            user_id: UserId::generate(),
-            typing: true,
-        };
-        bridge.ephemeral(&typing);
-        let mut inbox = there.take_inbox(0).unwrap();
-        let batch = std::future::poll_fn(|cx| inbox.poll_batch(cx, 1)).await;
-        let Some(Arrival::Envelope(envelope)) = batch.unwrap().pop() else {
-            panic!("something else came");
-        };
-        assert_eq!(envelope.origin, origin("here"));
-        assert!(matches!(
-            Payload::decode(room_id, &envelope.payload),
-            Ok(Payload::Typing { typing: true, .. })
-        ));
-        #[cfg(feature = "failpoints")]
-        panics_and_is_recreated().await;
-    }
-
-    /// Not a test of its own: the fault would hit the other one.
-    #[cfg(feature = "failpoints")]
-    async fn panics_and_is_recreated() {
-        let bus = LocalBus::default();
-        let (here, there) = (Arc::new(bus.attach()), bus.attach());
-        let room_id = RoomId::generate();
-        there.subscribe(room_id);
-        let (reports, mut downs) = tokio::sync::mpsc::channel(2);
-        let bridge = BridgeHandle::new(Arc::clone(&here) as Arc<dyn Bus>);
-        let start = |life| {
-            let guard = Guard::new(ActorId::Bridge(0), life, reports.clone());
-            bridge.start(&Arbiter::current(), 0, parts(), guard);
-        };
-        let typing = Ephemeral::Typing {
-            room_id,
-            user_id: UserId::generate(),
-            typing: true,
-        };
-        start(1);
-        fail::cfg("hub.bridge.publish", "1*panic").unwrap();
-        bridge.ephemeral(&typing);
-        assert_eq!(downs.recv().await.map(|down| down.life), Some(1));
-        start(2);
-        bridge.ephemeral(&typing);
-        let mut inbox = there.take_inbox(0).unwrap();
-        let batch = std::future::poll_fn(|cx| inbox.poll_batch(cx, 2)).await;
-        assert_eq!(
-            batch.unwrap().len(),
-            1,
-            "the first was lost with its bridge"
-        );
-        assert!(here.take_inbox(0).is_none(), "the second bridge has it");
+    };
+    let published = bus.publish(Envelope {
+        origin: origin.clone(),
+        room_id,
+        payload,
+    });
+    if let Err(error) = published {
+        ENVELOPES.with_label_values(&["lost"]).inc();
+        tracing::debug!(%error, room = %room_id, "an envelope was lost; the rooms will notice");
     }
 }

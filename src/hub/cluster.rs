@@ -65,7 +65,9 @@ impl Seat {
             ..listening(&connect, lease)
         };
         let feed = Feed::open(url, &patient, Arc::clone(&ears)).await?;
-        node_name::claim(&feed, id, lease).await?;
+        // A database or a data folder of its own is locked by itself.
+        let is_sole = config.database.url.is_none() || config.node.id.is_empty();
+        node_name::claim(&feed, id, lease, is_sole).await?;
         Ok(Self {
             feed,
             ears,

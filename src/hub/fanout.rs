@@ -34,7 +34,7 @@ pub(crate) use self::survey::{Dismissed, Survey};
 pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgress, Joining};
 pub(crate) use self::worker::Worker;
 use crate::fault;
-use crate::hub::encoded::{SharedEvent, SharedPush};
+use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
 use crate::hub::presence::Generation;
 use crate::hub::room::RoomHandle;
@@ -152,6 +152,8 @@ struct Overflow {
     everybody: bool,
     /// Presence shards that want to know who is here, and their generations.
     shards: HashMap<usize, Generation>,
+    /// Rooms that were not told who came and went.
+    presence: HashSet<RoomId>,
     /// Users whose streams may lack a room.
     joiners: HashSet<UserId>,
     /// The node is going.
@@ -185,10 +187,10 @@ impl FanoutHandle {
     pub(crate) fn send(&self, message: FanoutMessage) {
         // Ephemeral things get half of the inbox, so that they cannot crowd out what is durable.
         let inbox = &self.shared.inbox;
-        if matches!(message, FanoutMessage::Broadcast(..))
+        if let FanoutMessage::Broadcast(push, _) = &message
             && inbox.capacity() < inbox.max_capacity() / 2
         {
-            EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
+            self.drop_ephemeral(push);
             return;
         }
         let sent = if has_room() {
@@ -204,9 +206,7 @@ impl FanoutHandle {
     /// A message found the inbox full.
     fn note_lost(&self, message: FanoutMessage) {
         match message {
-            FanoutMessage::Broadcast(..) => {
-                EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
-            }
+            FanoutMessage::Broadcast(push, _) => self.drop_ephemeral(&push),
             FanoutMessage::Deliver(events) | FanoutMessage::Page(events) => {
                 if let Some(event) = events.first() {
                     self.overflow_room(event.event.room_id);
@@ -257,6 +257,15 @@ impl FanoutHandle {
             FanoutMessage::Drain { spread_ms } => {
                 self.overflow(|missed| missed.drain = Some(spread_ms));
             }
+        }
+    }
+
+    /// No later push makes up for one of presence: its room is told everybody when there is room.
+    fn drop_ephemeral(&self, push: &SharedPush) {
+        EPHEMERAL_DROPPED.with_label_values(&["fanout"]).inc();
+        if let Ephemeral::Presence { room_id, .. } = push.content {
+            self.shared.overflow.lock().presence.insert(room_id);
+            self.shared.has_overflowed.store(true, Ordering::Release);
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 pub(crate) use self::presence::{
-    ONLINE_FAILED, ONLINE_WRITTEN, PRESENCE_HEARD, PRESENCE_PULLS, PRESENCE_SAID, PRESENT,
+    ONLINE_FAILED, ONLINE_WRITTEN, PRESENCE_HEARD, PRESENCE_PULLS, PRESENCE_SAID, PRESENCE_UNSEEN,
+    PRESENT,
 };
 use crate::metric::{counter, counters, gauge, gauges, histogram};
 

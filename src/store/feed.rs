@@ -94,6 +94,8 @@ pub struct NameHolder {
     pub is_alive: bool,
     /// Until when it is, Postgres's time in microseconds; 0 if there was none.
     pub lease_until_us: i64,
+    /// It was last renewed before the server was started: that nobody holds the lock tells nothing.
+    pub is_of_before: bool,
 }
 
 /// The connection.
@@ -281,6 +283,7 @@ impl Feed {
             address: address.unwrap_or_default(),
             is_alive: row.try_get("is_alive")?,
             lease_until_us: lease.unwrap_or_default(),
+            is_of_before: row.try_get("is_of_before")?,
         })
     }
 

@@ -4,6 +4,9 @@
 //! killed lets go as soon as its connection is seen to have ended. One that renews its lease
 //! meanwhile lives: the start is refused. One whose lease has run out, frozen or cut off, loses
 //! the name; when it is back it finds that another life has begun under it, and stops.
+//!
+//! When Postgres is started again all locks are gone, and whoever comes first has the name. So one who
+//! has it then waits until its last holder renews its lease, or that is over.
 
 use std::time::{Duration, Instant};
 
@@ -66,8 +69,80 @@ fn judge(first: &NameHolder, now: &NameHolder, waited: Duration, lease: Duration
     }
 }
 
-/// Takes a node's name for the connection, waiting no longer than `lease` and some seconds.
-pub async fn claim(feed: &Feed, id: &str, lease: Duration) -> Result<(), NameError> {
+/// What to do with a name that this connection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// Keep it.
+    Over,
+    /// Its last holder may come back.
+    Wait,
+    /// It is back.
+    Ended,
+}
+
+/// Judges the last holder by how it was when the name was taken and how it is after this time.
+fn judge_absent(
+    first: &NameHolder,
+    now: &NameHolder,
+    waited: Duration,
+    lease: Duration,
+) -> Absence {
+    let has_renewed =
+        now.incarnation != first.incarnation || now.lease_until_us > first.lease_until_us;
+    match (
+        has_renewed && now.is_alive,
+        now.is_alive && now.is_of_before,
+    ) {
+        (true, _) => Absence::Ended,
+        (_, false) => Absence::Over,
+        // It has a longer lease than this node, whoever is wrong about that.
+        _ if waited > lease + ENDING => Absence::Ended,
+        _ => Absence::Wait,
+    }
+}
+
+/// Takes a node's name for the connection, waiting no longer than `lease` and some seconds. Of a name
+/// that nobody else can have (`is_sole`) no holder is waited for that has only lost the lock.
+pub async fn claim(feed: &Feed, id: &str, lease: Duration, is_sole: bool) -> Result<(), NameError> {
+    take(feed, id, lease).await?;
+    if is_sole {
+        return Ok(());
+    }
+    let began = Instant::now();
+    let first = feed.name_holder(id).await?;
+    let mut holder = first.clone();
+    let mut is_told = false;
+    loop {
+        match judge_absent(&first, &holder, began.elapsed(), lease) {
+            Absence::Over => return Ok(()),
+            Absence::Ended => return Err(taken(id, holder)),
+            Absence::Wait => {}
+        }
+        if !is_told {
+            is_told = true;
+            tracing::warn!(
+                node = id,
+                incarnation = holder.incarnation,
+                address = holder.address,
+                "Postgres was started a moment ago, and the node that had this name may be about to \
+                 come back to it; waiting until it does, or its lease is over"
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+        holder = feed.name_holder(id).await?;
+    }
+}
+
+fn taken(id: &str, holder: NameHolder) -> NameError {
+    NameError::Taken {
+        id: id.to_owned(),
+        incarnation: holder.incarnation,
+        address: holder.address,
+    }
+}
+
+/// Takes the name's lock.
+async fn take(feed: &Feed, id: &str, lease: Duration) -> Result<(), NameError> {
     let began = Instant::now();
     if feed.take_name(id).await? {
         return Ok(());
@@ -91,13 +166,7 @@ pub async fn claim(feed: &Feed, id: &str, lease: Duration) -> Result<(), NameErr
                 );
                 feed.end_name_holder(id, pid).await?;
             }
-            Verdict::Refuse => {
-                return Err(NameError::Taken {
-                    id: id.to_owned(),
-                    incarnation: holder.incarnation,
-                    address: holder.address,
-                });
-            }
+            Verdict::Refuse => return Err(taken(id, holder)),
         }
         if !is_told && began.elapsed() >= LETTING_GO {
             is_told = true;
@@ -125,7 +194,33 @@ mod tests {
             address: String::new(),
             is_alive,
             lease_until_us,
+            is_of_before: false,
         }
+    }
+
+    #[test]
+    fn who_lost_the_lock_with_the_server_is_waited_for_and_nobody_else() {
+        let second = Duration::from_secs(1);
+        let killed = holder(1, true, 100);
+        let judged = judge_absent(&killed, &killed, Duration::ZERO, LEASE);
+        assert_eq!(judged, Absence::Over);
+        let cut_off = NameHolder {
+            is_of_before: true,
+            ..killed.clone()
+        };
+        let judge = |now: &NameHolder, waited| judge_absent(&cut_off, now, waited, LEASE);
+        assert_eq!(judge(&cut_off, second), Absence::Wait);
+        assert_eq!(judge(&cut_off, second * 16), Absence::Ended);
+        for back in [holder(1, true, 101), holder(2, true, 100)] {
+            assert_eq!(judge(&back, second), Absence::Ended);
+        }
+        let over = NameHolder {
+            is_alive: false,
+            ..cut_off.clone()
+        };
+        assert_eq!(judge(&over, second), Absence::Over);
+        let stopped = holder(1, false, 101);
+        assert_eq!(judge(&stopped, second), Absence::Over);
     }
 
     #[test]

@@ -43,6 +43,8 @@ mod nemesis;
 mod outbox;
 mod patience;
 mod plan;
+mod probes;
+mod rest;
 mod run;
 mod scene;
 mod stored;

@@ -1,9 +1,13 @@
 //! What nodes share by Redis besides events: sessions that were found, and limits.
 
+mod clocks;
 mod cluster;
 mod limits;
+mod links;
 mod script;
 mod sessions;
+
+use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use reqwest::Method;
@@ -25,6 +29,9 @@ const PATIENT: (&str, &str) = ("HUBBUB__REDIS__CALL_TIMEOUT_MS", "10000");
 
 /// Nothing is exempt, so that tests are limited.
 const LIMITED: (&str, &str) = ("HUBBUB__LIMITS__EXEMPT", "10.9.0.0/16");
+
+/// Ten writes a minute.
+const TEN: (&str, &str) = ("HUBBUB__LIMITS__WRITES_PER_MIN", "10");
 
 impl Scene {
     async fn new(redis_url: &str, settings: &[(&str, &str)]) -> Self {
@@ -48,6 +55,25 @@ impl Scene {
         }
         scene
     }
+}
+
+/// How many of ten a minute may have dripped since, and one that was on its way.
+fn dripped(began: Instant) -> usize {
+    usize::try_from(began.elapsed().as_secs() / 6 + 1).expect("not so long")
+}
+
+/// How many of so many writes pass, at the nodes in turn.
+async fn passing(nodes: &[&Node], user: &User, n: usize) -> usize {
+    let mut passed = 0;
+    for (number, node) in nodes.iter().cycle().take(n).enumerate() {
+        let answer = write(node, user, number).await;
+        match answer.status {
+            201 => passed += 1,
+            429 => {}
+            other => panic!("{other}: {}", answer.text),
+        }
+    }
+    passed
 }
 
 /// Waits until a node asks its Redis.

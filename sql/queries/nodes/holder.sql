@@ -9,6 +9,15 @@ SELECT
     ) AS pid,
     n.incarnation, n.http_address AS address,
     coalesce(n.lease_until > clock_timestamp(), false) AS is_alive,
-    (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_until_us
+    (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_until_us,
+    -- It was last renewed before the server was started, or recovered from a crash, which the
+    -- checkpointer's start shows to those who may see it: that ended the lock with the connection.
+    coalesce(
+        n.lease_until - n.lease_ms * interval '1 millisecond' < greatest(
+            pg_postmaster_start_time(),
+            (SELECT max(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer')
+        ),
+        false
+    ) AS is_of_before
 FROM (VALUES (1)) AS one
 LEFT JOIN nodes AS n ON n.id = $1

@@ -1,6 +1,7 @@
 //! What comes in by one connection. It is called by the task that reads the socket, so it never
 //! waits: what does not fit is dropped and counted, and the socket is read on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::frame::{Reader, Refused};
 use super::shared::Shared;
+use crate::bus::envelope::Envelope;
 use crate::bus::metrics::{ENVELOPES, OWN, TAKEN};
 use crate::bus::{Arrival, lane_of};
 use crate::redis::error::LinkError;
@@ -84,11 +86,26 @@ impl Receiving {
             Err(Refused::Own) => return OWN.inc(),
             Err(refused) => return self.refuse(channel, refused),
         };
+        if self.is_taken_at_once(&envelope) {
+            return;
+        }
         let lane = shared.lanes.get(lane_of(room_id, shared.lanes.len()));
         let sent = lane.map(|lane| lane.try_send(Arrival::Envelope(envelope)));
         if !matches!(sent, Some(Ok(()))) {
             ENVELOPES.with_label_values(&["overflow"]).inc();
         }
+    }
+
+    /// A panic there must not end the connection.
+    fn is_taken_at_once(&self, envelope: &Envelope) -> bool {
+        let Some(express) = self.shared.express.get() else {
+            return false;
+        };
+        let taken = catch_unwind(AssertUnwindSafe(|| express.take(envelope)));
+        taken.unwrap_or_else(|_| {
+            ENVELOPES.with_label_values(&["bad"]).inc();
+            true
+        })
     }
 
     fn refuse(&self, channel: &[u8], refused: Refused) {

@@ -1,8 +1,8 @@
 //! What the bus's callers and its tasks share.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -15,7 +15,7 @@ use crate::bus::envelope::Origin;
 use crate::bus::metrics::{STATE, WAITING};
 use crate::bus::presence::rooms_among;
 use crate::bus::queue::Sender;
-use crate::bus::{Arrival, BusHealth, BusState};
+use crate::bus::{Arrival, BusHealth, BusState, Express};
 use crate::config;
 use crate::protocol::id::RoomId;
 use crate::redis::endpoint::Patience;
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) origin: Origin,
     pub(super) channels: Channels,
     pub(super) lanes: Vec<Sender<Arrival>>,
+    /// Who is asked before they are used.
+    pub(super) express: OnceLock<Arc<dyn Express>>,
     /// What the rooms of this node want. Held while rooms are given to links, so that none is
     /// forgotten.
     pub(super) wanted: Mutex<HashSet<RoomId>>,
@@ -92,6 +94,7 @@ impl Shared {
             config,
             origin,
             lanes,
+            express: OnceLock::new(),
             wanted: Mutex::default(),
             routes: RwLock::default(),
             doubt: Notify::new(),

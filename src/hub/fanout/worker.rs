@@ -265,6 +265,9 @@ impl Fanout {
         for (shard, generation) in overflow.shards {
             worker.reannounce(shard, generation);
         }
+        for room_id in overflow.presence {
+            worker.hub.presence_shards().tell_again(room_id);
+        }
         for session in overflow.sessions {
             worker.disconnect(Target::Session(session), Disconnect::SessionEnded);
         }

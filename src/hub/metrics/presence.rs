@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::metric::{counter, counters, gauges};
+use crate::metric::{counter, counters, gauge, gauges};
 
 /// What this node has told others of presence, by kind.
 pub(crate) static PRESENCE_SAID: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -39,6 +39,14 @@ pub(crate) static PRESENT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         "hub_present_users",
         "Users who are present in rooms, each once for every room, by all nodes",
         &["shard"],
+    )
+});
+
+/// Other nodes whose people are not seen.
+pub(crate) static PRESENCE_UNSEEN: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_presence_nodes_unseen",
+        "Living nodes whose people are not seen here, because there are more than 63 others",
     )
 });
 

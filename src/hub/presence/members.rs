@@ -43,7 +43,8 @@ pub(crate) struct Manner {
 /// What a room has yet to be told.
 #[derive(Debug, Default)]
 struct News {
-    /// Those who came or went, and whether they were here before.
+    /// Those who came or went; and whether somebody who asked has seen that already: they are told of
+    /// whatever becomes of it, even if in the end it is as it was.
     users: HashMap<UserId, bool>,
     /// It is told everybody.
     is_whole: bool,
@@ -103,19 +104,22 @@ impl Members {
             }
         }
         if (before == 0) != (after == 0) {
-            self.note(room, user, before != 0);
+            self.note(room, user);
         }
         before != after
     }
 
-    fn note(&mut self, room: RoomId, user: UserId, was_here: bool) {
+    fn note(&mut self, room: RoomId, user: UserId) {
         let news = self.news.entry(room).or_default();
         if news.is_whole || self.counted.contains_key(&room) {
             news.is_due = true;
             return;
         }
-        if news.users.remove(&user).is_none() {
-            news.users.insert(user, was_here);
+        // Who comes and goes again is in no diff, unless somebody knows of it.
+        if news.users.get(&user) == Some(&false) {
+            news.users.remove(&user);
+        } else {
+            news.users.entry(user).or_insert(false);
         }
         if news.users.len() > self.manner.list_max {
             // A list is shorter than what has changed; or there is none any more.
@@ -197,11 +201,12 @@ impl Members {
             diff.joins.sort_unstable();
             return Some(diff);
         }
-        for (user, was_here) in news.users {
-            let side = if was_here {
-                &mut diff.leaves
-            } else {
+        for user in news.users.into_keys() {
+            let is_here = users.is_some_and(|users| users.contains_key(&user));
+            let side = if is_here {
                 &mut diff.joins
+            } else {
+                &mut diff.leaves
             };
             side.push(user);
         }
@@ -215,6 +220,13 @@ impl Members {
         let count = self.rooms.get(&room).map_or(0, HashMap::len);
         let max = self.manner.list_max;
         count > max || (self.counted.contains_key(&room) && count > max - max / 8)
+    }
+
+    /// Somebody asks who is in a room, and is told of what changes from there on.
+    pub(super) fn is_asked(&mut self, room: RoomId) {
+        if let Some(news) = self.news.get_mut(&room) {
+            news.users.values_mut().for_each(|is_seen| *is_seen = true);
+        }
     }
 
     /// How many are in a room, and who, if it is not counted.

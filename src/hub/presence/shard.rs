@@ -19,7 +19,7 @@ use crate::bus::presence::channel;
 use crate::fault;
 use crate::hub::bridge::BridgeHandle;
 use crate::hub::encoded::{Ephemeral, SharedPush};
-use crate::hub::metrics::{PRESENCE_HEARD, PRESENCE_SAID, PRESENT};
+use crate::hub::metrics::{PRESENCE_HEARD, PRESENCE_SAID, PRESENCE_UNSEEN, PRESENT};
 use crate::hub::registry::Registry;
 use crate::hub::supervision::Guard;
 
@@ -58,6 +58,8 @@ pub(super) struct Shard {
     /// Other nodes are waited for.
     awaits_nodes: bool,
     is_telling: bool,
+    /// It was told that the people of some nodes are not seen.
+    has_warned: bool,
     /// The next thing that is due, and when.
     due: Option<(Instant, SpawnHandle)>,
     /// Dropped with it.
@@ -79,6 +81,7 @@ impl Shard {
             asker: parts.asker,
             awaited: parts.awaited,
             is_telling: false,
+            has_warned: false,
             due: None,
             _guard: parts.guard,
         }
@@ -96,6 +99,7 @@ impl Shard {
         for wish in self.state.wishes(now) {
             self.ask(wish, ctx);
         }
+        self.note_unseen();
         if self.awaits_nodes && self.state.is_synced() {
             self.awaits_nodes = false;
         }
@@ -111,6 +115,23 @@ impl Shard {
             });
         }
         self.plan(now, ctx);
+    }
+
+    /// All shards know the same nodes: one speaks for all.
+    fn note_unseen(&mut self) {
+        if self.number != 0 {
+            return;
+        }
+        let unseen = self.state.unseen();
+        PRESENCE_UNSEEN.set(i64::try_from(unseen).unwrap_or(i64::MAX));
+        if unseen > 0 && !self.has_warned {
+            tracing::warn!(
+                unseen,
+                "more nodes live than presence can tell apart (63 others): the people of some are not \
+                 seen here, and presence is stale"
+            );
+        }
+        self.has_warned = unseen > 0;
     }
 
     fn plan(&mut self, now: Instant, ctx: &mut Context<Self>) {
@@ -188,7 +209,9 @@ impl Shard {
             let people = i64::try_from(this.state.len()).unwrap_or(i64::MAX);
             let shard = this.number.to_string();
             PRESENT.with_label_values(&[&shard]).set(people);
-            if this.awaited.is_empty() && this.state.has_neighbours() && !this.state.is_frozen() {
+            let is_able = this.awaited.is_empty() && !this.state.is_frozen();
+            let is_silenced = fault::asked!("hub.presence.stand");
+            if is_able && this.state.has_neighbours() && !is_silenced {
                 this.say();
                 PRESENCE_SAID.with_label_values(&["digest"]).inc();
                 let digest = Payload::PresenceDigest(this.state.digest());

@@ -68,6 +68,8 @@ pub(super) struct State {
     bus: BusState,
     /// Rooms were told that what they know of other nodes may be out of date.
     is_told_stale: bool,
+    /// Living nodes that there is no place for.
+    unseen: usize,
 }
 
 impl State {
@@ -80,6 +82,7 @@ impl State {
             neighbours: Vec::new(),
             bus,
             is_told_stale: false,
+            unseen: 0,
         }
     }
 
@@ -112,6 +115,7 @@ impl State {
     }
 
     fn look_around(&mut self, now: Instant) {
+        self.unseen = 0;
         for Neighbour { origin, bus } in &self.neighbours {
             let is_cut = *bus == Some(BusState::Fallback);
             let known = self.slots.get_mut(origin);
@@ -122,6 +126,8 @@ impl State {
                 slot.is_cut = is_cut;
             } else if let Some(slot) = self.slots.add(origin.clone(), now) {
                 slot.is_cut = is_cut;
+            } else {
+                self.unseen += 1;
             }
         }
         for slot in self.slots.iter_mut() {
@@ -180,10 +186,17 @@ impl State {
 
     /// Whether every other node has been heard.
     pub(super) fn is_synced(&self) -> bool {
-        self.slots.iter().all(|slot| {
+        let mut slots = self.slots.iter();
+        let are_heard = slots.all(|slot| {
             let is_heard = slot.is_synced && !slot.is_cut;
             is_heard || !slot.lives()
-        })
+        });
+        are_heard && self.unseen == 0
+    }
+
+    /// Living nodes whose people are not seen, because more nodes are known than can be told apart.
+    pub(super) fn unseen(&self) -> usize {
+        self.unseen
     }
 
     /// Does what is due.
@@ -192,10 +205,15 @@ impl State {
             self.members.set(room, user, OWN, false);
         }
         if !self.is_frozen() {
+            let mut has_place = false;
             for slot in self.slots.take_gone(now) {
                 for (room, user) in self.members.of(slot.holder) {
                     self.members.set(room, user, slot.holder, false);
                 }
+                has_place |= self.unseen > 0;
+            }
+            if has_place {
+                self.look_around(now);
             }
         }
         self.note_staleness();
@@ -262,6 +280,12 @@ impl State {
     /// The answer to another node. Everything must have been said.
     pub(super) fn page(&self, pull: &PresencePull) -> PresencePage {
         self.own.page(pull.since, pull.after, USERS_MAX)
+    }
+
+    /// Who is in a room, for somebody who goes by the diffs from there on.
+    pub(super) fn ask(&mut self, room: RoomId) -> Here {
+        self.members.is_asked(room);
+        self.who(room)
     }
 
     /// Who is in a room.

@@ -104,6 +104,27 @@ async fn one_node_that_hears_nothing() {
     assert_caught(of(3, BusPlan::Redis), &deaf, &[Promise::Complete]).await;
 }
 
+/// Nodes tell each other nothing of who is there, and do not say where they stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_that_is_told_to_no_other_node() {
+    let lost = [
+        everywhere("hub.presence.lose", "return"),
+        everywhere("hub.presence.stand", "return"),
+    ];
+    assert_caught(of(2, BusPlan::Redis), &lost, &[Promise::Present]).await;
+}
+
+/// The same with what heals it: where each node stands, and questions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_comes_right_by_digests_alone() {
+    let server = super::a_server(false).await;
+    let plan = of(2, BusPlan::Redis)(u64::from(rand::random::<u32>()));
+    let bus = Bus::start(plan.bus, None).await;
+    let lost = [everywhere("hub.presence.lose", "return")];
+    let outcome = run::run(&plan, &server, bus, &lost).await;
+    assert!(outcome.violations.is_empty(), "{}", outcome.story);
+}
+
 /// The node dies in between, and nobody compares heads when its lease is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_committed_and_told_to_nobody() {

@@ -38,6 +38,10 @@ pub(super) enum Phase {
     Settle,
     /// This one says something in each of its rooms; the others do nothing but come back.
     LastWords(ClientNo),
+    /// Find out who is present in each room. The number counts the askings.
+    Who(u64),
+    /// Some break off or leave, and everybody comes back.
+    Stir,
     /// Have everything up to these heads. The number counts the askings.
     CatchUp(u64, Arc<BTreeMap<String, u64>>),
     Over,
@@ -52,6 +56,10 @@ pub(super) struct Progress {
     pub(super) is_in_a_room: bool,
     /// It has said its last words, and they were answered.
     pub(super) has_spoken: bool,
+    /// The last asking of [`Phase::Who`] that was answered.
+    pub(super) knows_who: u64,
+    /// How often it is back after [`Phase::Stir`].
+    pub(super) returns: u64,
 }
 
 pub(super) struct Client<D> {
@@ -69,6 +77,9 @@ pub(super) struct Client<D> {
     phase: watch::Receiver<Phase>,
     progress: watch::Sender<Progress>,
     has_begun_to_speak: bool,
+    has_begun_to_stir: bool,
+    /// The last asking of [`Phase::Who`] that it has passed on.
+    asked_who: u64,
     driver: Option<D>,
     connection: u32,
     rooms: Vec<InRoom>,
@@ -171,6 +182,8 @@ impl<D: Driver> Client<D> {
             phase: seat.phase,
             progress: seat.progress,
             has_begun_to_speak: false,
+            has_begun_to_stir: false,
+            asked_who: 0,
             driver: None,
             connection: 0,
             rooms: rooms.collect(),
@@ -197,6 +210,8 @@ impl<D: Driver> Client<D> {
                 Phase::Over => return,
                 Phase::Load => self.act().await,
                 Phase::LastWords(_) => self.settle(&phase).await,
+                Phase::Who(asking) => self.find_out_who(&phase, asking).await,
+                Phase::Stir => self.stir(&phase).await,
                 Phase::Settle | Phase::CatchUp(..) => {
                     let asking = match &phase {
                         Phase::CatchUp(asking, _) => *asking,

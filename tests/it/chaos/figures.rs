@@ -25,6 +25,8 @@ pub(super) struct Figures {
     pub(super) connections: u64,
     pub(super) resumes: u64,
     pub(super) cursors: u64,
+    /// Answers to who is in a room, and pushes of who came and went.
+    pub(super) presence: u64,
     /// What broke, by its kind.
     pub(super) faults: BTreeMap<&'static str, u64>,
     /// From the last mending until everybody had everything, milliseconds: of one run each.
@@ -50,8 +52,11 @@ impl Figures {
         for record in &history.records {
             match &record.what {
                 What::Observed { push } if seq_of(push).is_some() => figures.observed += 1,
+                What::Observed { push } if push["push"] == "presence" => figures.presence += 1,
+                What::Told { .. } => figures.presence += 1,
                 What::Answered { answer, .. } => match answer {
                     Answer::Done(_) if answer.is_of_an_event() => figures.acks += 1,
+                    Answer::Done(ok) if ok["users"].is_array() => figures.presence += 1,
                     Answer::Done(_) => {}
                     Answer::Refused { .. } => figures.refusals += 1,
                     Answer::Lost => figures.unanswered += 1,
@@ -83,6 +88,7 @@ impl AddAssign for Figures {
         self.connections += other.connections;
         self.resumes += other.resumes;
         self.cursors += other.cursors;
+        self.presence += other.presence;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
@@ -96,7 +102,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} runs, {} nodes, {} with Redis, {} with nginx: {} events stored, {} acks, {} observed, {} refusals, \
-             {} unanswered, {} connections, {} joins from a position, {} resumes",
+             {} unanswered, {} connections, {} joins from a position, {} resumes, {} words of presence",
             self.runs,
             self.nodes,
             self.redis,
@@ -109,6 +115,7 @@ impl fmt::Display for Figures {
             self.connections,
             self.resumes,
             self.cursors,
+            self.presence,
         )?;
         let rests = &self.rests_ms;
         if let (Some(median), Some(longest)) = (rests.get(rests.len() / 2), rests.last()) {

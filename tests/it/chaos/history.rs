@@ -19,6 +19,8 @@ pub(super) struct History {
     pub(super) strikes: Vec<&'static str>,
     /// As many events must be acknowledged, or nothing was tried.
     pub(super) acks_min: u64,
+    /// As many nodes there are when all is at rest.
+    pub(super) nodes: usize,
     /// In the order in which they were written down, which for one connection is the order in
     /// which things happened.
     pub(super) records: Vec<Record>,
@@ -79,6 +81,12 @@ pub(super) enum What {
     Observed { push: Value },
     /// A page of the room's newest messages was read over REST.
     Snapshot { room: String, page: Value },
+    /// A node was asked who is in a room, by none of the clients.
+    Told {
+        node: usize,
+        room: String,
+        answer: Value,
+    },
     /// What was planned to break has broken.
     Struck {
         /// Its place in [`History::strikes`].
@@ -90,6 +98,9 @@ pub(super) enum What {
     Fault { what: String },
     /// From here on nothing is broken, and clients come to rest.
     Mended,
+    /// Every node tells rightly who is there. From here on nothing breaks but the node that last words
+    /// may be said on.
+    Calm,
     /// From here on nobody asks for anything and nothing is broken.
     Settled,
 }
@@ -172,8 +183,18 @@ impl Recorder {
         self.write(None, 0, What::Mended);
     }
 
+    pub(super) fn calm(&self) {
+        self.write(None, 0, What::Calm);
+    }
+
     pub(super) fn settled(&self) {
         self.write(None, 0, What::Settled);
+    }
+
+    /// A node has told who is in a room.
+    pub(super) fn told(&self, node: usize, room: &str, answer: Value) {
+        let room = room.to_owned();
+        self.write(None, 0, What::Told { node, room, answer });
     }
 
     fn write(&self, client: Option<ClientNo>, connection: u32, what: What) {

@@ -1,15 +1,12 @@
 //! A run: from its plan to its verdict.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt as _;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_postgres::Client as Database;
 
 use super::bus::Bus;
 use super::client::{Client, Invitations, Phase, Progress, Seat};
@@ -19,10 +16,11 @@ use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
 use super::nemesis::Nemesis;
 use super::patience::Patience;
-use super::plan::{Entrance, LastWords, Plan, Protocol};
+use super::plan::{Plan, Protocol};
+use super::probes::Probes;
+use super::rest::Rest;
 use super::verdict::{self, Case, Promise, Violation};
 use super::{scene, stored, timeline};
-use crate::harness::postgres::connect;
 use crate::harness::rest::User;
 
 /// Events that must be acknowledged in a run.
@@ -51,9 +49,6 @@ pub(super) struct Wrong {
     pub(super) actions: &'static str,
 }
 
-/// How often coming to rest has its time again, while outboxes become shorter.
-const SETTLED_AGAIN: usize = 6;
-
 /// How many violations are told in a line each.
 const HEADLINES: usize = 3;
 
@@ -64,6 +59,7 @@ pub(super) async fn run(plan: &Plan, server: &Postgres, bus: Bus, wrong: &[Wrong
         seed: plan.seed,
         strikes: plan.strikes.iter().map(|it| it.fault.name()).collect(),
         acks_min: ACKS_MIN,
+        nodes: plan.nodes,
         ..History::default()
     });
     let cluster = Cluster::start(plan, &database, server, bus, recorder.clone()).await;
@@ -219,6 +215,9 @@ impl Scene {
             recorder: &self.recorder,
             plan,
             nemesis,
+            users: &self.users,
+            probes: Probes::default(),
+            asked_who: 0,
         };
         violations.extend(rest.come().await);
         phase.send_replace(Phase::Over);
@@ -229,140 +228,6 @@ impl Scene {
         }
         violations
     }
-}
-
-/// Coming to rest.
-struct Rest<'a> {
-    phase: &'a watch::Sender<Phase>,
-    progress: &'a mut [watch::Receiver<Progress>],
-    patience: Patience,
-    recorder: &'a Recorder,
-    plan: &'a Plan,
-    nemesis: &'a Nemesis,
-}
-
-impl Rest<'_> {
-    async fn come(mut self) -> Vec<Violation> {
-        let database = connect(&self.nemesis.database_url).await;
-        self.phase.send_replace(Phase::Settle);
-        let nemesis = self.nemesis;
-        let settled = self.settled();
-        let (late, mut violations) = tokio::join!(settled, nemesis.cluster.has_its_bus());
-        if !late.is_empty() {
-            let stuck = |no: usize| Violation::new(Promise::Ends, "does not come to rest").of(no);
-            violations.extend(late.into_iter().map(stuck));
-            return violations;
-        }
-        self.patience = Patience::of(self.plan.patience);
-        let mut asking = 0;
-        if self.catch_up(&mut asking, &database).await {
-            self.patience = Patience::of(self.plan.patience);
-            violations.extend(self.last_words().await);
-            self.catch_up(&mut asking, &database).await;
-        }
-        // What is still missing is said by the verdict.
-        self.recorder.settled();
-        violations
-    }
-
-    /// Waits until all outboxes are empty and everybody is back; gives those for whom it never was.
-    async fn settled(&mut self) -> Vec<usize> {
-        let mut late = Vec::new();
-        for _ in 0..SETTLED_AGAIN {
-            let before = self.recorder.outcomes();
-            late = self.everybody(|it| it.is_settled).await;
-            if late.is_empty() || self.recorder.outcomes() == before {
-                break;
-            }
-            // A machine that has little time gets on nevertheless.
-            self.patience = Patience::of(self.plan.patience);
-        }
-        late
-    }
-
-    /// Waits until everybody has everything, and nothing more comes; false if they never have.
-    async fn catch_up(&mut self, asking: &mut u64, database: &Database) -> bool {
-        let mut heads = heads(database).await;
-        loop {
-            *asking += 1;
-            let now = *asking;
-            self.phase
-                .send_replace(Phase::CatchUp(now, Arc::new(heads.clone())));
-            if !self.everybody(|it| it.caught_up >= now).await.is_empty() {
-                return false;
-            }
-            let later = self::heads(database).await;
-            if later == heads {
-                return true;
-            }
-            heads = later;
-        }
-    }
-
-    /// Somebody says one thing more in each room, on a node that dies of it if that is the plan.
-    async fn last_words(&mut self) -> Option<Violation> {
-        let (speaker, node) = self.speaker()?;
-        let is_deadly = self.plan.last_words == LastWords::AreCommitted;
-        let speak = || {
-            self.recorder
-                .fault(format!("client {speaker} says its last words"));
-            self.phase.send_replace(Phase::LastWords(speaker));
-        };
-        let broken = match node {
-            Some(node) if is_deadly => self.nemesis.dies_of(self.plan, node, speak).await.err(),
-            _ => {
-                speak();
-                None
-            }
-        };
-        let heard = self.progress[speaker].wait_for(|it| it.has_spoken);
-        // If it is never told that they were heard, it does not catch up either.
-        let _ = self.patience.wait_for(heard).await;
-        broken
-    }
-
-    /// Somebody who is in a room, and their node if they always come back to it: one of those if
-    /// there is one.
-    fn speaker(&self) -> Option<(usize, Option<usize>)> {
-        let mut rng = self.plan.rng(2000);
-        let mut speakers: Vec<(usize, Option<usize>)> = (self.plan.entrances.iter().enumerate())
-            .filter(|(no, _)| self.progress[*no].borrow().is_in_a_room)
-            .map(|(no, entrance)| match entrance {
-                Entrance::Node(node) => (no, Some(*node)),
-                Entrance::Any | Entrance::Nginx => (no, None),
-            })
-            .collect();
-        if speakers.iter().any(|(_, node)| node.is_some()) {
-            speakers.retain(|(_, node)| node.is_some());
-        }
-        let pick = rng.random_range(0..speakers.len().max(1));
-        speakers.get(pick).copied()
-    }
-
-    /// Waits until it is so for all; gives those for whom it never was.
-    async fn everybody(&mut self, is_so: impl Fn(&Progress) -> bool) -> Vec<usize> {
-        let mut late = Vec::new();
-        for (no, progress) in self.progress.iter_mut().enumerate() {
-            let waited = self.patience.wait_for(progress.wait_for(&is_so)).await;
-            if !matches!(waited, Some(Ok(_))) {
-                late.push(no);
-            }
-        }
-        late
-    }
-}
-
-async fn heads(database: &Database) -> BTreeMap<String, u64> {
-    let rows = database
-        .query("SELECT room_id::text, last_seq FROM room_heads", &[])
-        .await
-        .expect("the heads can be read");
-    rows.iter()
-        .map(|row| {
-            let head = u64::try_from(row.get::<_, i64>(1)).expect("a seq");
-            (row.get(0), head)
-        })
-        .collect()
 }
 
 /// A client of the native protocol over a socket.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::history::{Answer, History, Record, What, room_of, seq_of};
-use super::verdict::Violation;
+use super::verdict::{Promise, Violation};
 
 /// Violations that are told in full; the others are only counted.
 const TOLD: usize = 4;
@@ -158,25 +158,37 @@ fn is_relevant(
             })
     };
     match &record.what {
-        What::Struck { .. } | What::Fault { .. } | What::Mended | What::Settled => true,
+        What::Struck { .. } | What::Fault { .. } | What::Mended | What::Calm | What::Settled => {
+            true
+        }
+        What::Told { room, .. } => is_about_presence(violation) && is_here(Some(room)),
         What::Connected { .. } | What::Ended { .. } => is_theirs && violation.client.is_some(),
         What::Observed { push } => {
+            let is_presence = push["push"] == "presence" && is_about_presence(violation);
             is_here(room_of(push))
                 && (near(seq_of(push))
-                    || (is_theirs && (push["push"] == "removed" || push["push"] == "resumed")))
+                    || (is_theirs
+                        && (is_presence || push["push"] == "removed" || push["push"] == "resumed")))
         }
         What::Asked { cmd: "resume", .. } => is_theirs,
         What::Asked { cmd, fields, .. } => {
-            is_here(room_of(fields)) && (is_named(fields) || is_about(cmd, is_theirs))
+            let is_presence = *cmd == "presence" && is_theirs && is_about_presence(violation);
+            is_here(room_of(fields))
+                && (is_presence || is_named(fields) || is_about(cmd, is_theirs))
         }
         What::Answered { op, answer } => asked.get(op).is_some_and(|(cmd, fields)| {
             let is_near = matches!(answer, Answer::Done(ok) if near(seq_of(ok)));
+            let is_presence = *cmd == "presence" && is_theirs && is_about_presence(violation);
             (*cmd == "resume" && is_theirs)
                 || is_here(room_of(fields))
-                    && (is_near || is_named(fields) || is_about(cmd, is_theirs))
+                    && (is_presence || is_near || is_named(fields) || is_about(cmd, is_theirs))
         }),
         What::Snapshot { room, .. } => is_theirs && is_here(Some(room)),
     }
+}
+
+fn is_about_presence(violation: &Violation) -> bool {
+    violation.promise == Promise::Present
 }
 
 /// Whether a command decides who may be told what.
@@ -208,7 +220,9 @@ fn line(history: &History, at: usize) -> String {
         What::Observed { push } => format!("observed {}", value(push)),
         What::Snapshot { page, .. } => format!("read a page at {}", page["last_seq"]),
         What::Struck { what, .. } | What::Fault { what } => what.clone(),
+        What::Told { node, answer, .. } => format!("node {node} told {}", value(answer)),
         What::Mended => "nothing is broken any more".to_owned(),
+        What::Calm => "presence is right everywhere".to_owned(),
         What::Settled => "at rest".to_owned(),
     };
     format!("{at:>6} {:>5} ms  {who:<20} {what}", record.at_ms)

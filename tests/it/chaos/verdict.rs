@@ -5,6 +5,7 @@ mod acks;
 mod end;
 mod nodes;
 mod order;
+pub(super) mod presence;
 mod redaction;
 mod state;
 mod stream;
@@ -52,6 +53,8 @@ pub(super) enum Promise {
     Redacted,
     /// In the end everybody who may has everything.
     Complete,
+    /// Every node tells who is in a room, and nobody who stays is told as gone.
+    Present,
     /// The run comes to its end.
     Ends,
     /// A node that comes back is the one that it was.
@@ -149,7 +152,7 @@ impl<'a> Case<'a> {
 
 /// Everything that is wrong.
 pub(super) fn all(case: &Case<'_>) -> Vec<Violation> {
-    let verdicts: [fn(&Case<'_>) -> Vec<Violation>; 9] = [
+    let verdicts: [fn(&Case<'_>) -> Vec<Violation>; 10] = [
         acks::verdict,
         stream::verdict,
         access::verdict,
@@ -158,6 +161,7 @@ pub(super) fn all(case: &Case<'_>) -> Vec<Violation> {
         redaction::verdict,
         end::verdict,
         nodes::verdict,
+        presence::verdict,
         tried::verdict,
     ];
     verdicts.iter().flat_map(|verdict| verdict(case)).collect()

@@ -53,6 +53,16 @@ impl Drop for DataFolder {
     }
 }
 
+/// The library that shifts a process's clock, of the package `faketime` (`scripts/setup test`).
+fn clock_library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").expect("a folder of libraries");
+    let mut candidates = folders
+        .flatten()
+        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    let found = candidates.find(|path| path.exists());
+    found.expect("libfaketime is installed: run scripts/setup test")
+}
+
 /// How a node is started: the settings of a test, then whatever the test sets.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeOptions {
@@ -106,6 +116,15 @@ impl NodeOptions {
         let (cert, key) = (file("cert.pem"), file("key.pem"));
         self.set("HUBBUB__HTTP__TLS_CERT", &cert)
             .set("HUBBUB__HTTP__TLS_KEY", &key)
+    }
+
+    /// With a clock that is off by so many seconds, such as `+3600`; what the node measures by the time
+    /// since its start is right.
+    pub(crate) fn with_clock_off_by(self, seconds: &str) -> Self {
+        let library = clock_library();
+        self.set("LD_PRELOAD", library.to_str().expect("ASCII"))
+            .set("FAKETIME", seconds)
+            .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 
     /// With these limits of open files, the soft one and the hard one.

@@ -1,6 +1,5 @@
 //! Nodes whose clocks are wrong: only Postgres's counts.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::scene::{a_while, living, options, peer_events};
@@ -9,28 +8,14 @@ use crate::harness::postgres;
 use crate::harness::rest::{http, login, register, send};
 use crate::harness::socket::Socket;
 
-/// The library that shifts a process's clock, of the package `faketime` (`scripts/setup test`).
-fn library() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").expect("a folder of libraries");
-    let mut candidates = folders
-        .flatten()
-        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
-    let found = candidates.find(|path| path.exists());
-    found.expect("libfaketime is installed: run scripts/setup test")
-}
-
-/// A node whose clock is off by so much; what it measures by the time since its start is right.
+/// A node whose clock is off by so much.
 async fn shifted(url: &str, by: &str) -> Node {
-    let library = library();
     let settings = [
-        ("LD_PRELOAD", library.to_str().expect("ASCII")),
-        ("FAKETIME", by),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("HUBBUB__NODE__LEASE_MS", "3000"),
         ("HUBBUB__NODE__REPORT_MS", "500"),
         super::scene::SELDOM,
     ];
-    Node::start(options(url, &settings)).await
+    Node::start(options(url, &settings).with_clock_off_by(by)).await
 }
 
 /// The node's time by its own clock, seconds from ours.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::scene::{bodies_until, living, options};
 use crate::harness::eventually;
 use crate::harness::node::Node;
-use crate::harness::postgres;
+use crate::harness::postgres::{self, Options, TestServer};
 use crate::harness::rest::{register, text};
 use crate::harness::socket::Socket;
 
@@ -129,6 +129,73 @@ async fn a_name_is_taken_again_after_its_connection_broke() {
     assert!(refused.is_err(), "nobody else can have it");
     living(&node, 0).await;
     assert!(!node.log().text().contains("has taken this one's name"));
+}
+
+/// With the server all locks are gone. Whoever comes first does not get the name for that.
+#[tokio::test]
+async fn a_name_is_not_taken_while_its_node_has_yet_to_come_back_to_postgres() {
+    let mut server = TestServer::start(Options { fsync: true }).await;
+    let database = server.database().await;
+    // Nobody waits for its end.
+    let settings = [NAME, ("HUBBUB__NODE__LEASE_MS", "600000")];
+    let first = Node::start(options(&database.url, &settings)).await;
+    let ada = register(&first, "ada").await;
+    let room = ada.create_room("room").await;
+    first.freeze();
+    server.stop().await;
+    server.restart().await;
+    let sql = database.connect().await;
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let starting = Node::try_start(options(&database.url, &settings));
+    let coming_back = async {
+        eventually("the second has the lock", async || {
+            let row = sql.query_one(held, &[]).await.expect("an answer");
+            (row.get::<_, i64>(0) > 0).then_some(())
+        })
+        .await;
+        first.thaw();
+    };
+    let (refused, ()) = tokio::join!(starting, coming_back);
+    let refused = refused.err().expect("it is refused");
+    for expected in ["may be about to come back", "life 1", "node.id"] {
+        let log = &refused.log;
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+    // The first has its name again, and goes on.
+    eventually("it has its name again", async || {
+        let row = sql.query_one(held, &[]).await.expect("an answer");
+        (row.get::<_, i64>(0) == 1).then_some(())
+    })
+    .await;
+    eventually("it speaks again", async || {
+        let body = json!({ "body": "again", "client_id": "c" });
+        let path = format!("/api/rooms/{}/messages", room.id);
+        (ada.post(&path, &body).await.status == 201).then_some(())
+    })
+    .await;
+    let row = sql.query_one("SELECT incarnation FROM nodes", &[]).await;
+    assert_eq!(row.expect("a node").get::<_, i64>(0), 1);
+    assert!(!first.log().text().contains("has taken this one's name"));
+}
+
+/// Its node does not come back: then the name is free when its lease is over.
+#[tokio::test]
+async fn a_name_is_free_when_its_node_does_not_come_back_to_postgres() {
+    let mut server = TestServer::start(Options { fsync: true }).await;
+    let database = server.database().await;
+    let settings = [
+        NAME,
+        ("HUBBUB__NODE__LEASE_MS", "5000"),
+        ("HUBBUB__NODE__REPORT_MS", "500"),
+    ];
+    let mut node = Node::start(options(&database.url, &settings)).await;
+    node.kill9();
+    server.stop().await;
+    server.restart().await;
+    node.restart().await;
+    let log = node.log().text();
+    assert!(log.contains("incarnation=2"), "{log}");
 }
 
 /// Containers often have a new name with each start.

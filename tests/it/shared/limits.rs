@@ -4,34 +4,12 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{LIMITED, Scene, write};
+use super::{LIMITED, Scene, TEN, dripped, passing, write};
 use crate::harness::eventually;
 use crate::harness::node::Node;
-use crate::harness::redis::Redis;
-use crate::harness::rest::{Answer, User, http, register, send};
+use crate::harness::redis::{Redis, RedisOptions};
+use crate::harness::rest::{Answer, http, register, send};
 use crate::harness::socket::{Socket, refusal};
-
-/// Ten writes a minute.
-const TEN: (&str, &str) = ("HUBBUB__LIMITS__WRITES_PER_MIN", "10");
-
-/// How many of ten a minute may have dripped since, and one that was on its way.
-fn dripped(began: Instant) -> usize {
-    usize::try_from(began.elapsed().as_secs() / 6 + 1).expect("not so long")
-}
-
-/// How many of so many writes pass, at the nodes in turn.
-async fn passing(nodes: &[&Node], user: &User, n: usize) -> usize {
-    let mut passed = 0;
-    for (number, node) in nodes.iter().cycle().take(n).enumerate() {
-        let answer = write(node, user, number).await;
-        match answer.status {
-            201 => passed += 1,
-            429 => {}
-            other => panic!("{other}: {}", answer.text),
-        }
-    }
-    passed
-}
 
 #[tokio::test]
 async fn a_limit_is_one_for_all_nodes_and_buckets_are_apart() {
@@ -240,4 +218,76 @@ async fn whatever_is_found_under_a_counters_key_lifts_no_limit_and_blocks_nobody
     let began = Instant::now();
     let passed = passing(&[&scene.here, &scene.there], &ada, 15).await;
     assert!(passed <= 9 + dripped(began), "{passed}");
+}
+
+/// Numbers that are well written and cannot be: of years from now.
+#[tokio::test]
+async fn counters_that_are_far_too_large_block_nobody() {
+    let redis = Redis::start().await;
+    let many = ("HUBBUB__LIMITS__LOGINS_PER_MIN", "1000");
+    let scene = Scene::new(&redis.url(), &[LIMITED, TEN, many]).await;
+    let mut connection = redis.connect().await;
+    let far = "9007199254740991";
+    let plants = [
+        format!("{far} 0 0"),
+        format!("0 {far} 0"),
+        format!("0 0 {far}"),
+        format!("{far} {far} {far}"),
+        format!("{far}0000 0 0"),
+        "-1 0 0".to_owned(),
+        "1 2 3 4".to_owned(),
+        "nan inf 0x10".to_owned(),
+    ];
+    for (number, plant) in plants.iter().enumerate() {
+        let user = register(&scene.here, &format!("user{number}")).await;
+        let before = super::keys(&mut connection, "limit:writes").await;
+        assert_eq!(passing(&[&scene.here], &user, 1).await, 1);
+        let now = super::keys(&mut connection, "limit:writes").await;
+        let new: Vec<_> = now.iter().filter(|key| !before.contains(key)).collect();
+        let [key] = new[..] else { panic!("{new:?}") };
+        let bad = scene.there.metric("rate_limit_counters_bad_total").await;
+        let mut set = redis::cmd("SET");
+        let set = connection.send_packed_command(set.arg(key).arg(plant));
+        set.await.expect("planted");
+        // A node that has not heard of the user goes by what Redis says.
+        assert_eq!(passing(&[&scene.there], &user, 3).await, 3, "{plant}");
+        let after = scene.there.metric("rate_limit_counters_bad_total").await;
+        assert_eq!(after, bad + 1, "{plant}");
+        // And the limit is one all the same, but for the first, which was overwritten.
+        let began = Instant::now();
+        let passed = 4 + passing(&[&scene.here, &scene.there], &user, 16).await;
+        assert!((10..=11 + dripped(began)).contains(&passed), "{passed}");
+    }
+}
+
+/// A Redis that throws counters away all the time: each node knows what it has counted, and says so.
+#[tokio::test]
+async fn counters_that_are_evicted_lift_no_limit() {
+    let options = RedisOptions::new()
+        .set("maxmemory", "2mb")
+        .set("maxmemory-policy", "allkeys-lru");
+    let redis = Redis::start_with(options).await;
+    let scene = Scene::new(&redis.url(), &[LIMITED, TEN]).await;
+    let ada = register(&scene.here, "ada").await;
+    let mut connection = redis.connect().await;
+    let began = Instant::now();
+    let mut passed = 0;
+    for round in 0..20 {
+        passed += passing(&[&scene.here], &ada, 1).await;
+        for number in 0..200 {
+            let mut fill = redis::cmd("SET");
+            fill.arg(format!("other:{round}:{number}"))
+                .arg([b'x'; 16 << 10].as_slice());
+            let filled = connection.send_packed_command(&fill).await;
+            filled.expect("another key goes for it");
+        }
+    }
+    assert!((10..=10 + dripped(began)).contains(&passed), "{passed}");
+    let stats = redis.run("INFO stats").await.expect("an answer");
+    let stats: String = redis::from_redis_value(stats).expect("a text");
+    assert!(!stats.contains("evicted_keys:0"), "{stats}");
+    // The other node counts, too, whatever it is told.
+    let began = Instant::now();
+    let passed = passing(&[&scene.there], &ada, 15).await;
+    assert!(passed <= 10 + dripped(began), "{passed}");
 }

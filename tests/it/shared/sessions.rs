@@ -20,7 +20,7 @@ async fn run(connection: &mut MultiplexedConnection, verb: &str, arguments: &[&[
 }
 
 /// Lets the second node know how far the control log goes: then it believes what the first finds.
-async fn settle(scene: &Scene, connection: &mut MultiplexedConnection) {
+pub(super) async fn settle(scene: &Scene, connection: &mut MultiplexedConnection) {
     let mut number = 0;
     eventually("a session is found in Redis", async || {
         number += 1;
@@ -40,7 +40,7 @@ async fn scene(redis: &Redis) -> (Scene, MultiplexedConnection) {
 }
 
 /// Waits until a node has read the control log to its end.
-async fn told(scene: &Scene) {
+pub(super) async fn told(scene: &Scene) {
     let sql = scene.database.connect().await;
     let head = sql.query_one("SELECT last_id FROM control_head", &[]).await;
     let head: i64 = head.expect("the head").get(0);

@@ -136,7 +136,7 @@ impl Handler<Who> for Shard {
 
     fn handle(&mut self, message: Who, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.is_known().then(|| {
-            let here = self.state.who(message.room);
+            let here = self.state.ask(message.room);
             RoomPresence {
                 room: message.room,
                 count: here.count,

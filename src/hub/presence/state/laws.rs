@@ -20,6 +20,8 @@ enum Deed {
     Bus(usize, bool),
     Restart(usize),
     Tell(usize),
+    /// A client asks who is in a room.
+    Ask(usize, usize),
     Wait(u8),
 }
 
@@ -34,7 +36,8 @@ fn deeds() -> impl Strategy<Value = Deed> {
         4 => (node.clone(), any::<bool>()).prop_map(|(n, ok)| Deed::Pull(n, ok)),
         1 => (node.clone(), any::<bool>()).prop_map(|(n, up)| Deed::Bus(n, up)),
         1 => node.clone().prop_map(Deed::Restart),
-        4 => node.prop_map(Deed::Tell),
+        4 => node.clone().prop_map(Deed::Tell),
+        2 => (node, 0..ROOMS).prop_map(|(n, r)| Deed::Ask(n, r)),
         2 => (0..8u8).prop_map(Deed::Wait),
     ]
 }
@@ -46,6 +49,10 @@ struct Node {
     connections: HashMap<(RoomId, UserId), u32>,
     /// What its clients have been told, by room.
     told: HashMap<RoomId, HashSet<UserId>>,
+    /// What those know who have asked, by room.
+    asked: HashMap<RoomId, HashSet<UserId>>,
+    /// Rooms in which somebody has asked since they were told something.
+    asked_lately: HashSet<RoomId>,
 }
 
 impl Node {
@@ -67,6 +74,8 @@ impl Node {
             state: State::new(rules, 1 << 40, BusState::Redis),
             connections: HashMap::new(),
             told: HashMap::new(),
+            asked: HashMap::new(),
+            asked_lately: HashSet::new(),
         }
     }
 
@@ -79,18 +88,35 @@ impl Node {
 
     fn tell(&mut self, now: Instant) {
         for diff in self.state.take_diffs(now).0 {
+            let was_asked = self.asked_lately.remove(&diff.room_id);
             let told = self.told.entry(diff.room_id).or_default();
+            let asked = self.asked.get_mut(&diff.room_id);
+            let mut all: Vec<_> = [Some(told), asked].into_iter().flatten().collect();
             if diff.is_whole {
-                told.clear();
+                for known in &mut all {
+                    known.clear();
+                }
             }
             for user in diff.joins {
-                assert!(told.insert(user), "a join of somebody who is here");
+                let is_new = all.iter_mut().map(|known| known.insert(user));
+                let is_new: Vec<bool> = is_new.collect();
+                assert!(is_new[0] || was_asked, "a join of somebody who is here");
             }
             for user in diff.leaves {
-                assert!(told.remove(&user), "a leave of somebody who is not");
+                let was_here = all.iter_mut().map(|known| known.remove(&user));
+                let was_here: Vec<bool> = was_here.collect();
+                assert!(was_here[0] || was_asked, "a leave of somebody who is not");
             }
-            assert_eq!(diff.count, told.len() as u64);
+            for known in all {
+                assert_eq!(diff.count, known.len() as u64);
+            }
         }
+    }
+
+    fn ask(&mut self, room: RoomId) {
+        let here = self.state.ask(room).users.expect("a list");
+        self.asked.insert(room, here.into_iter().collect());
+        self.asked_lately.insert(room);
     }
 }
 
@@ -178,6 +204,7 @@ impl World {
                 }
             }
             Deed::Tell(node) => self.nodes[node].tell(now),
+            Deed::Ask(node, room) => self.nodes[node].ask(self.rooms[room]),
             Deed::Wait(seconds) => {
                 self.now += Duration::from_secs(seconds.into());
                 for node in &mut self.nodes {
@@ -257,6 +284,11 @@ proptest! {
                     node.told.get(room).into_iter().flatten().copied().collect();
                 told.sort_unstable();
                 prop_assert_eq!(&told, &everybody);
+                if let Some(asked) = node.asked.get(room) {
+                    let mut asked: Vec<_> = asked.iter().copied().collect();
+                    asked.sort_unstable();
+                    prop_assert_eq!(&asked, &everybody);
+                }
             }
         }
         for node in &world.nodes {

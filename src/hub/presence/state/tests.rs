@@ -398,4 +398,14 @@ fn more_nodes_than_can_be_told_apart_are_left_out() {
     let many = (0..70).map(|number| neighbour(&origin(&format!("n{number}"), 1)));
     here.meet(many.collect(), now);
     assert_eq!(here.wishes(now).len(), 63);
+    assert_eq!(here.unseen(), 7);
+    assert!(here.is_stale(), "people there are missing");
+    // When some have gone, others are seen in their place.
+    let some = (10..70).map(|number| neighbour(&origin(&format!("n{number}"), 1)));
+    here.meet(some.collect(), now);
+    assert_eq!(here.unseen(), 7, "those that went may come back");
+    let later = now + rules().grace;
+    here.tick(later);
+    assert_eq!(here.unseen(), 0);
+    assert_eq!(here.wishes(later).len(), 7);
 }

@@ -1,8 +1,12 @@
-//! How a client comes to rest, and says its last words.
+//! How a client comes to rest, finds out who is there, and says its last words.
 
 use std::time::Duration;
 
+use rand::RngExt as _;
+use serde_json::json;
+
 use super::{Client, Driver, Joined, Phase};
+use crate::chaos::plan::Step;
 
 impl<D: Driver> Client<D> {
     /// One round of coming to rest.
@@ -46,6 +50,42 @@ impl<D: Driver> Client<D> {
             }
             progress.caught_up = *asking;
         }
+        self.progress.send_replace(progress);
+    }
+
+    /// Asks who is in its rooms, and has asked when all is answered.
+    pub(super) async fn find_out_who(&mut self, phase: &Phase, asking: u64) {
+        self.settle(phase).await;
+        let mut progress = *self.progress.borrow();
+        if !progress.is_settled || progress.knows_who >= asking {
+            return;
+        }
+        if self.asked_who < asking {
+            self.asked_who = asking;
+            for place in 0..self.rooms.len() {
+                if D::speaks("presence") && self.rooms[place].joined == Joined::Yes {
+                    let fields = json!({ "room": self.rooms[place].id });
+                    self.command("presence", fields, place).await;
+                }
+            }
+        } else {
+            progress.knows_who = asking;
+            self.progress.send_replace(progress);
+        }
+    }
+
+    /// Half of all stay; the others go in one way or another. Then everybody comes back.
+    pub(super) async fn stir(&mut self, phase: &Phase) {
+        if !self.has_begun_to_stir {
+            self.has_begun_to_stir = true;
+            let ways = [Step::Close, Step::BreakOff, Step::Leave];
+            if let Some(way) = ways.get(self.rng.random_range(0..ways.len() * 2)) {
+                self.step(*way).await;
+            }
+        }
+        self.settle(phase).await;
+        let mut progress = *self.progress.borrow();
+        progress.returns = u64::from(progress.is_settled);
         self.progress.send_replace(progress);
     }
 

@@ -44,6 +44,10 @@ impl<D: Driver> Client<D> {
                 let fields = self.in_room(place, json!({}));
                 self.command("typing", fields, place).await;
             }
+            Step::AskWho => {
+                let fields = self.in_room(place, json!({}));
+                self.command("presence", fields, place).await;
+            }
             Step::Edit | Step::Delete | Step::React | Step::Pin | Step::Read => {
                 self.change(step, place).await;
             }

@@ -18,6 +18,8 @@ pub(in crate::chaos) enum Step {
     React,
     Pin,
     Read,
+    /// Asks who is in the room.
+    AskWho,
     /// Joins the room on the socket, from the client's position.
     Join,
     /// Joins it from this far before the position.
@@ -60,7 +62,8 @@ impl Step {
             56..61 => Self::React,
             61..63 => Self::Pin,
             63..65 => Self::Read,
-            65..68 => Self::Join,
+            65..67 => Self::Join,
+            67 => Self::AskWho,
             68..70 => Self::Resume,
             70..73 => Self::JoinEarlier(rng.random_range(1..60)),
             73 => Self::JoinNow,

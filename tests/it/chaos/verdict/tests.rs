@@ -1,5 +1,6 @@
 //! A sound history passes; one with a fault of each kind does not, and is found for what it is.
 
+mod presence;
 mod resuming;
 mod story;
 

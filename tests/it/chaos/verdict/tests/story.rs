@@ -216,7 +216,7 @@ impl Story {
         seq
     }
 
-    fn join(&mut self, client: ClientNo, since: u64) {
+    pub(super) fn join(&mut self, client: ClientNo, since: u64) {
         let head = self.log.len() as u64;
         let fields = json!({ "room": ROOM, "since": since, "epoch": 1 });
         let ok = json!({ "room": ROOM, "epoch": 1, "last_seq": head, "replayed": head - since });
