@@ -15,6 +15,7 @@ mod counter;
 pub mod gcra;
 mod refused;
 pub mod script;
+mod standing;
 mod subject;
 pub mod tally;
 mod telling;
@@ -30,6 +31,7 @@ use self::counter::Counter;
 use self::gcra::Quota;
 pub use self::refused::RateLimited;
 use self::refused::limited;
+pub use self::standing::Standing;
 use self::subject::Key;
 pub(crate) use self::subject::network;
 pub use self::subject::{Bucket, Subject};
@@ -273,6 +275,8 @@ mod tests {
             share_ms: 500,
             share_percent: 5,
             invitations_per_room: 1,
+            request_keys_per_user: 1,
+            exports_per_node: 1,
             keys_max: 1000,
         })
     }
