@@ -32,14 +32,28 @@ pub(in crate::api) struct ChangeProfile {
     bio: Option<String>,
     /// Where one's picture is, by `https`; null takes it away. It is kept elsewhere: clients fetch
     /// it from there.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https://")]
-    avatar_url: Option<Option<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https://[^/:@]")]
+    avatar_url: Given,
 }
 
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Deserialize::deserialize(value).map(Some)
+/// What is given of a field that null takes away.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Given {
+    /// Nothing: it stays.
+    #[default]
+    Absent,
+    /// Null: it goes.
+    Null,
+    /// A text: that is what it is from now on.
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let text: Option<String> = Deserialize::deserialize(value)?;
+        Ok(text.map_or(Self::Null, Self::Text))
+    }
 }
 
 /// Changes one's own profile.
@@ -63,7 +77,7 @@ pub(in crate::api) async fn change_profile(
     if let Some(bio) = &wanted.bio {
         checks.field("bio", check_bio(bio));
     }
-    if let Some(Some(url)) = &wanted.avatar_url
+    if let Given::Text(url) = &wanted.avatar_url
         && let Err(wrong) = check_avatar_url(url)
     {
         checks.wrong("avatar_url", wrong);
@@ -72,7 +86,11 @@ pub(in crate::api) async fn change_profile(
     let change = ProfileChange {
         display_name: wanted.display_name.as_deref(),
         bio: wanted.bio.as_deref(),
-        avatar_url: wanted.avatar_url.as_ref().map(Option::as_deref),
+        avatar_url: match &wanted.avatar_url {
+            Given::Absent => None,
+            Given::Null => Some(None),
+            Given::Text(url) => Some(Some(url)),
+        },
     };
     let conn = state.store.get().await?;
     let user = users::change_profile(&conn, who.user_id, change).await?;
@@ -162,10 +180,10 @@ mod tests {
                 .unwrap()
                 .avatar_url
         };
-        assert_eq!(read("{}"), None);
-        assert_eq!(read(r#"{"avatar_url": null}"#), Some(None));
+        assert_eq!(read("{}"), Given::Absent);
+        assert_eq!(read(r#"{"avatar_url": null}"#), Given::Null);
         let url = "https://example.org/";
         let given = format!(r#"{{"avatar_url": "{url}"}}"#);
-        assert_eq!(read(&given), Some(Some(url.to_owned())));
+        assert_eq!(read(&given), Given::Text(url.to_owned()));
     }
 }

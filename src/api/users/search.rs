@@ -17,7 +17,7 @@ use crate::auth::Identity;
 use crate::auth::registration::DISPLAY_NAME_MAX_CHARS;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::UserId;
-use crate::protocol::text::check_line;
+use crate::protocol::text::{TextError, check_line};
 use crate::store::users::{self, Place};
 
 /// A page is this long when nothing is said: what a list below a field shows.
@@ -48,6 +48,7 @@ struct SearchUsers {
     #[param(min_length = 1, max_length = 80)]
     query: String,
     /// The `next` of the page before.
+    #[param(min_length = 1)]
     after: Option<String>,
     /// At most this many.
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -74,7 +75,7 @@ pub(in crate::api) async fn search_users(
     let name = query.text("query")?;
     let name = name.ok_or_else(|| FieldError::new("query", "is missing"))?;
     let mut checks = Checks::default();
-    checks.field("query", check_line(&name, QUERY_MAX_BYTES));
+    checks.field("query", check_display_name_start(&name));
     checks.finish()?;
     let conn = state.store.get().await?;
     let mut found = users::search(&conn, &name, after.as_ref(), limit + 1).await?;
@@ -86,6 +87,19 @@ pub(in crate::api) async fn search_users(
         next: next.clone(),
     };
     Ok(Paged::new(page, "after", next))
+}
+
+/// Checks what a name may begin with: no more than a name may have.
+fn check_display_name_start(text: &str) -> Result<(), TextError> {
+    check_line(text, QUERY_MAX_BYTES)?;
+    match text.chars().count() {
+        actual if actual > DISPLAY_NAME_MAX_CHARS => Err(TextError::TooLong {
+            max: DISPLAY_NAME_MAX_CHARS,
+            actual,
+            unit: "characters",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// A place as clients hand it back: the id and the name.

@@ -20,6 +20,7 @@ pub struct Standing {
 
 impl Limits {
     /// What is left to `subject`, who was admitted just now; none if they are exempt.
+    #[must_use]
     pub fn standing(&self, bucket: Bucket, subject: Subject, address: IpAddr) -> Option<Standing> {
         if self.is_exempt(address) {
             return None;
