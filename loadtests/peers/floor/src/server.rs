@@ -50,6 +50,8 @@ struct Server {
     scratch: Vec<u8>,
     /// The frame that is being written to everybody.
     frame: Vec<u8>,
+    /// That a connection broke has been told.
+    has_broken: bool,
 }
 
 /// Serves until the process ends.
@@ -67,6 +69,7 @@ pub(crate) fn run(port: u16) -> io::Result<()> {
         members: Vec::new(),
         scratch: vec![0; SCRATCH_BYTES],
         frame: Vec::new(),
+        has_broken: false,
     };
     let mut events = Events::with_capacity(1024);
     loop {
@@ -137,7 +140,12 @@ impl Server {
         };
         match end {
             End::Refused(why) => eprintln!("a connection is ended: {why}"),
-            End::Broken(error) => eprintln!("a connection broke: {error}"),
+            // Generators end theirs by a reset: one line says that it happens.
+            End::Broken(error) if !self.has_broken => {
+                self.has_broken = true;
+                eprintln!("a connection broke: {error}; later ones are not told");
+            }
+            End::Broken(_) => {}
             End::Closed => {}
         }
         if let Some(room) = connection.room {
