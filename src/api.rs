@@ -4,12 +4,16 @@
 //! then its route's extractors, then the handler. Whatever fails becomes a
 //! [`problem::ApiError`], and that a problem document, in one place.
 
+mod asset;
 mod auth;
 mod bans;
+mod coding;
 mod connections;
 mod edge;
+mod export;
 mod extract;
 mod gate;
+mod idempotency;
 mod invitations;
 mod members;
 mod message_changes;
@@ -18,14 +22,20 @@ mod metrics;
 mod mutes;
 mod openapi;
 mod page;
+mod paging;
 mod period;
+mod permalinks;
 mod pins;
+mod presence;
 pub mod problem;
+mod rate_limit;
 mod read_markers;
 mod request;
+mod room_batch;
 mod rooms;
 mod routes;
 mod sessions;
+mod unread;
 mod users;
 mod websocket;
 
@@ -43,6 +53,7 @@ use crate::peers::Peers;
 use crate::store::Store;
 
 pub use edge::edge;
+pub use export::Exports;
 pub use gate::public_gate;
 pub use routes::Routes;
 
@@ -60,6 +71,8 @@ pub struct ApiState {
     pub accounts: Accounts,
     /// How often one may ask; the same counters as for sockets.
     pub limits: Arc<Limits>,
+    /// The exports that are running.
+    pub exports: Exports,
     /// The settings.
     pub config: Arc<Config>,
 }
@@ -90,9 +103,13 @@ pub fn configure(
             .service(connections::list_connections)
             .service(connections::end_connection)
             .service(users::me)
+            .service(users::change_profile)
+            .service(users::search_users)
             .service(users::get_user)
+            .service(unread::unread_summary)
             .service(rooms::create_room)
             .service(rooms::list_rooms)
+            .service(room_batch::read_rooms)
             .service(rooms::get_room)
             .service(rooms::change_room)
             .service(read_markers::mark_read)
@@ -112,8 +129,11 @@ pub fn configure(
             .service(invitations::create_invitation)
             .service(invitations::list_invitations)
             .service(invitations::revoke_invitation)
+            .service(presence::room_presence)
+            .service(permalinks::follow_permalink)
             .service(messages::list_messages)
             .service(messages::post_message)
+            .service(export::export_messages)
             .service(messages::get_message)
             .service(message_changes::edit_message)
             .service(message_changes::delete_message)
@@ -122,12 +142,15 @@ pub fn configure(
             .service(pins::pin_message)
             .service(pins::unpin_message)
             .service(pins::list_pins)
+            .wrap(from_fn(idempotency::once))
+            .wrap(from_fn(coding::pack))
             .wrap(from_fn(gate::gate)),
     );
     routes.service(openapi::description);
     routes.service(page::page);
     routes.service(websocket::websocket);
-    let document = routes.into_document();
+    let mut document = routes.into_document();
+    openapi::describe_keys(&mut document);
     config.app_data(Data::new(openapi::Document::new(document)));
     config.default_service(web::to(openapi::unrouted));
 }

@@ -22,7 +22,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::store::StoreError;
 
 pub use credentials::{Authenticated, Authenticator, Credentials, Identity, Presented, Via};
-pub use limits::{Bucket, Limits, RateLimited, Subject};
+pub use limits::{Bucket, Limits, RateLimited, Standing, Subject};
 pub use origin::RequestOrigin;
 pub use sessions::Sharing;
 

@@ -22,6 +22,7 @@ pub mod nodes;
 pub mod online_users;
 pub mod pool;
 pub mod read_markers;
+pub mod request_keys;
 pub mod retention;
 pub mod room_bans;
 pub mod room_events;
@@ -32,6 +33,7 @@ pub mod server_check;
 pub mod session;
 pub mod sessions;
 pub mod statement;
+pub mod unread;
 pub mod users;
 
 pub use conn::{Conn, Params, Tx};

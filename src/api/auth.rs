@@ -30,7 +30,7 @@ pub(super) struct RegisterRequest {
     #[schema(min_length = 2, max_length = 32)]
     username: String,
     /// Unique whatever its case.
-    #[schema(max_length = 254)]
+    #[schema(min_length = 5, max_length = 254)]
     email: String,
     /// 8 characters or more, as configured.
     #[schema(min_length = 8, format = Password)]
@@ -44,9 +44,10 @@ pub(super) struct RegisterRequest {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct LoginRequest {
     /// The username or the e-mail address.
+    #[schema(min_length = 1)]
     login: String,
     /// The password.
-    #[schema(format = Password)]
+    #[schema(min_length = 1, format = Password)]
     password: String,
 }
 

@@ -1,6 +1,6 @@
 //! Shutting people out of a room: an event of the room, as every change of a membership.
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpResponse, delete, get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Checks, Query, RoomPath, UserPath};
+use super::paging::Paged;
 use super::period;
 use super::problem::{ApiError, Failure};
 use super::rooms::{membership, visible};
@@ -164,7 +165,7 @@ pub(super) async fn list_bans(
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Json<BanPage>, ApiError> {
+) -> Result<Paged<BanPage>, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(UserId);
@@ -176,10 +177,11 @@ pub(super) async fn list_bans(
     let conn = state.store.get().await?;
     let mut found = room_bans::page(&conn, access.room_id, after, limit + 1).await?;
     let next = super::cut(&mut found, limit, |ban| ban.user_id);
-    Ok(Json(BanPage {
+    let page = BanPage {
         bans: found.into_iter().map(BanView::from).collect(),
         next,
-    }))
+    };
+    Ok(Paged::new(page, "after", next))
 }
 
 /// Ends a ban. Doing so twice is doing so once. The user is no member by it.

@@ -25,8 +25,9 @@ const UNROUTED: &str = "unmatched";
 /// What pages of listed origins may send.
 const CORS_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const CORS_HEADERS: &str =
-    "authorization, content-type, if-none-match, last-event-id, hubbub-min-cursor";
-const CORS_EXPOSED: &str = "etag, retry-after, ratelimit, ratelimit-policy, x-cache";
+    "authorization, content-type, if-none-match, idempotency-key, last-event-id, hubbub-min-cursor";
+const CORS_EXPOSED: &str =
+    "etag, idempotency-replayed, link, retry-after, ratelimit, ratelimit-policy, x-cache";
 
 /// Wraps the whole `App`: `App::new().wrap(from_fn(api::edge))`.
 pub async fn edge(

@@ -3,7 +3,7 @@
 mod body;
 mod query;
 
-pub(super) use body::Body;
+pub(super) use body::{Body, read_whole};
 pub(super) use query::Query;
 
 use std::future::{Ready, ready};

@@ -16,8 +16,8 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::problem::ApiError;
-use super::{ApiState, request};
-use crate::auth::{AuthError, Authenticated, Bucket, Credentials, Subject, Via};
+use super::{ApiState, rate_limit, request};
+use crate::auth::{AuthError, Authenticated, Bucket, Credentials, Standing, Subject, Via};
 
 /// The client's address, as the gate has found it.
 #[derive(Clone, Copy)]
@@ -32,6 +32,9 @@ const LOGIN: &str = "/api/auth/login";
 /// What counts as publishing, when it is written to: messages, and what is done to them.
 const PUBLISHING: &str = "/api/rooms/{id}/messages";
 
+/// What is read by a body that would be too long for an address.
+const READING: &str = "/api/rooms/batch";
+
 /// Lets a request through, or answers it with the reason why not.
 pub(super) async fn gate(
     req: ServiceRequest,
@@ -41,13 +44,16 @@ pub(super) async fn gate(
         let error = ApiError::Internal("ApiState is not registered");
         return Ok(req.error_response(error).map_into_right_body());
     };
-    let renewed = match admit(&state, req.request()).await {
-        Ok(renewed) => renewed,
+    let Admitted { renewed, standing } = match admit(&state, req.request()).await {
+        Ok(admitted) => admitted,
         Err(error) => return Ok(req.error_response(error).map_into_right_body()),
     };
     let mut response = next.call(req).await?;
     if let Some(cookie) = renewed {
         response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    if let Some(standing) = standing {
+        rate_limit::tell(response.headers_mut(), &standing);
     }
     finish(&state, &mut response);
     Ok(response.map_into_left_body())
@@ -63,20 +69,37 @@ pub async fn public_gate(
         Some(state) => {
             let address = request::address(req.request(), &state.config.http.trusted_proxies);
             let subject = Subject::Address(address);
-            let taken = state.limits.take_now(Bucket::Reads, subject, address);
-            taken.map_err(ApiError::from)
+            let limits = &state.limits;
+            let taken = limits.take_now(Bucket::Reads, subject.clone(), address);
+            taken
+                .map(|()| limits.standing(Bucket::Reads, subject, address))
+                .map_err(ApiError::from)
         }
         None => Err(ApiError::Internal("ApiState is not registered")),
     };
     match taken {
-        Ok(()) => Ok(next.call(req).await?.map_into_left_body()),
+        Ok(standing) => {
+            let mut response = next.call(req).await?;
+            if let Some(standing) = standing {
+                rate_limit::tell(response.headers_mut(), &standing);
+            }
+            Ok(response.map_into_left_body())
+        }
         Err(error) => Ok(req.error_response(error).map_into_right_body()),
     }
 }
 
-/// Checks a request and notes who sends it. Returns the cookie that moves along with a session
-/// that was renewed.
-async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue>, ApiError> {
+/// What is said to whom was let through.
+#[derive(Default)]
+struct Admitted {
+    /// The cookie that moves along with a session that was renewed.
+    renewed: Option<HeaderValue>,
+    /// How much is left to them.
+    standing: Option<Standing>,
+}
+
+/// Checks a request and notes who sends it.
+async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Admitted, ApiError> {
     let address = request::address(req, &state.config.http.trusted_proxies);
     req.extensions_mut().insert(ClientAddress(address));
     let pattern = req.match_pattern().unwrap_or_default();
@@ -97,7 +120,7 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue
             let limits = &state.limits;
             limits.take(Bucket::Logins, subject, address).await?;
         }
-        return Ok(None);
+        return Ok(Admitted::default());
     }
     let bucket = bucket(req.method(), &pattern);
     let anybody = Subject::Address(address);
@@ -113,22 +136,25 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Option<HeaderValue
         }
     };
     let Some((credentials, found)) = found else {
-        state.limits.take(bucket, anybody, address).await?;
-        return Ok(None);
+        state.limits.take(bucket, anybody.clone(), address).await?;
+        return Ok(Admitted {
+            renewed: None,
+            standing: state.limits.standing(bucket, anybody, address),
+        });
     };
     let identity = found.identity;
-    state
-        .limits
-        .take(bucket, Subject::User(identity.user_id), address)
-        .await?;
+    let user = Subject::User(identity.user_id);
+    state.limits.take(bucket, user.clone(), address).await?;
+    let standing = state.limits.standing(bucket, user, address);
     req.extensions_mut().insert(identity);
-    Ok(match credentials {
+    let renewed = match credentials {
         Credentials::Cookie(token) if found.renewed => {
             let cookie = state.auth.cookie();
             HeaderValue::try_from(cookie.set(&token.reveal(), request::host(req))).ok()
         }
         _ => None,
-    })
+    };
+    Ok(Admitted { renewed, standing })
 }
 
 async fn authenticate(
@@ -161,7 +187,7 @@ pub(super) fn check_origin(state: &ApiState, req: &HttpRequest) -> Result<(), Ap
 }
 
 fn bucket(method: &Method, pattern: &str) -> Bucket {
-    if is_read(method) {
+    if is_read(method) || pattern == READING {
         Bucket::Reads
     } else if pattern.starts_with(PUBLISHING) {
         Bucket::Publishes

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Query, RoomPath, UserPath};
+use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use super::rooms::{RoomView, membership, view, visible};
 use crate::auth::Identity;
@@ -171,7 +172,7 @@ pub(super) async fn list_members(
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Json<MemberPage>, ApiError> {
+) -> Result<Paged<MemberPage>, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(UserId);
@@ -179,10 +180,11 @@ pub(super) async fn list_members(
     let conn = state.store.get().await?;
     let mut found = room_members::page(&conn, access.room_id, after, limit + 1).await?;
     let next = super::cut(&mut found, limit, |member| member.user_id);
-    Ok(Json(MemberPage {
+    let page = MemberPage {
         members: found.into_iter().map(MemberView::from).collect(),
         next,
-    }))
+    };
+    Ok(Paged::new(page, "after", next))
 }
 
 /// Adds a member, or gives one another role. Moderators add members; owners do all.

@@ -1,13 +1,15 @@
 //! Messages of a room: reading pages of them, and publishing for backends.
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ApiState;
 use super::extract::{Body, Checks, MessagePath, Query, RoomPath};
+use super::idempotency::{key_of, publish_key};
+use super::paging::Paged;
 use super::problem::{ApiError, Failure, FieldError};
 use super::rooms::membership;
 use crate::auth::Identity;
@@ -74,11 +76,17 @@ pub(super) async fn list_messages(
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Json<MessagePage>, ApiError> {
+) -> Result<Paged<MessagePage>, ApiError> {
     let request = page_request(&query)?;
     let (access, _) = membership(&state, &room.0, who).await?;
     let page = messages::page(&state.store, access.room_id, access.history_floor, request).await?;
-    Ok(Json(page.ok_or(ErrorCode::RoomNotFound)?))
+    let page = page.ok_or(ErrorCode::RoomNotFound)?;
+    let next = page.next;
+    let onward = match request.anchor {
+        PageAnchor::After(_) => "after",
+        PageAnchor::Newest | PageAnchor::Before(_) => "before",
+    };
+    Ok(Paged::new(page, onward, next))
 }
 
 /// One message
@@ -133,6 +141,7 @@ fn page_request(query: &Query) -> Result<PageRequest, ApiError> {
 )]
 #[post("/rooms/{id}/messages")]
 pub(super) async fn post_message(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
@@ -152,6 +161,12 @@ pub(super) async fn post_message(
         checks.field("client_id", check_line(client_id, CLIENT_ID_MAX_BYTES));
     }
     checks.finish()?;
+    let key = if client_id.is_none() {
+        key_of(req.headers())?
+    } else {
+        None
+    };
+    let client_id = client_id.or_else(|| key.as_deref().map(publish_key));
     let mentions = mentioned(mentions)?;
     let (room, stranger) = writable(&state, &room.0, who, client_id.as_deref()).await?;
     let message = NewMessage {
@@ -161,7 +176,10 @@ pub(super) async fn post_message(
         mentions,
     };
     let published = state.hub.publish(room, who.user_id, message).await;
-    let published = published.map_err(|refusal| refused(refusal, stranger))?;
+    let published = published.map_err(|refusal| match refusal.code {
+        ErrorCode::ClientIdReused if key.is_some() => ErrorCode::IdempotencyKeyReused.into(),
+        _ => refused(refusal, stranger),
+    })?;
     Ok(HttpResponse::Created().json(published))
 }
 

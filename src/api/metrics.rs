@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
-use prometheus::HistogramVec;
+use prometheus::{HistogramVec, IntCounterVec};
 
 use crate::metric;
 
@@ -17,6 +17,16 @@ pub(super) static REQUEST_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
         &[
             0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0,
         ],
+    )
+});
+
+/// What became of requests with an `Idempotency-Key`.
+pub(super) static REQUEST_KEYS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "http_request_keys_total",
+        "What became of requests with an Idempotency-Key: kept, released, replayed, reused, \
+         in_progress, too_many",
+        &["outcome"],
     )
 });
 

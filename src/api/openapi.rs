@@ -4,48 +4,73 @@
 //! one. `docs/openapi.json` is the same document, checked in: a test compares them, so that a
 //! change of the interface shows in review.
 
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::OpenApi as _;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, OpenApi};
+use utoipa::openapi::{Components, OpenApi, Required};
 
+use super::asset::Asset;
 use super::gate::public_gate;
+use super::idempotency;
 use super::problem::{ApiError, FieldError, Problem};
 use crate::protocol::error::ErrorCode;
 
 /// The document in the two forms in which it is needed.
 pub(super) struct Document {
-    json: Bytes,
+    json: Asset,
     openapi: OpenApi,
 }
 
 impl Document {
     pub(super) fn new(openapi: OpenApi) -> Self {
         Self {
-            json: openapi.to_pretty_json().unwrap_or_default().into(),
+            json: Asset::new(
+                "application/json",
+                openapi.to_pretty_json().unwrap_or_default().into(),
+            ),
             openapi,
         }
     }
 
-    /// The methods of a route, for `Allow`; none if there is no such route.
-    fn methods(&self, pattern: &str) -> Option<String> {
-        let item = self.openapi.paths.paths.get(pattern)?;
+    /// The methods of an address, for `Allow`, by all routes that lead there; none if there are none.
+    fn methods(&self, path: &str) -> Option<String> {
+        let routes = self.openapi.paths.paths.iter();
+        let items: Vec<_> = routes
+            .filter(|(pattern, _)| leads_to(pattern, path))
+            .map(|(_, item)| item)
+            .collect();
+        let has = |has: fn(&PathItem) -> bool| items.iter().any(|item| has(item));
         let methods = [
-            ("GET, HEAD", &item.get),
-            ("POST", &item.post),
-            ("PUT", &item.put),
-            ("PATCH", &item.patch),
-            ("DELETE", &item.delete),
+            ("GET, HEAD", has(|item| item.get.is_some())),
+            ("POST", has(|item| item.post.is_some())),
+            ("PUT", has(|item| item.put.is_some())),
+            ("PATCH", has(|item| item.patch.is_some())),
+            ("DELETE", has(|item| item.delete.is_some())),
+            ("OPTIONS", !items.is_empty()),
         ];
         let allowed: Vec<_> = methods
-            .iter()
-            .filter(|(_, operation)| operation.is_some())
-            .map(|(name, _)| *name)
+            .into_iter()
+            .filter_map(|(name, is_there)| is_there.then_some(name))
             .collect();
-        Some(allowed.join(", "))
+        (!allowed.is_empty()).then(|| allowed.join(", "))
+    }
+}
+
+/// Whether a route's pattern is that of an address.
+fn leads_to(pattern: &str, path: &str) -> bool {
+    let (mut parts, mut segments) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (parts.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(part), Some(segment)) if part == segment => {}
+            (Some(part), Some(segment)) if part.starts_with('{') && !segment.is_empty() => {}
+            _ => return false,
+        }
     }
 }
 
@@ -95,6 +120,32 @@ pub(super) fn base(cookie: &str) -> OpenApi {
     document
 }
 
+/// Adds to each `POST` that takes notice of it the header with a key.
+pub(super) fn describe_keys(document: &mut OpenApi) {
+    let paths = &mut document.paths.paths;
+    let posts = paths.iter_mut().filter_map(|(pattern, item)| {
+        let post = item.post.as_mut()?;
+        idempotency::makes_a_difference(pattern).then_some(post)
+    });
+    for post in posts {
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(255))
+            .pattern(Some("^[!#-\\[\\]-~]+$"));
+        let parameter = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The same request under the same key is carried out once",
+            ))
+            .schema(Some(key.build()));
+        let parameters = post.parameters.get_or_insert_default();
+        parameters.push(parameter.build().into());
+    }
+}
+
 /// This description.
 #[utoipa::path(
     tag = "operations",
@@ -105,21 +156,48 @@ pub(super) fn base(cookie: &str) -> OpenApi {
     )
 )]
 #[get("/openapi.json", wrap = "from_fn(public_gate)")]
-pub(super) async fn description(document: Data<Document>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(document.json.clone())
+pub(super) async fn description(req: HttpRequest, document: Data<Document>) -> HttpResponse {
+    document.json.answer(&req)
 }
 
-/// Answers what no route has taken: 405 where the address exists, else 404.
+/// Answers what no route has taken: `OPTIONS`, 405 where the address exists, else 404.
 pub(super) async fn unrouted(
     req: HttpRequest,
     document: Data<Document>,
 ) -> Result<HttpResponse, ApiError> {
-    let pattern = req.match_pattern();
-    match pattern.and_then(|pattern| document.methods(&pattern)) {
-        Some(allow) => Err(ApiError::Method { allow }),
-        None => Err(ErrorCode::NotFound.into()),
+    let allow = document.methods(req.path()).ok_or(ErrorCode::NotFound)?;
+    // A preflight that comes here is of an origin that is not listed.
+    let preflight = header::ACCESS_CONTROL_REQUEST_METHOD;
+    if req.method() == Method::OPTIONS && !req.headers().contains_key(preflight) {
+        return Ok(HttpResponse::NoContent()
+            .insert_header((header::ALLOW, allow))
+            .finish());
+    }
+    Err(ApiError::Method { allow })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_lead_to_addresses() {
+        for (pattern, path) in [
+            ("/api/rooms/{id}", "/api/rooms/x"),
+            ("/api/rooms/{id}", "/api/rooms/batch"),
+            ("/api/rooms/batch", "/api/rooms/batch"),
+            ("/", "/"),
+        ] {
+            assert!(leads_to(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/api/rooms/{id}", "/api/rooms/"),
+            ("/api/rooms/{id}", "/api/rooms"),
+            ("/api/rooms/{id}", "/api/rooms/x/y"),
+            ("/api/rooms", "/API/rooms"),
+            ("/", ""),
+        ] {
+            assert!(!leads_to(pattern, path), "{pattern} {path}");
+        }
     }
 }

@@ -3,12 +3,22 @@
 use std::sync::LazyLock;
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, get};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use super::asset::Asset;
+
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/index.html"));
+
+static ASSET: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new(
+        "text/html; charset=utf-8",
+        Bytes::from_static(PAGE.as_bytes()),
+    )
+});
 
 /// The page's own script and style may run, and nothing else that finds its way into it.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -35,16 +45,15 @@ fn digest(open: &str, close: &str) -> String {
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]
 #[get("/")]
-pub(super) async fn page() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((
-            header::CONTENT_SECURITY_POLICY,
-            CONTENT_SECURITY_POLICY.as_str(),
-        ))
-        .body(PAGE)
+pub(super) async fn page(req: HttpRequest) -> HttpResponse {
+    ASSET.answer_with(&req, |response| {
+        response
+            .insert_header((header::REFERRER_POLICY, "no-referrer"))
+            .insert_header((
+                header::CONTENT_SECURITY_POLICY,
+                CONTENT_SECURITY_POLICY.as_str(),
+            ));
+    })
 }
 
 #[cfg(test)]

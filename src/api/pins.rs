@@ -8,6 +8,7 @@ use super::ApiState;
 use super::extract::{MessagePath, Query, RoomPath};
 use super::message_changes::change;
 use super::messages::SEQ_MAX;
+use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use super::rooms::membership;
 use crate::auth::Identity;
@@ -82,7 +83,7 @@ pub(super) async fn list_pins(
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Json<MessagePage>, ApiError> {
+) -> Result<Paged<MessagePage>, ApiError> {
     let after = query.number("after", 0..=SEQ_MAX)?.unwrap_or(0);
     let (access, _) = membership(&state, &room.0, who).await?;
     let (from, limit) = (
@@ -90,5 +91,7 @@ pub(super) async fn list_pins(
         state.config.limits.pins_per_room,
     );
     let page = messages::pinned(&state.store, access.room_id, from, limit).await?;
-    Ok(Json(page.ok_or(ErrorCode::RoomNotFound)?))
+    let page = page.ok_or(ErrorCode::RoomNotFound)?;
+    let next = page.next;
+    Ok(Paged::new(page, "after", next))
 }

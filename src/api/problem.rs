@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::rate_limit;
 use crate::auth::{AuthError, RateLimited};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::problem::{PROBLEM_JSON, status, title};
@@ -66,6 +67,7 @@ impl From<ErrorCode> for ApiError {
             }
             ErrorCode::SessionNotFound => "you have no such session",
             ErrorCode::ConnectionNotFound => "you have no such connection, or no longer",
+            ErrorCode::IdempotencyKeyReused => "this Idempotency-Key was used for another request",
             ErrorCode::TooManyInvitations => "the room has as many open invitations as it may",
             _ => "refused",
         };
@@ -210,10 +212,12 @@ impl ApiError {
 
     fn headers(&self) -> Vec<(HeaderName, String)> {
         match self {
-            Self::Auth(AuthError::Limited(limited)) => rate_limit_headers(limited),
+            Self::Auth(AuthError::Limited(limited)) => rate_limit::refused(limited),
             Self::Method { allow } => vec![(header::ALLOW, allow.clone())],
             Self::UpgradeRequired => vec![(header::UPGRADE, "websocket".to_owned())],
-            _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE => {
+            _ if self.status_code() == StatusCode::SERVICE_UNAVAILABLE
+                || self.code() == ErrorCode::RequestInProgress =>
+            {
                 vec![(header::RETRY_AFTER, RETRY_AFTER_FAULT_S.to_string())]
             }
             _ if self.code() == ErrorCode::Unauthenticated => {
@@ -222,26 +226,6 @@ impl ApiError {
             _ => Vec::new(),
         }
     }
-}
-
-/// `Retry-After`, and the fields of the IETF draft for rate limits.
-fn rate_limit_headers(limited: &RateLimited) -> Vec<(HeaderName, String)> {
-    let (bucket, limit, wait_s) = (
-        limited.bucket.as_str(),
-        limited.limit,
-        limited.retry_after_s(),
-    );
-    vec![
-        (header::RETRY_AFTER, wait_s.to_string()),
-        (
-            HeaderName::from_static("ratelimit"),
-            format!("\"{bucket}\";r=0;t={wait_s}"),
-        ),
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!("\"{bucket}\";q={limit};w=60"),
-        ),
-    ]
 }
 
 impl ResponseError for ApiError {

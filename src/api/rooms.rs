@@ -12,6 +12,7 @@ use uuid::Uuid;
 use self::naming::{check_name, check_topic, slug_of};
 use super::ApiState;
 use super::extract::{Body, Checks, Query, RoomPath};
+use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use crate::auth::Identity;
 use crate::hub::RoomChange;
@@ -225,7 +226,7 @@ pub(super) async fn list_rooms(
     state: Data<ApiState>,
     who: Identity,
     query: Query,
-) -> Result<Json<RoomPage>, ApiError> {
+) -> Result<Paged<RoomPage>, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(RoomId);
@@ -238,10 +239,11 @@ pub(super) async fn list_rooms(
     // One more than asked for tells whether there is a next page.
     let mut found = rooms::list(&conn, who.user_id, listing, after, limit + 1).await?;
     let next = super::cut(&mut found, limit, |room| room.id);
-    Ok(Json(RoomPage {
+    let page = RoomPage {
         rooms: found.into_iter().map(RoomView::from).collect(),
         next,
-    }))
+    };
+    Ok(Paged::new(page, "after", next))
 }
 
 /// A room, by id or slug.

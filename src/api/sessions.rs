@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::extract::{Query, SessionPath};
+use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use super::{ApiState, request};
 use crate::auth::Identity;
@@ -84,7 +85,7 @@ pub(super) async fn list_sessions(
     state: Data<ApiState>,
     who: Identity,
     query: Query,
-) -> Result<Json<SessionPage>, ApiError> {
+) -> Result<Paged<SessionPage>, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(SessionId);
@@ -99,10 +100,11 @@ pub(super) async fn list_sessions(
         last_seen_at: session.last_seen_at,
         expires_at: session.expires_at,
     };
-    Ok(Json(SessionPage {
+    let page = SessionPage {
         sessions: found.into_iter().map(view).collect(),
         next,
-    }))
+    };
+    Ok(Paged::new(page, "after", next))
 }
 
 /// Ends one of one's own sessions, with all its sockets and tickets, on every node.

@@ -1,5 +1,11 @@
 //! Users.
 
+mod profile;
+mod search;
+
+pub(super) use profile::change_profile;
+pub(super) use search::search_users;
+
 use actix_web::get;
 use actix_web::web::{Data, Json, Path};
 use jiff::Timestamp;
@@ -25,6 +31,10 @@ pub(super) struct PublicUser {
     username: String,
     /// The name to show.
     display_name: String,
+    /// What they say of themselves; may be empty.
+    bio: String,
+    /// Where their picture is; null: there is none.
+    avatar_url: Option<String>,
     /// When they registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -42,6 +52,10 @@ pub(super) struct OwnUser {
     email: String,
     /// The name that others see.
     display_name: String,
+    /// What one says of oneself; may be empty.
+    bio: String,
+    /// Where one's picture is; null: there is none.
+    avatar_url: Option<String>,
     /// When they registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -53,6 +67,8 @@ impl From<User> for PublicUser {
             id: user.id,
             username: user.username,
             display_name: user.display_name,
+            bio: user.bio,
+            avatar_url: user.avatar_url,
             created_at: user.created_at,
         }
     }
@@ -65,6 +81,8 @@ impl From<User> for OwnUser {
             username: user.username,
             email: user.email,
             display_name: user.display_name,
+            bio: user.bio,
+            avatar_url: user.avatar_url,
             created_at: user.created_at,
         }
     }

@@ -15,7 +15,7 @@ use super::{
     StartError, host, identity, metrics_page, open_files, pool_share, report, retention, sweeper,
     until,
 };
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Exports};
 use crate::auth::Limits;
 use crate::auth::accounts::Accounts;
 use crate::auth::passwords::Passwords;
@@ -147,6 +147,7 @@ impl Node {
             accounts: Accounts::new(store.clone(), passwords, authenticator.sessions().clone()),
             auth: authenticator,
             limits,
+            exports: Exports::default(),
             config: Arc::clone(&config),
         });
         let (server, ending) = serve(listener, transport, state, health)?;

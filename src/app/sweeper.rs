@@ -1,5 +1,5 @@
-//! Removing what nobody can use any more: sessions and invitations that have expired, and the
-//! control log's old entries. What rooms hold is the matter of [`super::retention`].
+//! Removing what nobody can use any more: sessions and invitations that have expired, the control
+//! log's old entries, and old answers to requests with keys. What rooms hold is the matter of [`super::retention`].
 
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Removes, in small steps, what nobody can use any more.
 pub(super) fn start(store: Store, authenticator: Authenticator, config: &Config) -> JoinHandle<()> {
     let control_log_hours = config.retention.control_log_hours;
+    let request_keys_hours = config.retention.request_keys_hours;
     actix_rt::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
@@ -45,6 +46,13 @@ pub(super) fn start(store: Store, authenticator: Authenticator, config: &Config)
             };
             if let Err(error) = in_steps(control_log).await {
                 tracing::warn!(%error, "old entries of the control log were not removed");
+            }
+            let request_keys = async || {
+                let conn = store.get().await?;
+                store::request_keys::delete_old(&conn, request_keys_hours, STEP_MAX).await
+            };
+            if let Err(error) = in_steps(request_keys).await {
+                tracing::warn!(%error, "old answers to requests with keys were not removed");
             }
         }
     })

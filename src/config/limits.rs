@@ -35,6 +35,10 @@ pub struct Limits {
     pub share_percent: u64,
     /// Open invitations of one room.
     pub invitations_per_room: u32,
+    /// Answers to requests with an `Idempotency-Key` that are kept of one user.
+    pub request_keys_per_user: u32,
+    /// Exports that run on a node at once.
+    pub exports_per_node: usize,
     /// Users and addresses remembered at most.
     pub keys_max: u64,
 }
@@ -68,6 +72,12 @@ impl Limits {
             self.invitations_per_room,
             1..=10_000,
         );
+        checks.range(
+            "limits.request_keys_per_user",
+            self.request_keys_per_user,
+            1..=1_000_000,
+        );
+        checks.range("limits.exports_per_node", self.exports_per_node, 0..=10_000);
         checks.range("limits.keys_max", self.keys_max, 1..=100_000_000);
     }
 }

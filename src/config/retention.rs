@@ -14,6 +14,8 @@ pub struct Retention {
     pub keys_days: u32,
     /// Hours that entries of the control log are kept.
     pub control_log_hours: u32,
+    /// Hours that answers to requests with an `Idempotency-Key` are kept.
+    pub request_keys_hours: u32,
     /// Time between runs.
     pub every_s: u64,
     /// Rows removed in one transaction at most.
@@ -30,6 +32,11 @@ impl Retention {
             "retention.control_log_hours",
             self.control_log_hours,
             1..=87_600,
+        );
+        checks.range(
+            "retention.request_keys_hours",
+            self.request_keys_hours,
+            1..=720,
         );
         checks.range("retention.every_s", self.every_s, 1..=DAY_S);
         checks.range("retention.step_rows", self.step_rows, 1..=100_000);

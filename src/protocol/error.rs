@@ -94,6 +94,12 @@ codes! {
     ConnectionNotFound = "connection_not_found", retry: false;
     /// The `client_id` was used for another body.
     ClientIdReused = "client_id_reused", retry: false;
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused", retry: false;
+    /// A request with this `Idempotency-Key` is being answered.
+    RequestInProgress = "request_in_progress", retry: true;
+    /// As many keys of one user as are kept.
+    TooManyKeys = "too_many_keys", retry: true;
     /// The database refuses just this event.
     Rejected = "rejected", retry: false;
     /// An earlier publish of the same sender in this room failed; send both again, in order.

@@ -85,12 +85,13 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::TooManyReactions
         | ErrorCode::TooManyPins
         | ErrorCode::ClientIdReused
+        | ErrorCode::RequestInProgress
         | ErrorCode::EarlierFailed => 409,
         ErrorCode::MessageDeleted => 410,
         ErrorCode::TooLarge => 413,
         ErrorCode::UnsupportedMediaType => 415,
-        ErrorCode::Rejected => 422,
-        ErrorCode::RateLimited => 429,
+        ErrorCode::Rejected | ErrorCode::IdempotencyKeyReused => 422,
+        ErrorCode::RateLimited | ErrorCode::TooManyKeys => 429,
         ErrorCode::Internal => 500,
         ErrorCode::Unknown | ErrorCode::Unavailable | ErrorCode::Overloaded => 503,
     }

@@ -246,18 +246,22 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// Who is in a room now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RoomPresence {
     /// The room.
+    #[schema(value_type = uuid::Uuid)]
     pub room: RoomId,
     /// How many users.
     pub count: u64,
     /// Who they are; nobody, if there is only their number.
+    #[schema(value_type = Vec<uuid::Uuid>)]
     pub users: Vec<UserId>,
-    /// Too many are here to be named.
+    /// Too many are here to be named. Left out if they are not.
     #[serde(skip_serializing_if = "is_false")]
+    #[schema(default = false, required = false)]
     pub only_count: bool,
-    /// What is known of other nodes may be out of date.
+    /// What is known of other nodes may be out of date. Left out if it is not.
     #[serde(skip_serializing_if = "is_false")]
+    #[schema(default = false, required = false)]
     pub stale: bool,
 }

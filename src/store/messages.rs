@@ -4,10 +4,10 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Store, StoreError, seq};
+use super::{Store, StoreError, rooms, seq};
 use crate::protocol::body::Body;
 use crate::protocol::command::{PageAnchor, PageRequest};
-use crate::protocol::event::{Epoch, Seq};
+use crate::protocol::event::{Epoch, Role, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
 use crate::protocol::reply::{MessagePage, MessageView, ReactionView};
 
@@ -17,6 +17,7 @@ const THREAD_BEFORE: Statement = statement!("messages/thread_before");
 const THREAD_AFTER: Statement = statement!("messages/thread_after");
 const PINNED: Statement = statement!("messages/pinned");
 const GET: Statement = statement!("messages/get");
+const LOCATE: Statement = statement!("messages/locate");
 
 /// A page holds at most so many bytes of bodies, unless its only message is larger. A hundred
 /// messages of 64 KiB would be 39 MB of JSON if each character had to be escaped as six, held
@@ -84,6 +85,42 @@ pub async fn get(
         Some(row) => read(&row)?,
         None => None,
     })
+}
+
+/// A message with what decides on who may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// Where it is.
+    pub room_id: RoomId,
+    /// Whether only members may know of that room.
+    pub is_private: bool,
+    /// What the user is in it; none: no member.
+    pub role: Option<Role>,
+    /// The last event that this member may not see; 0 if all may be seen.
+    pub history_floor: Seq,
+    /// The message.
+    pub message: MessageView,
+}
+
+/// A message, whichever room it is in, and what `user` is there.
+pub async fn locate(
+    store: &Store,
+    message: EventId,
+    user: UserId,
+) -> Result<Option<Located>, StoreError> {
+    let conn = store.get().await?;
+    let row = conn.query_opt(&LOCATE, &[&message.0, &user.0]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let Some(message) = read(&row)? else {
+        return Ok(None);
+    };
+    Ok(Some(Located {
+        room_id: RoomId(row.try_get("room_id")?),
+        is_private: row.try_get("is_private")?,
+        role: rooms::role(&row)?,
+        history_floor: seq::from_db(row.try_get("history_floor")?)?,
+        message,
+    }))
 }
 
 fn read_page(rows: &[Row], is_forward: bool) -> Result<Option<MessagePage>, StoreError> {

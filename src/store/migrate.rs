@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     5 "leases" "0005_leases",
     6 "secret_of_the_cluster" "0006_secret_of_the_cluster",
     7 "who_is_online" "0007_who_is_online",
+    8 "profiles_and_request_keys" "0008_profiles_and_request_keys",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

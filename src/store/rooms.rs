@@ -17,6 +17,7 @@ const ACCESS_BY_ID: Statement = statement!("rooms/access_by_id");
 const ACCESS_BY_SLUG: Statement = statement!("rooms/access_by_slug");
 const VIEW_BY_ID: Statement = statement!("rooms/view_by_id");
 const VIEW_BY_SLUG: Statement = statement!("rooms/view_by_slug");
+const VIEW_MANY: Statement = statement!("rooms/view_many");
 const LIST: Statement = statement!("rooms/list");
 const LIST_MINE: Statement = statement!("rooms/list_mine");
 
@@ -201,6 +202,23 @@ pub async fn view(conn: &Conn, room: &RoomRef, viewer: UserId) -> Result<Option<
     row.as_ref().map(read).transpose()
 }
 
+/// Those of several rooms that `viewer` may know of, each once, in no order.
+pub async fn view_many(
+    conn: &Conn,
+    wanted: &[RoomRef],
+    viewer: UserId,
+) -> Result<Vec<Room>, StoreError> {
+    let (mut ids, mut slugs) = (Vec::new(), Vec::new());
+    for room in wanted {
+        match room {
+            RoomRef::Id(id) => ids.push(id.0),
+            RoomRef::Slug(slug) => slugs.push(slug.as_str()),
+        }
+    }
+    let rows = conn.query(&VIEW_MANY, &[&viewer.0, &ids, &slugs]).await?;
+    rows.iter().map(read).collect()
+}
+
 /// Which rooms are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
@@ -267,7 +285,7 @@ fn reading(row: &Row) -> Result<Option<Reading>, StoreError> {
     }))
 }
 
-fn role(row: &Row) -> Result<Option<Role>, StoreError> {
+pub(super) fn role(row: &Row) -> Result<Option<Role>, StoreError> {
     let text: Option<&str> = row.try_get("role")?;
     text.map(room_members::role).transpose()
 }

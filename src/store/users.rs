@@ -13,6 +13,8 @@ const BY_USERNAME: Statement = statement!("users/by_username");
 const FOR_LOGIN: Statement = statement!("users/for_login");
 const DEACTIVATE: Statement = statement!("users/deactivate");
 const ACTIVATE: Statement = statement!("users/activate");
+const CHANGE_PROFILE: Statement = statement!("users/change_profile");
+const SEARCH: Statement = statement!("users/search");
 
 /// The unique index of names; see [`StoreError::violates`].
 pub const USERNAME_INDEX: &str = "users_username";
@@ -31,6 +33,10 @@ pub struct User {
     pub email: String,
     /// What others see.
     pub display_name: String,
+    /// What they say of themselves; may be empty.
+    pub bio: String,
+    /// Where their picture is, if they have named a place.
+    pub avatar_url: Option<String>,
     /// When they registered.
     pub created_at: Timestamp,
 }
@@ -69,6 +75,8 @@ pub async fn insert(tx: &Tx<'_>, new: NewUser<'_>) -> Result<User, StoreError> {
         username: username.to_owned(),
         email: email.to_owned(),
         display_name: display_name.to_owned(),
+        bio: String::new(),
+        avatar_url: None,
         created_at: row.try_get("created_at")?,
     })
 }
@@ -108,12 +116,85 @@ pub async fn for_login(conn: &Conn, login: &str) -> Result<Option<(User, String)
     Ok(Some((user(&row)?, row.try_get("password_hash")?)))
 }
 
+/// What is to change of a profile; what is none stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProfileChange<'a> {
+    /// What others see.
+    pub display_name: Option<&'a str>,
+    /// What the user says of themselves.
+    pub bio: Option<&'a str>,
+    /// Where the picture is; `Some(None)` takes it away.
+    pub avatar_url: Option<Option<&'a str>>,
+}
+
+/// Changes a profile. None if the user is not active any more.
+pub async fn change_profile(
+    conn: &Conn,
+    id: UserId,
+    change: ProfileChange<'_>,
+) -> Result<Option<User>, StoreError> {
+    let ProfileChange {
+        display_name,
+        bio,
+        avatar_url,
+    } = change;
+    let (changes_avatar, avatar_url) = (avatar_url.is_some(), avatar_url.flatten());
+    let row = conn
+        .query_opt(
+            &CHANGE_PROFILE,
+            &[&id.0, &display_name, &bio, &changes_avatar, &avatar_url],
+        )
+        .await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// A place in the list that [`search`] walks: a name in lower case, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The unique or the shown name.
+    pub name: String,
+    /// Who has it.
+    pub id: UserId,
+}
+
+/// Active users whose unique or shown name begins with `prefix`, whatever its case, in the order of
+/// that name and behind `after`: at most `limit` places. A user who is found by both names has two,
+/// and is shown at one of them.
+pub async fn search(
+    conn: &Conn,
+    prefix: &str,
+    after: Option<&Place>,
+    limit: u32,
+) -> Result<Vec<(Place, Option<User>)>, StoreError> {
+    // The last code point, which no text should have.
+    let end = format!("{prefix}\u{10FFFF}");
+    let (name, id) = after.map_or(("", uuid::Uuid::nil()), |place| {
+        (place.name.as_str(), place.id.0)
+    });
+    let rows = conn
+        .query(&SEARCH, &[&prefix, &end, &name, &id, &i64::from(limit)])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let user = user(row)?;
+            let place = Place {
+                name: row.try_get("place")?,
+                id: user.id,
+            };
+            let is_shown: bool = row.try_get("is_shown")?;
+            Ok((place, is_shown.then_some(user)))
+        })
+        .collect()
+}
+
 fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: UserId(row.try_get("id")?),
         username: row.try_get("username")?,
         email: row.try_get("email")?,
         display_name: row.try_get("display_name")?,
+        bio: row.try_get("bio")?,
+        avatar_url: row.try_get("avatar_url")?,
         created_at: row.try_get("created_at")?,
     })
 }

@@ -15,11 +15,20 @@ use crate::harness::rest::{http, register, send};
 async fn an_address_without_this_method_says_which_it_has() {
     let (node, _database) = Node::on_fresh_database().await;
     for (method, path, allow) in [
-        (Method::DELETE, "/api/rooms", "GET, HEAD, POST"),
-        (Method::GET, "/api/auth/login", "POST"),
-        (Method::PATCH, "/api/users/me", "GET, HEAD"),
-        (Method::POST, "/openapi.json", "GET, HEAD"),
-        (Method::PUT, "/api/rooms/x/members/y", "PATCH, DELETE"),
+        (Method::DELETE, "/api/rooms", "GET, HEAD, POST, OPTIONS"),
+        (Method::GET, "/api/auth/login", "POST, OPTIONS"),
+        (Method::PUT, "/api/users/me", "GET, HEAD, PATCH, OPTIONS"),
+        (
+            Method::PUT,
+            "/api/rooms/batch",
+            "GET, HEAD, POST, PATCH, OPTIONS",
+        ),
+        (Method::POST, "/openapi.json", "GET, HEAD, OPTIONS"),
+        (
+            Method::PUT,
+            "/api/rooms/x/members/y",
+            "PATCH, DELETE, OPTIONS",
+        ),
     ] {
         let answer = send(http().request(method.clone(), node.url(path))).await;
         answer.problem(405, "method_not_allowed");

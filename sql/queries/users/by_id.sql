@@ -1,3 +1,3 @@
-SELECT id, username, email, display_name, created_at
+SELECT id, username, email, display_name, bio, avatar_url, created_at
 FROM users
 WHERE id = $1 AND is_active

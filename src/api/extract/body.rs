@@ -33,18 +33,27 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let state = req
-                .app_data::<Data<ApiState>>()
-                .ok_or(ApiError::Internal("ApiState is not registered"))?;
-            let max_bytes = max_bytes(&req, &state.config);
-            check_head(&req, max_bytes)?;
-            let limit = Duration::from_millis(state.config.http.request_body_timeout_ms);
-            let bytes = tokio::time::timeout(limit, read(payload, max_bytes))
-                .await
-                .map_err(|_| too_late(limit))??;
+            check_type(&req)?;
+            let bytes = read_whole(&req, payload).await?;
             parse(&bytes).map(Self)
         })
     }
+}
+
+/// The whole body, as large as it may be, and in time.
+pub(in crate::api) async fn read_whole(
+    req: &HttpRequest,
+    payload: Payload,
+) -> Result<BytesMut, ApiError> {
+    let state = req
+        .app_data::<Data<ApiState>>()
+        .ok_or(ApiError::Internal("ApiState is not registered"))?;
+    let max_bytes = max_bytes(req, &state.config);
+    check_head(req, max_bytes)?;
+    let limit = Duration::from_millis(state.config.http.request_body_timeout_ms);
+    tokio::time::timeout(limit, read(payload, max_bytes))
+        .await
+        .map_err(|_| too_late(limit))?
 }
 
 /// How large the body may be. Until it is whole it lies in memory, and who shows no credentials is
@@ -58,12 +67,16 @@ fn max_bytes(req: &HttpRequest, config: &Config) -> usize {
     max_bytes.min(OPEN_BODY_BYTES.saturating_add(password))
 }
 
-fn check_head(req: &HttpRequest, max_bytes: usize) -> Result<(), ApiError> {
-    let headers = req.headers();
-    let content_type = text(headers, header::CONTENT_TYPE).unwrap_or("");
+fn check_type(req: &HttpRequest) -> Result<(), ApiError> {
+    let content_type = text(req.headers(), header::CONTENT_TYPE).unwrap_or("");
     if !is_json(content_type) {
         return Err(media_type("the body must be application/json in UTF-8"));
     }
+    Ok(())
+}
+
+fn check_head(req: &HttpRequest, max_bytes: usize) -> Result<(), ApiError> {
+    let headers = req.headers();
     let encoding = text(headers, header::CONTENT_ENCODING).unwrap_or("identity");
     if !encoding.eq_ignore_ascii_case("identity") {
         return Err(media_type("the body must not be compressed"));

@@ -70,6 +70,11 @@ impl Query {
         }
     }
 
+    /// A text, as it is.
+    pub(in crate::api) fn text(&self, name: &str) -> Result<Option<Cow<'_, str>>, ApiError> {
+        self.get(name)
+    }
+
     fn get(&self, name: &str) -> Result<Option<Cow<'_, str>>, ApiError> {
         let mut found = form_urlencoded::parse(self.text.as_bytes())
             .filter(|(key, _)| key == name)

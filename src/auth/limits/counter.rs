@@ -37,6 +37,11 @@ impl Counter {
         self.tally.wait_us(rule, now_us)
     }
 
+    /// How far what was counted lies ahead, microseconds: what has to drip before all is there again.
+    pub(super) fn ahead_us(&self, now_us: u64) -> u64 {
+        self.tally.requests.tat_us().saturating_sub(now_us)
+    }
+
     /// Decides about a request, without asking anybody.
     pub(super) fn take(&mut self, rule: &Rule, now_us: u64) -> Verdict {
         let was_blocked = self.tally.blocked_until_us > now_us;

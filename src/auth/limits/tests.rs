@@ -31,6 +31,8 @@ fn limits(exempt: &[&str]) -> Limits {
         share_ms: 500,
         share_percent: 5,
         invitations_per_room: 1,
+        request_keys_per_user: 1,
+        exports_per_node: 1,
         keys_max: 1000,
     })
 }
