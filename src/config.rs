@@ -23,6 +23,7 @@ mod redis;
 mod refusal;
 mod render;
 mod retention;
+mod socketio;
 mod sources;
 mod telemetry;
 mod websocket;
@@ -43,6 +44,7 @@ pub use node::Node;
 pub use peers::Peers;
 pub use redis::Redis;
 pub use retention::Retention;
+pub use socketio::{ANY_ORIGIN, ECHO_PATH, SocketIo, SocketIoSameSite, SocketIoTransport};
 pub use telemetry::{LogFormat, Telemetry};
 pub use websocket::WebSocket;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub hub: Hub,
     /// Connections.
     pub websocket: WebSocket,
+    /// Socket.IO.
+    pub socketio: SocketIo,
     /// How long the log is kept.
     pub retention: Retention,
     /// Sessions, cookies, tickets and passwords.
@@ -136,6 +140,7 @@ impl Config {
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
         self.websocket.check(&mut checks);
+        self.socketio.check(&mut checks);
         self.retention.check(&mut checks);
         self.auth.check(&mut checks);
         self.limits.check(&mut checks);
@@ -168,12 +173,16 @@ impl Config {
                 ("twice journal.batch_max_bytes", twice),
             );
         }
+        self.check_socketio_relations(checks);
         let bind = self.http.bind;
-        checks.require(
-            !self.websocket.echo_contract || bind.ip().is_loopback(),
-            "websocket.echo_contract",
-            || format!("it is for development: not where others get to, and http.bind is {bind}"),
-        );
+        for (key, is_on) in [
+            ("websocket.echo_contract", self.websocket.echo_contract),
+            ("socketio.echo_contract", self.socketio.echo_contract),
+        ] {
+            checks.require(!is_on || bind.ip().is_loopback(), key, || {
+                format!("it is for development: not where others get to, and http.bind is {bind}")
+            });
+        }
         let stopping = self.http.drain_ms + DRAIN_ANSWERS_MS + self.websocket.close_timeout_ms;
         checks.require(self.http.shutdown_grace_ms >= stopping, "http.shutdown_grace_ms", || {
             format!(
@@ -182,5 +191,25 @@ impl Config {
                 self.http.shutdown_grace_ms
             )
         });
+    }
+
+    /// What Socket.IO must leave to the others.
+    fn check_socketio_relations(&self, checks: &mut Checks) {
+        checks.at_least(
+            (
+                "socketio.max_http_buffer_size",
+                self.socketio.max_http_buffer_size,
+            ),
+            ("limits.message_bytes", self.limits.message_bytes),
+        );
+        checks.at_least(
+            ("socketio.queue_max_bytes", self.socketio.queue_max_bytes),
+            ("limits.message_bytes", self.limits.message_bytes),
+        );
+        checks.require(
+            self.socketio.cookie != self.auth.cookie_name,
+            "socketio.cookie",
+            || "is auth.cookie_name, which is the name of another one".to_owned(),
+        );
     }
 }

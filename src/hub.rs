@@ -17,6 +17,7 @@ mod connections;
 mod control;
 mod delivery;
 mod encoded;
+pub mod engineio;
 mod fanout;
 mod journal;
 mod members;
@@ -47,6 +48,7 @@ use self::connection::identity::Gate;
 pub use self::connections::LISTED_MAX;
 use self::control::{Control, ControlSettings, supervised};
 use self::encoded::{Ephemeral, SharedPush};
+use self::engineio::EngineIo;
 use self::fanout::{ConnectionKey, FanoutHandle, FanoutMessage};
 use self::journal::entry::{Committed, Content, Entry, ReplyTo, unknown};
 pub use self::journal::entry::{MemberChange, RoomChange};
@@ -136,6 +138,7 @@ struct Shared {
     /// Users who became members of a room a moment ago, and when that was told to the threads.
     began: moka::sync::Cache<UserId, Instant>,
     is_draining: AtomicBool,
+    engineio: EngineIo,
 }
 
 impl HubHandle {
@@ -200,6 +203,7 @@ impl HubHandle {
             registry.clone(),
             bridge.clone(),
         );
+        let engineio = EngineIo::new(config, parts.origin.clone());
         let hub = Self {
             shared: Arc::new(Shared {
                 origin: parts.origin,
@@ -226,6 +230,7 @@ impl HubHandle {
                 ended: recent::endings(),
                 began: recent::endings(),
                 is_draining: AtomicBool::new(false),
+                engineio,
             }),
         };
         hub.shared.control.start(&hub);

@@ -3,7 +3,8 @@
 //! [`server`] listens: one port for REST and for upgrades. [`accept`] bounds connections
 //! ([`places`]) and does the handshake of TLS ([`tls`]). [`upgrade`] takes over the socket of
 //! every request that asks for another protocol. [`sse`] answers requests by streams, which stay
-//! on the HTTP dispatcher, with a hold on the socket below it ([`held`]).
+//! on the HTTP dispatcher, with a hold on the socket below it ([`held`]). [`socketio`] serves the
+//! polling requests and the sockets of Socket.IO's sessions.
 
 mod accept;
 mod admission;
@@ -13,6 +14,7 @@ mod metrics;
 mod places;
 mod refusal;
 pub mod server;
+pub(crate) mod socketio;
 pub(crate) mod sse;
 mod tls;
 mod upgrade;
@@ -20,6 +22,7 @@ mod upgrade;
 use crate::auth::{Authenticator, Limits};
 use crate::config;
 use crate::hub::HubHandle;
+use crate::peers::Peers;
 
 pub use gate::AuthGate;
 pub use places::Places;
@@ -42,4 +45,8 @@ pub struct Transport {
     pub http: std::sync::Arc<config::Http>,
     /// Sockets.
     pub websocket: std::sync::Arc<config::WebSocket>,
+    /// Socket.IO.
+    pub socketio: std::sync::Arc<config::SocketIo>,
+    /// The other nodes, whose sessions' requests may come here.
+    pub peers: Peers,
 }

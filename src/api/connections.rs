@@ -31,7 +31,7 @@ pub(super) struct ConnectionView {
     /// The session that it was opened with.
     #[schema(value_type = Option<Uuid>)]
     session_id: Option<SessionId>,
-    /// `websocket` or `sse`.
+    /// `websocket`, `polling` or `sse`.
     transport: &'static str,
     /// The client's address.
     #[schema(value_type = String)]

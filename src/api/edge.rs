@@ -36,11 +36,13 @@ pub async fn edge(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let started = Instant::now();
     let method = req.method().clone();
-    if method == Method::HEAD {
+    // Socket.IO's transport says itself which pages may read its answers, and has no `HEAD`.
+    let is_socketio = is_socketio(&req);
+    if method == Method::HEAD && !is_socketio {
         // The encoder leaves the body of an answer to HEAD out by itself.
         req.head_mut().method = Method::GET;
     }
-    let page = listed_origin(&req);
+    let page = listed_origin(&req).filter(|_| !is_socketio);
     let mut response = match (head_too_large(&req), &page) {
         (Some(error), _) => req.error_response(error).map_into_right_body(),
         (None, Some(page)) if is_preflight(&req) => {
@@ -138,6 +140,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+fn is_socketio(req: &ServiceRequest) -> bool {
+    let state = req.app_data::<Data<ApiState>>();
+    state.is_some_and(|state| state.config.socketio.is_at(req.path()))
 }
 
 /// The request's origin, if it stands in the allowlist.

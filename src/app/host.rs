@@ -2,23 +2,29 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::auth::tickets::{self, Redeeming, TicketsElsewhere};
 use crate::auth::token::TokenHash;
 use crate::auth::{Authenticator, Identity, Sharing, Via};
 use crate::config::Config;
 use crate::hub::{Asking, HubHandle, NodeSilent, PresenceElsewhere};
+use crate::peers::passing::{PassedOn, PassedSocket, Passing};
 use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
-use crate::peers::{Host, Peers};
+use crate::peers::{Host, PassedStream, Peers};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::engineio::request::HandshakeError;
 use crate::protocol::origin::Origin;
 use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
 use crate::redis::Client;
 use crate::store::Store;
+use crate::transport::socketio::PassedOnHost;
 
 /// Answers other nodes.
 pub(super) struct NodeHost {
     pub(super) hub: HubHandle,
     pub(super) authenticator: Authenticator,
+    pub(super) socketio: PassedOnHost,
 }
 
 impl Host for NodeHost {
@@ -41,6 +47,18 @@ impl Host for NodeHost {
             expires_at: it.expires_at,
         };
         self.authenticator.tickets().redeem(&hash).map(holder)
+    }
+
+    fn engineio(&self, request: PassedOn, body: Bytes) -> Passing<'_> {
+        Box::pin(self.socketio.answer(request, body))
+    }
+
+    fn takes_socket(&self, socket: &PassedSocket) -> Result<(), HandshakeError> {
+        self.socketio.takes(socket)
+    }
+
+    fn give_socket(&self, socket: &PassedSocket, stream: PassedStream) {
+        self.socketio.give(socket, stream);
     }
 }
 

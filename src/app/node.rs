@@ -119,7 +119,7 @@ impl Node {
             return Err(StartError::Journal);
         }
 
-        let channel = port.serve(&peers, &hub, &authenticator)?;
+        let channel = port.serve(&peers, &hub, &authenticator, &config.socketio)?;
 
         let transport = Transport {
             hub: hub.clone(),
@@ -129,6 +129,8 @@ impl Node {
             tls: tls.clone(),
             http: Arc::new(config.http.clone()),
             websocket: Arc::new(config.websocket.clone()),
+            socketio: Arc::new(config.socketio.clone()),
+            peers: peers.clone(),
         };
         let health = Data::new(HealthState {
             node: id.clone(),
@@ -354,6 +356,7 @@ fn serve(
             .configure(|config| {
                 #[cfg(feature = "failpoints")]
                 config.service(ops::faults::set_fault);
+                transport::socketio::configure(config, &streams.socketio);
                 api::configure(config, &state, |routes| {
                     routes
                         .service(transport::sse::room_events)

@@ -11,6 +11,7 @@ use crate::auth::Authenticator;
 use crate::config;
 use crate::hub::HubHandle;
 use crate::peers::{self, Channel, Peers};
+use crate::transport::socketio::PassedOnHost;
 
 /// A port that was taken.
 pub(super) struct PeerPort {
@@ -44,10 +45,12 @@ impl PeerPort {
         peers: &Peers,
         hub: &HubHandle,
         authenticator: &Authenticator,
+        socketio: &config::SocketIo,
     ) -> Result<Channel, StartError> {
         let host = NodeHost {
             hub: hub.clone(),
             authenticator: authenticator.clone(),
+            socketio: PassedOnHost::new(hub.clone(), socketio.clone()),
         };
         let failed = |source| refused(self.bind, source);
         Channel::serve(self.listener, peers, Arc::new(host)).map_err(failed)

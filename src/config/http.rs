@@ -166,7 +166,7 @@ impl Http {
 }
 
 /// Whether `text` is an origin as browsers send it: scheme, host and port, nothing after.
-fn is_origin(text: &str) -> bool {
+pub(super) fn is_origin(text: &str) -> bool {
     let Some(authority) = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))
@@ -197,7 +197,8 @@ fn is_origin(text: &str) -> bool {
     }
 }
 
-fn not_an_origin(text: &str) -> String {
+/// What is said of a text that is none.
+pub(super) fn not_an_origin(text: &str) -> String {
     format!("{text:?} is not an origin (scheme, host and port in lower case, without a path)")
 }
 

@@ -16,6 +16,8 @@ pub struct Peers {
     pub max_connections: usize,
     /// Requests of others that are being answered.
     pub max_requests: usize,
+    /// Requests and sockets of clients that are passed on, and as many from others.
+    pub passed_on_max: usize,
     /// Largest body of a request.
     pub max_body_bytes: usize,
     /// Largest answer that is read.
@@ -35,6 +37,7 @@ impl Peers {
         checks.range("peers.calls_max", self.calls_max, 1..=10_000);
         checks.range("peers.max_connections", self.max_connections, 1..=65_535);
         checks.range("peers.max_requests", self.max_requests, 1..=65_535);
+        checks.range("peers.passed_on_max", self.passed_on_max, 1..=1_000_000);
         checks.range("peers.max_body_bytes", self.max_body_bytes, 65_536..=GIB);
         checks.range(
             "peers.max_answer_bytes",

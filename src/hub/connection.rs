@@ -8,6 +8,7 @@
 
 mod commands;
 mod context;
+pub(crate) mod engineio;
 mod held;
 pub mod identity;
 mod incoming;
@@ -32,11 +33,12 @@ use bytes::Bytes;
 
 pub(crate) use self::commands::timed_out;
 use self::context::{Context, Running};
+use self::engineio::{Engine, Said};
 use self::held::Held;
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::outbox::{Class, Outbox};
-pub use self::outbox::{Socket, TlsSocket};
+pub use self::outbox::{DetachedSocket, Socket, TlsSocket};
 use self::session::{Admission, Session, SessionLimits, Situation};
 use crate::fault;
 use crate::hub::HubHandle;
@@ -139,6 +141,7 @@ pub fn open(hub: &HubHandle, opening: Opening) {
         worker,
         attachment,
         keep: Some(opening.keep),
+        engine: None,
     };
     let (mut connection, mut ctx) = (connection, Context::new());
     let mut read_ahead = opening.read_ahead;
@@ -174,6 +177,8 @@ struct Connection {
     joins: u32,
     /// For as long as the socket is there.
     keep: Option<Box<dyn Debug>>,
+    /// What there is in place of one socket if Engine.IO is spoken.
+    engine: Option<Box<Engine>>,
 }
 
 /// Whether decoding may go on.
@@ -196,6 +201,8 @@ enum Step {
     Echo(Bytes),
     Nothing,
     Close(Disconnect),
+    /// What a client of Socket.IO says that is no command.
+    Said(Box<Said>),
     /// What came breaks the RFC, or a limit.
     Fail(FrameError),
     PeerClosed(Option<u16>),
@@ -220,6 +227,7 @@ impl Connection {
             }
             Step::Echo(frame) => self.echo(frame, ctx),
             Step::Run(request) => self.run(request, ctx),
+            Step::Said(said) => self.said(*said, ctx),
             Step::Refuse(error) => {
                 self.refuse(error.id.as_ref(), error.refusal);
                 match self.session.note_bad_request() {

@@ -17,6 +17,7 @@ mod replay;
 #[cfg(feature = "failpoints")]
 mod sabotage;
 mod session_check;
+mod sessions;
 mod slow;
 mod survey;
 pub(crate) mod table;
@@ -35,6 +36,7 @@ pub(crate) use self::table::{Announcement, Attachment, ConnectionKey, JoinProgre
 pub(crate) use self::worker::Worker;
 use crate::fault;
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
+use crate::hub::engineio::{Call, Refused};
 use crate::hub::metrics::{EPHEMERAL_DROPPED, OVERFLOWS};
 use crate::hub::presence::Generation;
 use crate::hub::room::RoomHandle;
@@ -89,6 +91,8 @@ pub(crate) enum FanoutMessage {
     Disconnect(Target, Disconnect),
     /// A user has become a member of a room: streams of all their rooms get this one, too.
     JoinRoom(UserId, RoomId),
+    /// A request, or a socket, for a session of Engine.IO.
+    EngineIo(ConnectionKey, Box<Call>),
     /// Say who is connected.
     Survey(Survey),
     /// End connections by order.
@@ -247,6 +251,7 @@ impl FanoutHandle {
                     missed.dismissed.insert(dismissed);
                 });
             }
+            FanoutMessage::EngineIo(_, call) => call.refuse(Refused::Overloaded),
             // Who asked notices that an answer is missing.
             FanoutMessage::Survey(_) | FanoutMessage::Late(..) => {}
             FanoutMessage::JoinRoom(user_id, _) => {

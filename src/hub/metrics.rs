@@ -1,24 +1,20 @@
 //! What the hub counts.
 
+mod connections;
 mod presence;
 
 use std::sync::LazyLock;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+pub(crate) use self::connections::{
+    CONNECTIONS, SOCKETIO_ENDED, SOCKETIO_RECOVERIES, SOCKETIO_REFUSED, SOCKETIO_SESSIONS, STREAMS,
+};
 pub(crate) use self::presence::{
     ONLINE_FAILED, ONLINE_WRITTEN, PRESENCE_HEARD, PRESENCE_PULLS, PRESENCE_SAID, PRESENCE_UNSEEN,
     PRESENT,
 };
 use crate::metric::{counter, counters, gauge, gauges, histogram};
-
-/// Open WebSocket connections.
-pub(crate) static CONNECTIONS: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("websocket_active_connections", "Open WebSocket connections"));
-
-/// Open event streams.
-pub(crate) static STREAMS: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("sse_active_streams", "Open event streams"));
 
 /// Connections closed by the hub, by reason.
 pub(crate) static DISCONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {

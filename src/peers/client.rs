@@ -47,6 +47,12 @@ pub enum PeerError {
     /// The connection broke.
     #[error("the connection to it broke")]
     Broken(#[source] reqwest::Error),
+    /// No connection for a socket that is passed on.
+    #[error("it cannot be reached")]
+    NoConnection(#[source] std::io::Error),
+    /// That connection broke.
+    #[error("the connection to it broke")]
+    Lost(#[source] std::io::Error),
     /// No answer in time.
     #[error("it did not answer in time")]
     TimedOut,
@@ -68,8 +74,8 @@ impl PeerError {
         match self {
             Self::Gone => "gone",
             Self::NoAddress => "no_address",
-            Self::Unreachable(_) => "unreachable",
-            Self::Broken(_) => "broken",
+            Self::Unreachable(_) | Self::NoConnection(_) => "unreachable",
+            Self::Broken(_) | Self::Lost(_) => "broken",
             Self::TimedOut => "timeout",
             Self::Refused(_) => "refused",
             Self::BadAnswer => "bad_answer",
@@ -101,8 +107,10 @@ pub(super) struct Shared {
     http: reqwest::Client,
     /// The connections live on the thread that has started this: driven by a worker they would
     /// stall with it.
-    runtime: Handle,
+    pub(super) runtime: Handle,
     turns: Semaphore,
+    /// Requests of clients that are passed on.
+    pub(super) passing: Semaphore,
 }
 
 impl Peers {
@@ -118,6 +126,7 @@ impl Peers {
             .referer(false)
             .pool_max_idle_per_host(IDLE_PER_PEER)
             .pool_idle_timeout(IDLE)
+            .connect_timeout(Duration::from_millis(config.call_timeout_ms))
             .timeout(Duration::from_millis(config.call_timeout_ms))
             .build()
             .map_err(StoreError::unavailable)?;
@@ -129,6 +138,7 @@ impl Peers {
                 http,
                 runtime: Handle::current(),
                 turns: Semaphore::new(config.calls_max),
+                passing: Semaphore::new(config.passed_on_max),
             }),
         })
     }
@@ -196,6 +206,11 @@ impl Peers {
         origin: &Origin,
         query: &Q,
     ) -> Result<Q::Answer, PeerError> {
+        self.ask(&self.find(origin).await?, query).await
+    }
+
+    /// The node that has this life.
+    pub(super) async fn find(&self, origin: &Origin) -> Result<Peer, PeerError> {
         let find = |reading: &ClusterReading| {
             let peer = reading.peers.iter().find(|it| it.origin == *origin);
             peer.cloned()
@@ -205,7 +220,7 @@ impl Peers {
             Some(peer) => Some(peer),
             None => find(&*self.shared.view.current().await),
         };
-        self.ask(&peer.ok_or(PeerError::Gone)?, query).await
+        peer.ok_or(PeerError::Gone)
     }
 
     /// Asks a node.
@@ -239,10 +254,11 @@ impl Peers {
         let path = format!("/peer/{name}");
         let shared = Arc::clone(&self.shared);
         let (to, address) = (peer.origin.clone(), peer.address.clone());
-        let exchange = self
-            .shared
-            .runtime
-            .spawn(async move { shared.exchange(to, &address, &path, body.into()).await });
+        let exchange = self.shared.runtime.spawn(async move {
+            shared
+                .exchange(to, &address, &path, body.into(), None)
+                .await
+        });
         let mut exchange = Exchange(exchange);
         // The client's own time-out is for what it knows of; this one is for all.
         let limit = Duration::from_millis(self.shared.config.call_timeout_ms);
@@ -254,7 +270,7 @@ impl Peers {
 }
 
 /// A question that is under way. It ends with who has asked: nothing else bounds how many there are.
-struct Exchange(JoinHandle<Result<Bytes, PeerError>>);
+pub(super) struct Exchange(pub(super) JoinHandle<Result<Bytes, PeerError>>);
 
 impl Drop for Exchange {
     fn drop(&mut self) {
@@ -263,12 +279,14 @@ impl Drop for Exchange {
 }
 
 impl Shared {
-    async fn exchange(
+    /// Sends a sealed body and reads the answer; `limit` instead of the time for a question.
+    pub(super) async fn exchange(
         &self,
         to: Origin,
         address: &str,
         path: &str,
         body: Bytes,
+        limit: Option<Duration>,
     ) -> Result<Bytes, PeerError> {
         let reading = self.view.known();
         let claims = Claims {
@@ -279,12 +297,15 @@ impl Shared {
             digest: seal::digest(&body),
         };
         let (header, mac) = claims.seal(&reading.secret, "POST", path);
-        let request = self
+        let mut request = self
             .http
             .post(format!("http://{address}{path}"))
             .header(REQUEST_HEADER, header)
             .header("content-type", "application/json")
             .body(body);
+        if let Some(limit) = limit {
+            request = request.timeout(limit);
+        }
         let answer = request.send().await.map_err(sort)?;
         self.read(answer, &reading.secret, &mac).await
     }

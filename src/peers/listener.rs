@@ -5,22 +5,26 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::ServerHandle;
-use actix_web::http::{KeepAlive, StatusCode, header};
+use actix_http::{HttpService, Request};
+use actix_server::Server;
+use actix_service::{fn_service, map_config};
+use actix_web::dev::{AppConfig, ServerHandle};
+use actix_web::http::header::HeaderValue;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, BytesMut, Data, Payload};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Peers;
 use super::client::Shared;
 use super::metrics::{REMEMBERED, REQUESTS};
 use super::query::{Host, Query, RedeemTicket};
 use super::refused::{RefusalLog, Refused};
 use super::replay::Remembered;
 use super::seal::{self, ANSWER_HEADER, REQUEST_HEADER, Sealed};
+use super::{Peers, passing, tunnel};
 use crate::protocol::connection::ConnectionQuery;
 use crate::protocol::error::Refusal;
 use crate::protocol::presence::{PresencePull, PresenceStands};
@@ -55,12 +59,14 @@ pub struct Channel {
 }
 
 /// What a request meets.
-struct Desk {
-    peers: Arc<Shared>,
-    host: Arc<dyn Host>,
-    requests: Semaphore,
+pub(super) struct Desk {
+    pub(super) peers: Arc<Shared>,
+    pub(super) host: Arc<dyn Host>,
+    requests: Arc<Semaphore>,
+    /// For what waits as long as clients do.
+    pub(super) passed: Arc<Semaphore>,
     remembered: Mutex<Remembered>,
-    refusals: RefusalLog,
+    pub(super) refusals: RefusalLog,
 }
 
 impl Channel {
@@ -70,28 +76,45 @@ impl Channel {
         let desk = Data::new(Desk {
             peers: Arc::clone(peers.shared()),
             host,
-            requests: Semaphore::new(config.max_requests),
+            requests: Arc::new(Semaphore::new(config.max_requests)),
+            passed: Arc::new(Semaphore::new(config.passed_on_max)),
             remembered: Mutex::new(Remembered::new(
                 max_age_us(config.max_age_ms),
                 config.remembered_max,
             )),
             refusals: RefusalLog::default(),
         });
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(desk.clone())
-                .default_service(web::to(answer))
-        })
-        .workers(THREADS)
-        .max_connections(config.max_connections)
-        .backlog(BACKLOG)
-        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-        .client_request_timeout(Duration::from_millis(config.request_timeout_ms))
-        .client_disconnect_timeout(DISCONNECT)
-        .shutdown_timeout(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        let address = listener.local_addr()?;
+        let head_timeout = Duration::from_millis(config.request_timeout_ms);
+        let server = Server::build()
+            .workers(THREADS)
+            .max_concurrent_connections(config.max_connections + config.passed_on_max)
+            .backlog(BACKLOG)
+            .shutdown_timeout(1)
+            .disable_signals()
+            .listen("peers", listener, move || {
+                let (answering, taking) = (desk.clone(), desk.clone());
+                let app = App::new()
+                    .app_data(answering)
+                    .default_service(web::to(answer));
+                HttpService::build()
+                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(head_timeout)
+                    .client_disconnect_timeout(DISCONNECT)
+                    // Whoever asks and goes has passed on a request whose client has gone.
+                    .h1_allow_half_closed(false)
+                    .local_addr(address)
+                    .upgrade(fn_service(move |(request, framed): (Request, _)| {
+                        let desk = taking.clone();
+                        async move {
+                            tunnel::accept(&desk, request, framed).await;
+                            Ok::<(), actix_web::Error>(())
+                        }
+                    }))
+                    .finish(map_config(app, |()| AppConfig::default()))
+                    .tcp()
+            })?
+            .run();
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { server: handle })
@@ -104,11 +127,11 @@ impl Channel {
 }
 
 /// A request that was let in.
-struct Taken<'a> {
+struct Taken {
     sealed: Sealed,
     body: Bytes,
     /// Until it is answered.
-    _turn: SemaphorePermit<'a>,
+    _turn: OwnedSemaphorePermit,
 }
 
 async fn answer(request: HttpRequest, payload: Payload, desk: Data<Desk>) -> HttpResponse {
@@ -143,16 +166,18 @@ impl Desk {
         request: &HttpRequest,
         payload: Payload,
         from: &mut Option<String>,
-    ) -> Result<Taken<'_>, Refused> {
+    ) -> Result<Taken, Refused> {
         let header = request.headers().get(REQUEST_HEADER);
-        let sealed = header.and_then(|it| Sealed::parse(it.to_str().ok()?));
-        let sealed = sealed.ok_or(Refused::Unsigned)?;
-        *from = Some(sealed.claims.from.to_string());
         let path = request.uri().path_and_query();
         let path = path.map_or("/", |it| it.as_str());
-        self.judge(&sealed, (request.method().as_str(), path))
-            .await?;
-        let turn = self.requests.try_acquire();
+        let what = (request.method().as_str(), path);
+        let sealed = self.let_in(header, what, from).await?;
+        let turns = if query_name(request) == passing::NAME {
+            &self.passed
+        } else {
+            &self.requests
+        };
+        let turn = Arc::clone(turns).try_acquire_owned();
         let turn = turn.map_err(|_| Refused::Overloaded)?;
         let reading = self.read(request, payload);
         let limit = Duration::from_millis(self.peers.config.request_timeout_ms);
@@ -166,6 +191,20 @@ impl Desk {
             body,
             _turn: turn,
         })
+    }
+
+    /// Lets in who shows a header that is good. `from` becomes who it says that it is from.
+    pub(super) async fn let_in(
+        &self,
+        header: Option<&HeaderValue>,
+        what: (&str, &str),
+        from: &mut Option<String>,
+    ) -> Result<Sealed, Refused> {
+        let sealed = header.and_then(|it| Sealed::parse(it.to_str().ok()?));
+        let sealed = sealed.ok_or(Refused::Unsigned)?;
+        *from = Some(sealed.claims.from.to_string());
+        self.judge(&sealed, what).await?;
+        Ok(sealed)
     }
 
     async fn judge(&self, sealed: &Sealed, what: (&str, &str)) -> Result<(), Refused> {
@@ -213,9 +252,9 @@ impl Desk {
         Ok(body.freeze())
     }
 
-    async fn respond(&self, request: &HttpRequest, sealed: &Sealed, body: &[u8]) -> HttpResponse {
-        let name = request.path().strip_prefix("/peer/").unwrap_or_default();
-        let (label, answered) = match name {
+    async fn respond(&self, request: &HttpRequest, sealed: &Sealed, body: &Bytes) -> HttpResponse {
+        let (label, answered) = match query_name(request) {
+            passing::NAME => (passing::NAME, self.engineio(body).await),
             ConnectionQuery::NAME => (ConnectionQuery::NAME, self.connections(body).await),
             PresencePull::NAME => (PresencePull::NAME, self.presence(body).await),
             PresenceStands::NAME => (PresenceStands::NAME, self.presence_stands(body).await),
@@ -250,11 +289,23 @@ impl Desk {
         write(&self.host.presence_stands(read(body)?).await?)
     }
 
+    async fn engineio(&self, body: &Bytes) -> Result<Vec<u8>, Declined> {
+        let (request, body) = passing::split(body).ok_or(Refused::InvalidRequest)?;
+        let (back, body) = self.host.engineio(request, body).await;
+        let joined = passing::join(&back, &body);
+        Ok(joined.ok_or(Refused::InvalidRequest)?.into())
+    }
+
     fn redeem_ticket(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
         let query: RedeemTicket = read(body)?;
         let hash = query.hash().ok_or(Refused::InvalidRequest)?;
         write(&self.host.redeem_ticket(hash))
     }
+}
+
+/// What a request asks.
+fn query_name(request: &HttpRequest) -> &str {
+    request.path().strip_prefix("/peer/").unwrap_or_default()
 }
 
 /// Why a question of somebody who may ask is not answered.

@@ -3,12 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::passing::{PassedOn, PassedSocket, Passing};
 use super::seal::{hex, unhex};
+use super::tunnel::PassedStream;
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::engineio::request::HandshakeError;
 use crate::protocol::error::Refusal;
 use crate::protocol::id::{SessionId, UserId};
 use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
@@ -93,4 +97,13 @@ pub trait Host: Send + Sync + 'static {
 
     /// Uses a ticket up.
     fn redeem_ticket(&self, hash: [u8; 32]) -> Option<TicketHolder>;
+
+    /// A request for a session of Engine.IO of this node, and the answer's body.
+    fn engineio(&self, request: PassedOn, body: Bytes) -> Passing<'_>;
+
+    /// Whether a session of this node may take a WebSocket.
+    fn takes_socket(&self, socket: &PassedSocket) -> Result<(), HandshakeError>;
+
+    /// Gives a session its WebSocket. Where it does not take it, the stream is closed.
+    fn give_socket(&self, socket: &PassedSocket, stream: PassedStream);
 }

@@ -88,6 +88,8 @@ pub enum Transport {
     WebSocket,
     /// An event stream.
     Sse,
+    /// Requests, each for what has come since the one before: a session of Engine.IO.
+    Polling,
 }
 
 impl Transport {
@@ -97,6 +99,7 @@ impl Transport {
         match self {
             Self::WebSocket => "websocket",
             Self::Sse => "sse",
+            Self::Polling => "polling",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod packet;
 pub mod payload;
 pub mod request;
 pub mod session;
+pub mod sid;
 
 pub use packet::{Packet, PacketError};
 

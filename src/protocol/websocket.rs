@@ -18,4 +18,5 @@ pub mod frame_error;
 pub mod handshake;
 pub mod header;
 mod mask;
+pub mod sent;
 mod utf8;

@@ -34,6 +34,8 @@ pub struct RoomAccess {
     pub history_floor: Seq,
     /// The log's life.
     pub epoch: Epoch,
+    /// The first event that is still in it, or would be.
+    pub first_seq: Seq,
     /// Its last event.
     pub last_seq: Seq,
     /// Its last message.
@@ -184,6 +186,7 @@ pub async fn access(
         role: role(&row)?,
         history_floor: seq::from_db(row.try_get("history_floor")?)?,
         epoch: Epoch(row.try_get("epoch")?),
+        first_seq: seq::from_db(row.try_get("first_seq")?)?,
         last_seq: seq::from_db(row.try_get("last_seq")?)?,
         last_msg_no: seq::from_db(row.try_get("last_msg_no")?)?,
         muted_until: row.try_get("muted_until")?,

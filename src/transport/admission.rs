@@ -9,7 +9,7 @@ use super::Transport;
 use super::places::Seat;
 use super::refusal::TransportError;
 use crate::auth::client_address::client_address;
-use crate::auth::{Bucket, Identity, Presented, RequestOrigin, Subject};
+use crate::auth::{AuthError, Bucket, Identity, Presented, RequestOrigin, Subject};
 use crate::protocol::error::{ErrorCode, Refusal};
 
 /// What is looked at of a request.
@@ -34,6 +34,16 @@ impl Caller<'_> {
         transport: &Transport,
     ) -> Result<(Option<Identity>, Seat), TransportError> {
         let seat = self.admit_anybody(transport)?;
+        let identity = self.identity(transport).await?;
+        let identity = identity.map_err(|error| error.refusal())?;
+        Ok((identity, seat))
+    }
+
+    /// Who it says that it is. None if it shows no credentials.
+    pub(super) async fn identity(
+        &self,
+        transport: &Transport,
+    ) -> Result<Result<Option<Identity>, AuthError>, Refusal> {
         let headers = self.headers;
         let ticket = ticket(self.query);
         let presented = Presented {
@@ -49,10 +59,12 @@ impl Caller<'_> {
         let asking = transport
             .authenticator
             .authenticate_handshake(&presented, origin);
-        let identity = in_time(transport, asking)
-            .await?
-            .map_err(|error| error.refusal())?;
-        Ok((identity, seat))
+        in_time(transport, asking).await
+    }
+
+    /// Whether it shows credentials that no browser sends unasked.
+    pub(super) fn shows_on_purpose(&self) -> bool {
+        self.headers.contains_key(header::AUTHORIZATION) || ticket(self.query).is_some()
     }
 
     /// Whether this node takes one more connection, whoever opens it.

@@ -52,3 +52,21 @@ pub(super) static TLS_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
         ],
     )
 });
+
+/// Requests of Socket.IO, by `request` (`open`, `poll`, `post`, `upgrade`), `way` (`here`, `passed_on`
+/// to another node) and `outcome`: `ok`, or why not.
+pub(super) static SOCKETIO_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "socketio_requests_total",
+        "Requests of Socket.IO",
+        &["request", "way", "outcome"],
+    )
+});
+
+/// Sockets of Socket.IO whose bytes this node carries to and from another one.
+pub(super) static SOCKETIO_TUNNELS: LazyLock<IntGauge> = LazyLock::new(|| {
+    metric::gauge(
+        "socketio_tunnels",
+        "WebSockets of Socket.IO that are carried to another node",
+    )
+});

@@ -7,6 +7,9 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 
 use super::places::NoPlace;
+use super::socketio::BodyError;
+use crate::hub::engineio;
+use crate::protocol::engineio::request::HandshakeError as EngineError;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::problem::{PROBLEM_JSON, Problem, status};
 use crate::protocol::websocket::handshake::HandshakeError;
@@ -26,6 +29,43 @@ pub(crate) enum TransportError {
     /// Too often.
     #[error(transparent)]
     Limited(#[from] crate::auth::RateLimited),
+    /// What Engine.IO has a code of its own for.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The body of a polling request is too long.
+    #[error("the body is too long")]
+    TooLarge,
+    /// The body of a polling request took too long.
+    #[error("the body took too long")]
+    TooSlow,
+    /// The client has gone; nobody reads the answer.
+    #[error("the client has gone")]
+    Gone,
+}
+
+impl From<engineio::Refused> for TransportError {
+    fn from(refused: engineio::Refused) -> Self {
+        use engineio::Refused;
+        match refused {
+            Refused::UnknownSid => EngineError::UnknownSid.into(),
+            Refused::BadRequest => EngineError::BadRequest.into(),
+            Refused::TooLarge => Self::TooLarge,
+            Refused::Overloaded => Refusal::new(ErrorCode::Overloaded, refused.to_string()).into(),
+            Refused::Unavailable => {
+                Refusal::new(ErrorCode::Unavailable, refused.to_string()).into()
+            }
+        }
+    }
+}
+
+impl From<BodyError> for TransportError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::TooSlow => Self::TooSlow,
+            BodyError::Broken(_) => Self::Gone,
+        }
+    }
 }
 
 impl TransportError {
@@ -35,6 +75,29 @@ impl TransportError {
             Self::Refused(refusal) => status(refusal.code),
             Self::NoPlace(_) => status(ErrorCode::Overloaded),
             Self::Limited(_) => status(ErrorCode::RateLimited),
+            Self::Engine(error) => error.status(),
+            Self::TooLarge => 413,
+            Self::TooSlow => 408,
+            Self::Gone => 400,
+        }
+    }
+
+    /// Why, for metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Handshake(_) => "handshake",
+            Self::Refused(refusal) => refusal.code.as_str(),
+            Self::NoPlace(_) => "no_place",
+            Self::Limited(_) => "limited",
+            Self::Engine(EngineError::UnknownTransport) => "unknown_transport",
+            Self::Engine(EngineError::UnknownSid) => "unknown_sid",
+            Self::Engine(EngineError::BadHandshakeMethod) => "bad_method",
+            Self::Engine(EngineError::BadRequest) => "bad_request",
+            Self::Engine(EngineError::Forbidden) => "forbidden",
+            Self::Engine(EngineError::UnsupportedVersion) => "unsupported_version",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Gone => "gone",
         }
     }
 
@@ -44,7 +107,23 @@ impl TransportError {
             Self::Refused(refusal) => refusal.clone(),
             Self::NoPlace(no_place) => Refusal::new(ErrorCode::Overloaded, no_place.to_string()),
             Self::Limited(limited) => Refusal::new(ErrorCode::RateLimited, limited.to_string()),
+            Self::TooLarge => Refusal::new(ErrorCode::TooLarge, self.to_string()),
+            Self::Engine(_) | Self::TooSlow | Self::Gone => {
+                Refusal::new(ErrorCode::InvalidRequest, self.to_string())
+            }
         }
+    }
+
+    /// The answer's body, and its type.
+    fn body(&self) -> (&'static str, String) {
+        if let Self::Engine(error) = self {
+            return ("application/json", error.body());
+        }
+        let refusal = self.refusal();
+        let mut problem = Problem::from(&refusal);
+        problem.status = self.code();
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        (PROBLEM_JSON, body)
     }
 
     /// When to come back, seconds.
@@ -58,15 +137,13 @@ impl TransportError {
 
     /// The answer, complete.
     pub(super) fn answer(&self) -> Vec<u8> {
-        let refusal = self.refusal();
-        let mut problem = Problem::from(&refusal);
-        problem.status = self.code();
-        let body = serde_json::to_string(&problem).unwrap_or_default();
-        let reason = StatusCode::from_u16(problem.status)
+        let (content_type, body) = self.body();
+        let status = self.code();
+        let reason = StatusCode::from_u16(status)
             .ok()
             .and_then(|status| status.canonical_reason())
             .unwrap_or_default();
-        let mut answer = format!("HTTP/1.1 {} {reason}\r\n", problem.status);
+        let mut answer = format!("HTTP/1.1 {status} {reason}\r\n");
         // Writing to a string cannot fail.
         if let Self::Handshake(error) = self {
             for (name, value) in error.headers().iter().filter(|it| it.0 != "connection") {
@@ -78,7 +155,7 @@ impl TransportError {
         }
         let _ = write!(
             answer,
-            "Content-Type: {PROBLEM_JSON}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "Content-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len(),
         );
         answer.into_bytes()
@@ -91,18 +168,18 @@ impl ResponseError for TransportError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let refusal = self.refusal();
+        let (content_type, body) = self.body();
         let mut response = HttpResponse::build(self.status_code());
         response
-            .content_type(PROBLEM_JSON)
+            .content_type(content_type)
             .insert_header((header::CACHE_CONTROL, "private, no-cache"));
         if let Some(wait_s) = self.wait_s() {
             response.insert_header((header::RETRY_AFTER, wait_s.to_string()));
         }
-        if refusal.code == ErrorCode::Unauthenticated {
+        if self.refusal().code == ErrorCode::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        response.body(serde_json::to_vec(&Problem::from(&refusal)).unwrap_or_default())
+        response.body(body)
     }
 }
 

@@ -18,6 +18,7 @@ use super::gate::known;
 use super::held::{HeldStream, prepare};
 use super::places::Seat;
 use super::refusal::TransportError;
+use super::socketio;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::{self, Contract, Opening};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -40,6 +41,9 @@ pub(super) async fn upgrade(
     framed: Framed<HeldStream, h1::Codec>,
 ) {
     let address = address(&transport, request.peer_addr(), request.headers());
+    if let Some(contract) = socketio::contract(&transport.socketio, request.path()) {
+        return socketio::socket::upgrade(transport, request, framed, (address, contract)).await;
+    }
     let judged = judge(&transport, &request, address).await;
     let mut parts = framed.into_parts();
     // Answers to requests before this one, which the dispatcher has not written.
@@ -53,14 +57,8 @@ pub(super) async fn upgrade(
         Ok(judged) => judged,
         Err(error) => {
             tracing::debug!(%error, %address, path = request.path(), "an upgrade was refused");
-            // Whether the refusal arrives is the peer's matter.
             answer.extend_from_slice(&error.answer());
-            let telling = async {
-                parts.io.write_all(&answer).await?;
-                parts.io.shutdown().await
-            };
-            let _ = tokio::time::timeout(ANSWER_TIMEOUT, telling).await;
-            return;
+            return refuse(&mut parts.io, &answer).await;
         }
     };
     // The dispatcher, its only other owner, is gone.
@@ -85,6 +83,26 @@ pub(super) async fn upgrade(
         keep: Box::new((place, seat)),
     };
     connection::open(&transport.hub, opening);
+}
+
+/// Writes the refusal of a handshake, and closes the socket.
+pub(super) async fn refuse(io: &mut HeldStream, answer: &[u8]) {
+    let telling = async {
+        io.write_all(answer).await?;
+        io.shutdown().await
+    };
+    // Whether the refusal arrives is the peer's matter.
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, telling).await;
+}
+
+/// Answers a handshake; false if that was not taken in time.
+pub(super) async fn tell(io: &mut HeldStream, answer: &[u8]) -> bool {
+    let telling = async {
+        io.write_all(answer).await?;
+        io.flush().await
+    };
+    let told = tokio::time::timeout(ANSWER_TIMEOUT, telling).await;
+    matches!(told, Ok(Ok(())))
 }
 
 /// An upgrade that is given.
@@ -146,7 +164,8 @@ async fn judge(
     })
 }
 
-fn switching_protocols(accepted: &Accepted) -> String {
+/// The answer to a handshake that is accepted.
+pub(super) fn switching_protocols(accepted: &Accepted) -> String {
     let mut answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n",

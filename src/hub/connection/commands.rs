@@ -6,7 +6,7 @@ use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 
 use super::context::Context;
-use super::identity::Demand;
+use super::identity::{Demand, Identity};
 use super::{Connection, Flow};
 use crate::hub::NewMessage;
 use crate::hub::encoded::Ephemeral;
@@ -126,6 +126,10 @@ impl Connection {
                 Err(not_joined())
             };
             this.reply(id.as_ref(), &result);
+            if result.is_ok() {
+                let table = this.worker.table.borrow();
+                this.attachment.push_cursor(&table, None);
+            }
             Flow::Continue
         })
     }
@@ -250,26 +254,7 @@ impl Connection {
         };
         ctx.wait(asking.into_actor(self).map(move |found, this, ctx| {
             let result = found.and_then(|identity| {
-                // Rooms were joined as somebody: that one stays, or the connection is made anew.
-                if this
-                    .attachment
-                    .user_id()
-                    .is_some_and(|was| was != identity.user_id)
-                {
-                    return Err(Refusal::new(
-                        ErrorCode::Forbidden,
-                        "this connection belongs to another user; open a new one",
-                    ));
-                }
-                let was = this.attachment.identity.replace(Some(identity));
-                if was.is_none() {
-                    this.worker.hub.online().arrive(identity.user_id);
-                }
-                let mut life = this.attachment.life.get();
-                life.is_authenticated = true;
-                this.attachment.life.set(life);
-                let look_at = this.worker.look_before(identity.expires_at);
-                this.attachment.check_session_at(look_at);
+                this.known_as(identity)?;
                 if this.worker.hub.has_ended(identity.session_id) {
                     let reason = Disconnect::SessionEnded;
                     this.worker.close(&this.attachment, reason);
@@ -283,6 +268,32 @@ impl Connection {
             this.resume(ctx);
         }));
         Flow::Wait
+    }
+
+    /// From now on it is known who the client is.
+    pub(super) fn known_as(&self, identity: Identity) -> Result<(), Refusal> {
+        let attachment = &self.attachment;
+        // Rooms were joined as somebody: that one stays, or the connection is made anew.
+        if attachment
+            .user_id()
+            .is_some_and(|was| was != identity.user_id)
+        {
+            return Err(Refusal::new(
+                ErrorCode::Forbidden,
+                "this connection belongs to another user; open a new one",
+            ));
+        }
+        let was = attachment.identity.replace(Some(identity));
+        if was.is_none() {
+            self.worker.hub.online().arrive(identity.user_id);
+        }
+        let mut life = attachment.life.get();
+        life.is_authenticated = true;
+        life.commanded = self.worker.now();
+        attachment.life.set(life);
+        let look_at = self.worker.look_before(identity.expires_at);
+        attachment.check_session_at(look_at);
+        Ok(())
     }
 
     fn emit_volatile(&self, id: Option<&RequestId>, room_id: RoomId, name: String, data: Data) {

@@ -16,6 +16,9 @@ use super::Connection;
 /// the client has more to say than that.
 const READS_MAX: usize = 2;
 
+/// So many things happen in a session without a pause.
+const TURNS_MAX: usize = 8;
+
 /// A future that works on an actor.
 type Work<A> = Pin<Box<dyn ActorFuture<A, Output = ()>>>;
 
@@ -45,6 +48,11 @@ impl<A: Actor<Context = Self>> Context<A> {
     /// Does this besides.
     pub(super) fn spawn(&mut self, work: impl ActorFuture<A, Output = ()> + 'static) {
         self.beside.push(Box::pin(work));
+    }
+
+    /// Whether everything waits for something.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waits.is_empty()
     }
 
     /// Goes on with what everything waits for, until there is nothing of it left.
@@ -107,12 +115,34 @@ impl Future for Running {
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let Self { connection, ctx } = self.get_mut();
-        let mut reads = 0;
+        let (mut reads, mut turns) = (0, 0);
         while !ctx.is_stopping {
             if ctx.poll_waits(connection, cx).is_pending() {
+                // Heartbeats and polls of a session wait for nobody.
+                if connection.engine.is_some()
+                    && turns < TURNS_MAX
+                    && connection.poll_session(ctx, cx).is_ready()
+                {
+                    turns += 1;
+                    continue;
+                }
+                if turns == TURNS_MAX {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             if ctx.is_stopping || ctx.poll_beside(connection, cx).is_ready() {
+                continue;
+            }
+            if connection.engine.is_some() {
+                if turns == TURNS_MAX {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                turns += 1;
+                if connection.poll_session(ctx, cx).is_pending() {
+                    return Poll::Pending;
+                }
                 continue;
             }
             match connection.poll_readable(cx) {

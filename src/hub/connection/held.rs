@@ -30,6 +30,11 @@ impl Held {
         self.bytes += bytes;
     }
 
+    /// Whether nothing waits, and nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty() && !self.is_busy
+    }
+
     /// Whether nothing more may be held: there is always room for one command, whatever its size.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= HELD_MAX_BYTES

@@ -17,10 +17,10 @@ use crate::protocol::websocket::encode;
 
 /// A connection whose messages have been so long in one go lets others have their turn: a kilobyte
 /// may become a megabyte, and a read holds many of them.
-const TURN_BYTES: usize = 256 * 1024;
+pub(super) const TURN_BYTES: usize = 256 * 1024;
 
 /// What a message counts besides its bytes: a read holds thousands of short ones.
-const MESSAGE_BYTES: usize = 256;
+pub(super) const MESSAGE_BYTES: usize = 256;
 
 impl Connection {
     pub(super) fn read(&mut self, ctx: &mut Context<Self>) {
@@ -44,6 +44,9 @@ impl Connection {
     pub(super) fn resume(&mut self, ctx: &mut Context<Self>) {
         // While the command waited, nothing was read: its silence was ours.
         self.attachment.heard(self.worker.now());
+        if self.engine.is_some() {
+            return self.resume_session(ctx);
+        }
         self.decode(Input::empty(), ctx);
     }
 
@@ -61,7 +64,7 @@ impl Connection {
     }
 
     /// Runs the commands that were held, until one has to wait.
-    fn run_held(&mut self, ctx: &mut Context<Self>) -> Flow {
+    pub(super) fn run_held(&mut self, ctx: &mut Context<Self>) -> Flow {
         while let Some(step) = self.held.pop() {
             match self.take(step, ctx) {
                 Flow::Continue | Flow::Busy => {}
@@ -90,7 +93,7 @@ impl Connection {
             }
             let reading = Reading {
                 worker: &self.worker,
-                format: self.attachment.format,
+                format: self.attachment.format.get(),
                 contract: self.contract,
                 max_message_bytes: self.decoder.max_message_bytes(),
             };
@@ -119,7 +122,7 @@ impl Connection {
     }
 
     /// Of a connection that the hub is closing only the client's own close frame matters.
-    fn skip_to_close(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
+    pub(super) fn skip_to_close(&mut self, input: &mut Input<'_>, ctx: &mut Context<Self>) {
         loop {
             match self.decoder.next(input) {
                 Ok(Some(Incoming::Close(_))) => return ctx.stop(),

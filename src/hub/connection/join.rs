@@ -99,8 +99,11 @@ impl Connection {
             since,
             epoch,
         };
-        let after = move |this: &mut Self, joined: Result<(), NotJoined>| {
-            let Err(failed) = joined else { return };
+        let after = move |this: &mut Self, joined: Result<RoomId, NotJoined>| {
+            let failed = match joined {
+                Ok(room_id) => return this.leave_others(room_id),
+                Err(failed) => failed,
+            };
             if failed.is_announced {
                 // It is too late for a refusal.
                 tracing::debug!(refusal = %failed.refusal, "a replay broke off");
@@ -119,7 +122,7 @@ impl Connection {
 }
 
 /// Joins a room, and returns when the client is in it and all that it missed is in the outbox.
-pub(super) async fn enter(wanted: Wanted) -> Result<(), NotJoined> {
+pub(super) async fn enter(wanted: Wanted) -> Result<RoomId, NotJoined> {
     let mut join = match Join::begin(wanted).await {
         Ok(join) => join,
         Err(refusal) => {
@@ -133,7 +136,8 @@ pub(super) async fn enter(wanted: Wanted) -> Result<(), NotJoined> {
     let joined = join.run().await;
     join.attachment.is_paced.set(was_paced);
     join.attachment.joining.take();
-    joined.map_err(|refusal| NotJoined {
+    let room_id = join.room_id;
+    joined.map(|()| room_id).map_err(|refusal| NotJoined {
         refusal,
         is_announced: join.is_announced,
     })

@@ -49,6 +49,8 @@ pub(crate) struct Liveness {
     pub(crate) closing: Option<Second>,
     /// It has shown credentials.
     pub(crate) is_authenticated: bool,
+    /// Its protocol has heartbeats, and a time for credentials, of its own.
+    pub(crate) has_heartbeats: bool,
     /// When to look whether its session still lasts.
     pub(crate) expires: Option<Second>,
 }
@@ -78,6 +80,7 @@ impl Liveness {
             pinged: None,
             closing: None,
             is_authenticated,
+            has_heartbeats: false,
             expires: None,
         }
     }
@@ -97,7 +100,11 @@ impl Liveness {
             next = next.min(at);
             now >= at
         };
-        if !self.is_authenticated && due(self.opened.saturating_add(timeouts.auth)) {
+        // Who has heartbeats is in no namespace without credentials, for which its session has a time.
+        if !self.is_authenticated
+            && !self.has_heartbeats
+            && due(self.opened.saturating_add(timeouts.auth))
+        {
             return Care::Close(Disconnect::Unauthenticated);
         }
         if self.is_authenticated
@@ -111,6 +118,7 @@ impl Liveness {
             return Care::CheckSession;
         }
         match self.pinged {
+            _ if self.has_heartbeats => {}
             Some(pinged) => {
                 if due(pinged.saturating_add(timeouts.ping_timeout)) {
                     return Care::Close(Disconnect::HeartbeatTimeout);
@@ -162,6 +170,19 @@ mod tests {
         life.closing = Some(45);
         assert_eq!(life.care(46, true, &TIMEOUTS), Care::LookAgain(47));
         assert_eq!(life.care(47, true, &TIMEOUTS), Care::Shut);
+    }
+
+    #[test]
+    fn who_has_heartbeats_is_not_pinged_and_may_be_idle_no_longer_than_others() {
+        let mut life = Liveness::new(0, false);
+        life.has_heartbeats = true;
+        assert_eq!(life.care(200, false, &TIMEOUTS), Care::LookAgain(u32::MAX));
+        life.is_authenticated = true;
+        assert_eq!(life.care(299, false, &TIMEOUTS), Care::LookAgain(300));
+        assert_eq!(
+            life.care(300, false, &TIMEOUTS),
+            Care::Close(Disconnect::Idle)
+        );
     }
 
     #[test]

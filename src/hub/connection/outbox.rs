@@ -4,11 +4,13 @@
 //! the socket takes, many frames in one `writev`. Nothing is allocated while nothing waits.
 //!
 //! The socket of an event stream belongs to its transport: there a `flush` only says that there is
-//! something to take.
+//! something to take. So it does for a session that polls.
 
 mod age;
 mod batch;
 mod end;
+mod parts;
+mod polled;
 mod queue;
 mod send;
 mod sink;
@@ -25,11 +27,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use self::batch::{BATCH_MAX_BYTES, Batch};
-use self::queue::{PART_BYTES, Queue};
+pub(crate) use self::parts::{Parts, held_bytes};
+use self::queue::Queue;
 pub(crate) use self::send::Tally;
 pub use self::sink::Hold;
 use self::sink::Sink;
-pub use self::socket::{Socket, TlsSocket};
+pub use self::socket::{DetachedSocket, Socket, TlsSocket};
 use self::waiting::Waiting;
 use crate::config;
 use crate::hub::metrics::{PONGS_SAVED, SOCKET_WRITES};
@@ -47,11 +50,6 @@ pub(crate) enum Class {
     Durable,
     /// When the outbox is filling up.
     Ephemeral,
-}
-
-/// The memory that a frame takes while it waits, bytes, if its parts are so long.
-pub(crate) fn frame_bytes(body: usize, tail: Option<usize>) -> usize {
-    body + PART_BYTES + tail.map_or(0, |tail| tail + PART_BYTES)
 }
 
 /// What became of a pushed frame.
@@ -126,11 +124,11 @@ impl Outbox {
 
     /// Adds a frame; [`Outbox::flush`] writes it.
     pub(crate) fn push(&self, frame: Bytes, class: Class) -> Pushed {
-        self.push_with_tail(frame, None, class)
+        self.push_parts(frame.into(), class)
     }
 
-    /// Adds a frame whose end is this connection's own.
-    pub(crate) fn push_with_tail(&self, body: Bytes, tail: Option<Bytes>, class: Class) -> Pushed {
+    /// Adds a frame that is made of several parts.
+    pub(crate) fn push_parts(&self, frame: Parts, class: Class) -> Pushed {
         if self.is_over() {
             return Pushed::Dropped;
         }
@@ -140,7 +138,7 @@ impl Outbox {
             Class::Ephemeral => self.limits.ephemeral_max_bytes,
         };
         // One frame is always taken by an empty outbox, whatever its size.
-        let bytes = frame_bytes(body.len(), tail.as_ref().map(Bytes::len));
+        let bytes = frame.held_bytes();
         if !queue.is_empty() && queue.held_bytes() + bytes > max_bytes {
             drop(queue);
             return match class {
@@ -151,7 +149,7 @@ impl Outbox {
                 }
             };
         }
-        queue.push(body, tail);
+        queue.push(frame);
         Pushed::Queued
     }
 
@@ -182,7 +180,7 @@ impl Outbox {
         self.limits.max_bytes / 2
     }
 
-    /// Whether frames of a replay, that take this many [bytes](frame_bytes) together, may wait
+    /// Whether frames of a replay, that take this many [bytes](held_bytes) together, may wait
     /// besides what waits already.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
         self.queue.borrow().held_bytes() + bytes <= self.replay_bytes()
@@ -216,11 +214,22 @@ impl Outbox {
         if reason == Disconnect::Slow {
             queue.drop_whole_frames();
         }
-        let frame = match self.sink {
-            Sink::Socket(_) => websocket::encode::close(reason.code(), reason.reason()),
+        let close = || websocket::encode::close(reason.code(), reason.reason());
+        let frame = match &self.sink {
+            Sink::Socket(_) => close(),
             Sink::Stream(_) => sse::close(reason),
+            Sink::Polled(polled) => {
+                if let Some(farewell) = polled.farewell(reason) {
+                    queue.push(farewell.into());
+                }
+                if polled.socket().is_none() {
+                    // Its session says that it ends.
+                    return;
+                }
+                close()
+            }
         };
-        queue.push(frame, None);
+        queue.push(frame.into());
     }
 
     /// Why the hub is closing the connection, if it is.
@@ -240,19 +249,30 @@ impl Outbox {
         }
         self.queue.borrow_mut().clear();
         self.waiting.take();
-        match &self.sink {
-            Sink::Socket(socket) => {
-                // An error means that it has ended already.
-                if self.is_blocked.get() {
-                    socket.reset().ok();
-                } else {
-                    socket.shutdown().ok();
-                }
+        if let Some(socket) = self.socket() {
+            // An error means that it has ended already.
+            if self.is_blocked.get() {
+                socket.reset().ok();
+            } else {
+                socket.shutdown().ok();
             }
+        }
+        match &self.sink {
+            Sink::Socket(_) => {}
             Sink::Stream(taker) => {
                 taker.hold.cut();
                 taker.wake();
             }
+            Sink::Polled(polled) => polled.wake(),
+        }
+    }
+
+    /// The socket that it writes to, if there is one.
+    fn socket(&self) -> Option<&Socket> {
+        match &self.sink {
+            Sink::Socket(socket) => Some(socket),
+            Sink::Stream(_) => None,
+            Sink::Polled(polled) => polled.socket(),
         }
     }
 
@@ -261,9 +281,8 @@ impl Outbox {
         if self.is_shut.get() {
             return;
         }
-        let socket = match &self.sink {
-            Sink::Socket(socket) => socket,
-            Sink::Stream(taker) => return taker.wake(),
+        let Some(socket) = self.socket() else {
+            return self.sink.wake();
         };
         if self.is_blocked.get() {
             return self.note_age();
@@ -280,7 +299,7 @@ impl Outbox {
     }
 
     async fn flush_when_writable(self: Rc<Self>) {
-        let Sink::Socket(socket) = &self.sink else {
+        let Some(socket) = self.socket() else {
             return;
         };
         let written = loop {
@@ -350,24 +369,24 @@ impl Outbox {
 
     /// Ready when the socket has something to read, or has ended.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.sink {
-            Sink::Socket(socket) => socket.poll_read_ready(cx),
+        match self.socket() {
+            Some(socket) => socket.poll_read_ready(cx),
             // Nothing is read from a stream.
-            Sink::Stream(_) => Poll::Pending,
+            None => Poll::Pending,
         }
     }
 
     /// Reads what is there.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.sink {
-            Sink::Socket(socket) => {
+        match self.socket() {
+            Some(socket) => {
                 let read = socket.try_read(buffer);
                 if matches!(read, Ok(0)) {
                     self.has_peer_ended.set(true);
                 }
                 read
             }
-            Sink::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::hub::connection::identity::Demand;
 use crate::hub::fanout::{Announcement, Attachment};
 use crate::protocol::cursor::{self, Position};
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::id::{RoomId, RoomRef};
+use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::native::request::RequestId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::{Reply, Resumed};
@@ -36,6 +36,21 @@ impl Connection {
                 return Flow::Continue;
             }
         };
+        let after = move |this: &mut Self, resumed| {
+            this.reply(id.as_ref(), &Ok(Reply::Resumed(resumed)));
+        };
+        self.resume_positions(user_id, positions, after, ctx)
+    }
+
+    /// Joins the rooms of these positions. `after` is told how that went.
+    pub(super) fn resume_positions(
+        &mut self,
+        user_id: UserId,
+        positions: Vec<Position>,
+        after: impl FnOnce(&mut Self, Resumed) + 'static,
+        ctx: &mut Context<Self>,
+    ) -> Flow {
+        let limits = self.session.limits();
         // What the client is told meanwhile, above all by `drain`, has the rooms that are to come.
         let awaited = positions.iter().copied();
         let awaited = awaited.filter(|it| !self.attachment.is_in(it.room_id));
@@ -76,7 +91,7 @@ impl Connection {
                     Err(refusal) => Err(refusal),
                 };
                 match joined {
-                    Ok(()) => resumed += 1,
+                    Ok(_) => resumed += 1,
                     Err(refusal) => {
                         refused += 1;
                         attachment.resumed(room);
@@ -88,19 +103,19 @@ impl Connection {
             // An idle connection holds no buffer.
             attachment.resuming.take();
             let cursor = worker.table.borrow().cursor(&attachment, None).ok();
-            Reply::Resumed(Resumed {
+            attachment.push_cursor(&worker.table.borrow(), None);
+            Resumed {
                 resumed,
                 refused,
                 cursor,
-            })
+            }
         };
-        let after = move |this: &mut Self, reply| this.reply(id.as_ref(), &Ok(reply));
         self.beside(resuming, after, ctx)
     }
 }
 
 /// The positions of a cursor, if it is one of ours and a connection may be in so many rooms.
-fn read(text: &str, max_rooms: usize) -> Result<Vec<Position>, Refusal> {
+pub(super) fn read(text: &str, max_rooms: usize) -> Result<Vec<Position>, Refusal> {
     let positions = cursor::decode(text).map_err(|_| {
         Refusal::new(
             ErrorCode::InvalidCursor,

@@ -266,7 +266,7 @@ async fn join_entry(
         since: entry.position.map(|it| it.seq),
         epoch: entry.position.map(|it| it.epoch),
     };
-    enter(wanted).await
+    enter(wanted).await.map(|_| ())
 }
 
 /// A room could not be joined.
@@ -281,7 +281,7 @@ fn refused(worker: &Worker, attachment: &Rc<Attachment>, room_id: RoomId, failed
     let table = worker.table.borrow();
     attachment.announce_refusal(&table, room_id, refusal);
     drop(table);
-    if attachment.format == WireFormat::SseRoom {
+    if attachment.format.get() == WireFormat::SseRoom {
         worker.close(attachment, Disconnect::Normal);
     }
     attachment.outbox.flush();

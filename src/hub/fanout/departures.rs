@@ -105,8 +105,9 @@ impl Worker {
             if self.unsubscribe(&attachment, room_id) {
                 may_be_back |= attachment.takes_new_rooms();
                 attachment.push(&Push::Removed { room: room_id });
+                attachment.push_cursor(&self.table.borrow(), None);
                 self.table.borrow_mut().mark(&attachment);
-                if attachment.format == WireFormat::SseRoom {
+                if attachment.format.get() == WireFormat::SseRoom {
                     // It was the stream's only one.
                     self.close(&attachment, Disconnect::Normal);
                 }

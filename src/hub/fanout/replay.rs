@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::table::{Announcement, Attachment, Table};
-use crate::hub::connection::outbox::{Class, frame_bytes};
+use crate::hub::connection::outbox::{Class, Parts};
 use crate::hub::encoded::{SharedEvent, WireFormat};
 use crate::protocol::cursor::Position;
 use crate::protocol::error::Refusal;
 use crate::protocol::id::RoomId;
 use crate::protocol::push::Push;
 use crate::protocol::reply::{Joined, Reply};
+use crate::protocol::socketio::recovery;
 use crate::protocol::sse::{self, RoomPosition};
 
 impl Attachment {
@@ -18,17 +19,14 @@ impl Attachment {
     pub(crate) fn announce(&self, table: &Table, announcement: &Announcement, joined: Joined) {
         let push = match announcement {
             Announcement::Reply(request) => {
-                return self.push_reply(request.as_ref(), &Ok(Reply::Joined(joined)));
+                let position = before_replay(&joined);
+                self.push_reply(request.as_ref(), &Ok(Reply::Joined(joined)));
+                return self.push_cursor(table, Some(position));
             }
             Announcement::Push => Push::from(&joined),
         };
-        // What is replayed follows: the client stands before it, or behind what it cannot get.
-        let position = Position {
-            room_id: joined.room,
-            epoch: joined.epoch,
-            seq: joined.last_seq - joined.replayed,
-        };
-        match self.format {
+        let position = before_replay(&joined);
+        match self.format.get() {
             WireFormat::Native { .. } => self.push(&push),
             WireFormat::SseRoom => {
                 let id = RoomPosition {
@@ -39,35 +37,56 @@ impl Attachment {
             }
             WireFormat::SseAll => {
                 let tail = sse::tail(&table.positions(self, Some(position)));
-                let body = sse::open(&push);
-                self.outbox.push_with_tail(body, Some(tail), Class::Durable);
+                let frame = Parts::with_tail(sse::open(&push), tail);
+                self.outbox.push_parts(frame, Class::Durable);
             }
+            WireFormat::SocketIo { .. } => {
+                self.push(&push);
+                self.push_cursor(table, Some(position));
+            }
+        }
+    }
+
+    /// Tells a client of Socket.IO that is to say where it stands when it comes back. `besides` is
+    /// where it stands, whatever the table says.
+    pub(crate) fn push_cursor(&self, table: &Table, besides: Option<Position>) {
+        let WireFormat::SocketIo { format, .. } = self.format.get() else {
+            return;
+        };
+        if format.has_cursors && !self.is_deaf.get() {
+            let offset = recovery::offset(&table.positions(self, besides));
+            let frame = format.cursor(&offset).frame();
+            self.outbox.push(frame, Class::Durable);
         }
     }
 
     /// Tells that a room cannot be resumed. From then on its cursors do not have it.
     pub(crate) fn announce_refusal(&self, table: &Table, room: RoomId, err: &Refusal) {
         let push = Push::NotResumed { room, err };
-        if !self.format.has_tails() {
-            return self.push(&push);
+        if self.format.get() != WireFormat::SseAll {
+            self.push(&push);
+            return self.push_cursor(table, None);
         }
         let tail = sse::tail(&table.positions(self, None));
-        self.outbox
-            .push_with_tail(sse::open(&push), Some(tail), Class::Durable);
+        let frame = Parts::with_tail(sse::open(&push), tail);
+        self.outbox.push_parts(frame, Class::Durable);
     }
 
     /// Adds an event of a room's replay.
     pub(crate) fn push_event(&self, table: &Table, event: &SharedEvent) {
-        let tail = self.format.has_tails().then(|| {
+        let encoded = event.encoded(self.format.get());
+        let positions = if encoded.is_open() {
             let position = Position {
                 room_id: event.event.room_id,
                 epoch: event.event.epoch,
                 seq: event.event.seq,
             };
-            sse::tail(&table.positions(self, Some(position)))
-        });
-        let body = event.frame(self.format);
-        self.outbox.push_with_tail(body, tail, Class::Durable);
+            table.positions(self, Some(position))
+        } else {
+            Vec::new()
+        };
+        let frame = encoded.seal(&positions);
+        self.outbox.push_parts(frame, Class::Durable);
     }
 
     /// Whether a room's replay has room in the outbox, all at once.
@@ -80,16 +99,14 @@ impl Attachment {
         &self,
         events: impl IntoIterator<Item = &'a Arc<SharedEvent>>,
     ) -> usize {
-        let tail = self.tail_max_bytes();
-        let frames = events.into_iter().map(|it| it.frame(self.format));
-        frames.map(|it| frame_bytes(it.len(), tail)).sum()
+        let rooms = self.rooms_in_cursor();
+        let each = events.into_iter().map(|it| it.encoded(self.format.get()));
+        each.map(|it| it.max_bytes(rooms)).sum()
     }
 
-    /// How long the end of an event's frame is at most that is the connection's own, bytes.
-    pub(crate) fn tail_max_bytes(&self) -> Option<usize> {
-        let rooms = || 1 + self.room_count() + self.resuming.borrow().len();
-        let has_tails = self.format.has_tails();
-        has_tails.then(|| sse::tail_max_bytes(rooms()))
+    /// In how many rooms it is at most, as far as its cursors tell.
+    pub(crate) fn rooms_in_cursor(&self) -> usize {
+        1 + self.room_count() + self.resuming.borrow().len()
     }
 
     /// The client stands here in a room that it is still to join.
@@ -117,5 +134,14 @@ impl Attachment {
             life.heard = pinged;
             self.life.set(life);
         }
+    }
+}
+
+/// What is replayed follows: the client stands before it, or behind what it cannot get.
+fn before_replay(joined: &Joined) -> Position {
+    Position {
+        room_id: joined.room,
+        epoch: joined.epoch,
+        seq: joined.last_seq - joined.replayed,
     }
 }

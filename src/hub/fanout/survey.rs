@@ -74,9 +74,10 @@ impl Worker {
             },
             user_id: attachment.user_id(),
             session_id: attachment.session_id(),
-            transport: match attachment.stream {
-                Some(_) => Transport::Sse,
-                None => Transport::WebSocket,
+            transport: match (&attachment.stream, attachment.outbox.has_socket()) {
+                (Some(_), _) => Transport::Sse,
+                (None, true) => Transport::WebSocket,
+                (None, false) => Transport::Polling,
             },
             address: attachment.address,
             open_s: self.now().saturating_sub(opened).into(),

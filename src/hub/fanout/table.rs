@@ -11,7 +11,7 @@ mod stragglers;
 mod turns;
 mod walk;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -146,7 +146,9 @@ impl Table {
                 generation: self.generation,
             },
             outbox,
-            format,
+            format: Cell::new(format),
+            is_deaf: Cell::new(false),
+            mailbox: OnceCell::new(),
             address,
             identity: RefCell::new(identity),
             life: Cell::new(life),
@@ -177,6 +179,18 @@ impl Table {
         }
         self.connections.remove(attachment.key.index);
         departures
+    }
+
+    /// What a connection is sent from now on has this form.
+    pub(crate) fn set_format(&mut self, attachment: &Attachment, format: WireFormat) {
+        attachment.format.set(format);
+        let mut index = 0;
+        while let Some((key, at)) = attachment.place(index) {
+            if let Some(member) = self.rooms[key].walk.member_mut(at) {
+                member.format = format;
+            }
+            index += 1;
+        }
     }
 
     /// The connection of that key, if it is still there.
@@ -217,7 +231,7 @@ impl Table {
         let at = room.walk.join(Member {
             attachment: Rc::clone(attachment),
             outbox: Rc::clone(&attachment.outbox),
-            format: attachment.format,
+            format: attachment.format.get(),
         });
         let mut rooms = attachment.rooms.borrow_mut();
         // Most are in one room, and a vector would begin with four places.

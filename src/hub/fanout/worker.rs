@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     pub(super) blocked: RefCell<Vec<ConnectionKey>>,
     timeouts: Timeouts,
     pub(crate) outbox_limits: Rc<OutboxLimits>,
+    /// Of sessions that poll.
+    pub(crate) polled_limits: Rc<OutboxLimits>,
     started: Instant,
     /// For each presence shard the last generation that knows who is here.
     pub(super) announced: RefCell<Vec<Generation>>,
@@ -73,8 +75,10 @@ impl Worker {
         // After it is known: a generation that begins from now on asks.
         let announced = hub.presence_shards().generations();
         let config = &hub.settings().websocket;
-        compression::configure(config);
+        let socketio = hub.engineio().config();
+        compression::configure(config, socketio);
         let outbox_limits = Rc::new(OutboxLimits::from(config));
+        let polled_limits = Rc::new(outbox_limits.of_polls(socketio));
         let coalesce = Duration::from_millis(config.coalesce_ms);
         let worker = Rc::new(Self {
             fanout,
@@ -82,6 +86,7 @@ impl Worker {
             timeouts: Timeouts::from(config),
             table: RefCell::new(Table::new(Rc::clone(&outbox_limits), coalesce)),
             outbox_limits,
+            polled_limits,
             hub,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             inflater: RefCell::default(),
@@ -162,7 +167,7 @@ impl Worker {
                 let is_marked = attachment.outbox.mark();
                 attachment
                     .outbox
-                    .push(attachment.format.ping(), Class::Durable);
+                    .push(attachment.format.get().ping(), Class::Durable);
                 attachment.outbox.flush();
                 if is_marked {
                     // Nobody tells when it has been taken.
@@ -247,6 +252,7 @@ impl Fanout {
             FanoutMessage::JoinRoom(user_id, room_id) => {
                 stream::join_room(worker, user_id, room_id);
             }
+            FanoutMessage::EngineIo(connection, call) => worker.call(connection, *call),
             FanoutMessage::Survey(survey) => worker.tell(&survey),
             FanoutMessage::Dismiss(dismissed) => worker.dismiss(dismissed),
             FanoutMessage::Drain { spread_ms } => drain::start(worker, spread_ms),

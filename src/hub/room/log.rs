@@ -327,7 +327,10 @@ mod tests {
         assert_eq!(seqs(&events), [1, 2, 3, 4]);
         for it in &events[..2] {
             assert_eq!(it.event.body.redacted(), Some(it.event.body.clone()));
-            let frame = it.frame(crate::hub::encoded::WireFormat::SseRoom);
+            let encoded = it.encoded(crate::hub::encoded::WireFormat::SseRoom);
+            let crate::hub::encoded::Encoded::Whole(frame) = encoded else {
+                panic!("{encoded:?}");
+            };
             assert!(String::from_utf8_lossy(&frame).contains(r#""body":"","#));
         }
         assert!(

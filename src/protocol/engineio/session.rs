@@ -172,6 +172,12 @@ impl<M: Outgoing> Session<M> {
         matches!(self.state, State::Closed)
     }
 
+    /// Whether what is sent now goes at once: to a WebSocket, or to a poll that waits.
+    #[must_use]
+    pub fn takes_now(&self) -> bool {
+        !self.takes_nothing()
+    }
+
     /// How many bytes wait for a poll.
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {

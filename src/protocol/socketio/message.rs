@@ -111,6 +111,24 @@ impl Message {
         matches!(&self.body, Body::Text(text) if has_pairs(text))
     }
 
+    /// What is attached, as frames one after the other.
+    #[must_use]
+    pub const fn rest(&self) -> &Bytes {
+        &self.frames
+    }
+
+    /// What is written to a WebSocket, if the message is whole: its frame and those of what is
+    /// attached, in one piece that all share.
+    #[must_use]
+    pub fn frame(&self) -> Bytes {
+        let body = self.body();
+        let header = match self.body {
+            Body::Text(_) => text_header(body.len()),
+            Body::Bytes(_) => binary_header(body.len()),
+        };
+        [header.as_bytes(), body, &self.frames].concat().into()
+    }
+
     /// What is written to a WebSocket, with the tail that the message needs, or an empty one.
     #[must_use]
     pub fn frames(&self, tail: &[u8]) -> Frames {

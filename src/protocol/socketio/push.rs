@@ -12,21 +12,46 @@ use super::encode::head;
 use super::message::Message;
 use super::packed;
 use super::packet::Kind;
+use super::recovery::OFFSET_LOST;
 use crate::protocol::data::attached;
 use crate::protocol::engineio::Revision;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::id::RoomId;
 use crate::protocol::msgpack::read::{Head, Reader, text};
 use crate::protocol::msgpack::write::{Container, append, text as write_text};
 use crate::protocol::native::Codec;
 use crate::protocol::push::Push;
-use crate::protocol::reply::{MessageView, Reply};
+use crate::protocol::reply::{Gap, MessageView, Reply};
 use crate::protocol::sse;
 
 /// The event that carries a cursor alone.
 pub const CURSOR_EVENT: &str = "cursor";
 
+/// The event that tells of events that a client that comes back cannot have.
+pub const GAP_EVENT: &str = "gap";
+
 /// The event that tells of a command that was refused and asked for no acknowledgement.
 pub const REFUSED_EVENT: &str = "refused";
+
+/// What a client that comes back cannot have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Missing {
+    /// A room.
+    Room {
+        /// Which.
+        room: RoomId,
+        /// Why.
+        err: Refusal,
+    },
+    /// Events of a room.
+    Events {
+        /// Which.
+        room: RoomId,
+        /// Which of them, and why.
+        gap: Gap,
+    },
+}
 
 /// How a client's messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +95,21 @@ impl Format {
     #[must_use]
     pub fn cursor(self, offset: &str) -> Message {
         self.event_of(CURSOR_EVENT, &[offset])
+    }
+
+    /// `gap`: what happened while the client was away could not be given to it. It is in no room:
+    /// it joins them, and fetches them afresh. `cursor` is where it said that it stands, by which
+    /// it can resume what can be had.
+    #[must_use]
+    pub fn gap(self, rooms: &[Missing], cursor: Option<&str>) -> Message {
+        #[derive(Serialize)]
+        struct Lost<'a> {
+            rooms: &'a [Missing],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cursor: Option<&'a str>,
+        }
+        let cursor = cursor.filter(|it| *it != OFFSET_LOST);
+        self.event_of(GAP_EVENT, &[Lost { rooms, cursor }])
     }
 
     /// `refused`: the command of that name could not be read or done, and nobody is waiting for

@@ -20,6 +20,9 @@ pub const OFFSET_LOST: &str = "!";
 /// A `pid` is at most this long, bytes; a longer one is none of ours.
 pub const PID_MAX_BYTES: usize = 128;
 
+/// What `rooms` says of a client that is in one room at a time.
+pub const SINGLE_ROOM: &str = "single";
+
 /// What stands at the end of an event that moves the position.
 #[must_use]
 pub fn offset(positions: &[Position]) -> Cow<'static, str> {
@@ -27,6 +30,33 @@ pub fn offset(positions: &[Position]) -> Cow<'static, str> {
         return Cow::Borrowed(OFFSET_LOST);
     }
     cursor::encode(positions).map_or(Cow::Borrowed(OFFSET_LOST), Cow::Owned)
+}
+
+/// How many bytes the end of an open message has at most, for a client in so many rooms.
+#[must_use]
+pub fn tail_max_bytes(rooms: usize) -> usize {
+    // As `cursor::encode` writes it; around it `,"` and `"]`, or a string's head in MessagePack.
+    (1 + rooms.min(OFFSET_ROOMS_MAX) * 30).div_ceil(3) * 4 + 4
+}
+
+/// Whether a client's library gives back where it stands, and gives its handlers all arguments of
+/// an event: the official ones. python-socketio, Dart's and others take a further argument for a
+/// mistake or hand over something else, and would never give it back.
+///
+/// Nothing says so outright. Those of JavaScript write `EIO` before `transport`, as nobody else
+/// does, but for a port of them that says who it is. Whom this takes for another one loses nothing
+/// but the recovery by itself: its cursors come with acknowledgements.
+#[must_use]
+pub fn takes_offsets(query: &str, user_agent: Option<&str>) -> bool {
+    let mut names = query
+        .split('&')
+        .filter_map(|pair| Some(pair.split_once('=')?.0));
+    let first = names.find(|name| matches!(*name, "EIO" | "transport"));
+    let is_other = user_agent.is_some_and(|agent| {
+        let others = ["Dart/", "Python/", "python-requests/"];
+        others.iter().any(|other| agent.starts_with(other))
+    });
+    first == Some("EIO") && !is_other
 }
 
 /// What a client brings when it connects to a namespace.
@@ -40,6 +70,8 @@ pub struct Credentials {
     pub offset: Option<String>,
     /// A cursor that the application has kept itself.
     pub cursor: Option<String>,
+    /// To join a room is to leave the others.
+    pub is_single_room: bool,
 }
 
 /// Where a client that comes back stands.
@@ -70,6 +102,7 @@ impl Credentials {
                 "pid" => read.pid = Some(value),
                 "offset" => read.offset = Some(value),
                 "cursor" => read.cursor = Some(value),
+                "rooms" => read.is_single_room = value == SINGLE_ROOM,
                 _ => {}
             }
         }
@@ -84,6 +117,7 @@ impl Credentials {
             match &*name {
                 "token" => read.token = Some(value),
                 "cursor" => read.cursor = Some(value),
+                "rooms" => read.is_single_room = value == SINGLE_ROOM,
                 _ => {}
             }
         }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::protocol::data::attached;
 use crate::protocol::msgpack::read::{Head, Malformed, Reader, text};
+use crate::protocol::msgpack::write::{Container, text as write_text};
 
 /// A list has at most so many items. An event with more arguments is nobody's.
 pub const ITEMS_MAX: usize = 256;
@@ -43,6 +44,33 @@ impl<'a> Value<'a> {
     #[must_use]
     pub const fn packed(bytes: &'a [u8]) -> Self {
         Self::Packed(Cow::Borrowed(bytes))
+    }
+
+    /// A list of a text, if there is one, and of values that were written alike.
+    #[must_use]
+    pub fn list(name: Option<&str>, items: &[Value<'_>]) -> Value<'static> {
+        let packed = items.iter().filter_map(|item| match item {
+            Value::Packed(bytes) => Some(&**bytes),
+            Value::Json(_) => None,
+        });
+        let packed: Vec<&[u8]> = packed.collect();
+        if packed.is_empty() {
+            let name = name.map(|name| serde_json::to_string(name).unwrap_or_default());
+            let json = items.iter().filter_map(|item| match item {
+                Value::Json(json) => Some(json.to_string()),
+                Value::Packed(_) => None,
+            });
+            let all: Vec<String> = name.into_iter().chain(json).collect();
+            return Value::Json(format!("[{}]", all.join(",")).into());
+        }
+        let mut out = Vec::new();
+        // Neither is longer than what came.
+        let _ = Container::List.head(&mut out, packed.len() + usize::from(name.is_some()));
+        if let Some(name) = name {
+            let _ = write_text(&mut out, name);
+        }
+        out.extend(packed.concat());
+        Value::Packed(out.into())
     }
 
     /// The items, if it is a list of at most [`ITEMS_MAX`].

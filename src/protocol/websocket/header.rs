@@ -209,6 +209,19 @@ pub(super) fn split(frame: &[u8]) -> Option<(Opcode, &[u8])> {
     }
 }
 
+/// What a server's frame with a message is, where its payload begins, and how long that is; none if
+/// it is no such frame, or its header is cut.
+pub(super) fn measure(frame: &[u8]) -> Option<(Opcode, usize, usize)> {
+    let (opcode, rest) = split(frame)?;
+    let start = frame.len() - rest.len();
+    let length = match *frame.get(1)? {
+        126 => usize::from(u16::from_be_bytes(*frame.get(2..)?.first_chunk()?)),
+        127 => usize::try_from(u64::from_be_bytes(*frame.get(2..)?.first_chunk()?)).ok()?,
+        length => usize::from(length),
+    };
+    Some((opcode, start, length))
+}
+
 /// Writes the header of a server's complete, unmasked frame into the tail of `space` and returns
 /// where it begins. `kind` is its opcode and, if it is, [`DEFLATED`].
 pub(super) fn write_before(

@@ -7,16 +7,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Outbox;
-use super::sink::Sink;
 
 impl Outbox {
     /// The connection's actor has gone. What waits may still be written within `patience`, then the
     /// peer reads the end of the stream, and what it still sends until it has ended its side is
     /// thrown away: closing before that would have the kernel reset the connection, and the close
-    /// frame could be lost (RFC 6455 §7.1.1). What a stream's transport has not taken it never will.
+    /// frame could be lost (RFC 6455 §7.1.1). What a stream's transport, or a poll, has not taken it never will.
     /// `keep` is dropped with the socket.
     pub(crate) fn finish(self: &Rc<Self>, keep: Option<Box<dyn Debug>>, patience: Duration) {
-        let Sink::Socket(socket) = &self.sink else {
+        let Some(socket) = self.socket() else {
             self.is_shut.set(true);
             self.queue.borrow_mut().clear();
             self.waiting.take();
@@ -48,7 +47,7 @@ impl Outbox {
 
     async fn end(&self) {
         self.drained_to(0).await;
-        if let Sink::Socket(socket) = &self.sink {
+        if let Some(socket) = self.socket() {
             // An error means that it has ended already.
             poll_fn(|cx| socket.poll_finish(cx)).await.ok();
         }

@@ -1,10 +1,12 @@
-//! What waits for one client: whole frames, each of one part or, where the end of a shared frame
-//! is the connection's own, of two. Pure.
+//! What waits for one client: whole frames, each of one part or, where something of a shared frame
+//! is the connection's own, of several. Pure.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
+
+use super::parts::Parts;
 
 /// What a part takes besides its bytes, about: its place here, of which there are up to twice as many
 /// as are in use, and what the allocator and [`Bytes`] add to a small one.
@@ -33,25 +35,23 @@ struct Part {
 
 impl Queue {
     /// Adds a frame.
-    pub(super) fn push(&mut self, body: Bytes, tail: Option<Bytes>) {
+    pub(super) fn push(&mut self, frame: Parts) {
         self.back_is_pong = false;
-        self.bytes += body.len();
-        self.parts.push_back(Part {
-            bytes: body,
-            goes_on: tail.is_some(),
-        });
-        if let Some(tail) = tail {
-            self.bytes += tail.len();
+        for bytes in frame.into_iter() {
+            self.bytes += bytes.len();
             self.parts.push_back(Part {
-                bytes: tail,
-                goes_on: false,
+                bytes,
+                goes_on: true,
             });
+        }
+        if let Some(last) = self.parts.back_mut() {
+            last.goes_on = false;
         }
     }
 
     /// Adds the rest of a frame that has been sent in part. Nothing waits.
     pub(super) fn push_cut(&mut self, rest: Bytes) {
-        self.push(rest, None);
+        self.push(rest.into());
         self.front_is_cut = true;
     }
 
@@ -142,6 +142,26 @@ impl Queue {
         Some(part.bytes)
     }
 
+    /// Takes the frame that is next, whole, and appends it to `out`. False if there is none.
+    pub(super) fn pop_frame(&mut self, out: &mut Vec<u8>) -> bool {
+        let mut is_any = false;
+        while let Some(part) = self.pop() {
+            is_any = true;
+            out.extend_from_slice(&part);
+            if !self.front_is_cut {
+                break;
+            }
+        }
+        is_any
+    }
+
+    /// How long the frame that is next is, bytes.
+    pub(super) fn front_bytes(&self) -> usize {
+        let more = self.parts.iter().take_while(|part| part.goes_on).count();
+        let parts = self.parts.iter().take(more + 1);
+        parts.map(|part| part.bytes.len()).sum()
+    }
+
     /// Drops all but the rest of a frame that has been sent in part.
     pub(super) fn drop_whole_frames(&mut self) {
         let keep = if self.front_is_cut {
@@ -171,7 +191,8 @@ mod tests {
         let mut queue = Queue::default();
         let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
         for (body, tail) in frames {
-            queue.push(bytes(body), tail.map(bytes));
+            let tail = tail.map_or(Bytes::new(), bytes);
+            queue.push(Parts::with_tail(bytes(body), tail));
         }
         queue
     }
@@ -189,7 +210,7 @@ mod tests {
         queue.drop_whole_frames();
         assert_eq!(left(&queue), [b"ef"]);
         queue.advance(2);
-        queue.push(Bytes::from_static(b"xyz"), None);
+        queue.push(Bytes::from_static(b"xyz").into());
         queue.drop_whole_frames();
         assert!(queue.is_empty());
         assert_eq!(queue.bytes(), 0);
@@ -225,9 +246,25 @@ mod tests {
         assert_eq!(left(&popped), [b"1"]);
         assert_eq!(popped.bytes(), 1);
         popped.pop();
-        popped.push(Bytes::from_static(b"x"), None);
+        popped.push(Bytes::from_static(b"x").into());
         popped.drop_whole_frames();
         assert!(popped.is_empty());
+    }
+
+    #[test]
+    fn a_frame_is_taken_with_all_its_parts() {
+        let mut queue = queue(&[("abc", Some("1")), ("def", None)]);
+        assert_eq!(queue.front_bytes(), 4);
+        let mut out = Vec::new();
+        assert!(queue.pop_frame(&mut out));
+        assert_eq!((&out[..], queue.front_bytes()), (&b"abc1"[..], 3));
+        assert!(queue.pop_frame(&mut out));
+        assert!(!queue.pop_frame(&mut out));
+        assert_eq!(out, b"abc1def");
+        assert_eq!(
+            (queue.front_bytes(), queue.bytes(), queue.taken()),
+            (0, 0, 7)
+        );
     }
 
     #[test]
@@ -235,20 +272,20 @@ mod tests {
         let mut queue = queue(&[("abc", None)]);
         assert!(!queue.drop_last_pong());
         for _ in 0..2 {
-            queue.push(Bytes::from_static(b"pong"), None);
+            queue.push(Bytes::from_static(b"pong").into());
             queue.mark_pong();
             assert!(queue.drop_last_pong());
             assert!(!queue.drop_last_pong());
             assert_eq!((left(&queue), queue.bytes()), (vec![&b"abc"[..]], 3));
         }
         // Not one that has something behind it, nor one that has been begun.
-        queue.push(Bytes::from_static(b"pong"), None);
+        queue.push(Bytes::from_static(b"pong").into());
         queue.mark_pong();
-        queue.push(Bytes::from_static(b"x"), None);
+        queue.push(Bytes::from_static(b"x").into());
         assert!(!queue.drop_last_pong());
         queue.advance(8);
         assert!(queue.is_empty());
-        queue.push(Bytes::from_static(b"pong"), None);
+        queue.push(Bytes::from_static(b"pong").into());
         queue.mark_pong();
         queue.advance(1);
         assert!(!queue.drop_last_pong());

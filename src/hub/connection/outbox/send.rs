@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::sink::Sink;
-use super::{Batch, Class, Outbox, Pushed, Socket, frame_bytes};
+use super::{Batch, Class, Outbox, Pushed, Socket, held_bytes};
 use crate::hub::metrics::{DELIVERIES, EPHEMERAL_DROPPED, SOCKET_WRITES};
 
 /// What was done for connections, counted here and told to the metrics once in a while.
@@ -108,16 +107,14 @@ impl Outbox {
     /// The socket, if a frame can be written to it now.
     fn ready(&self) -> Option<&Socket> {
         let is_open = !self.is_blocked.get() && !self.is_over();
-        match &self.sink {
-            Sink::Socket(socket) if is_open && self.queue.borrow().is_empty() => Some(socket),
-            _ => None,
-        }
+        let socket = self.socket()?;
+        (is_open && self.queue.borrow().is_empty()).then_some(socket)
     }
 
     /// Queues frames up to the first durable one that has no room, and says how many.
     fn queue_batch(&self, frames: &[(Bytes, Class)], tally: &mut Tally) -> usize {
         for (at, (frame, class)) in frames.iter().enumerate() {
-            if *class == Class::Durable && !self.takes_event(frame_bytes(frame.len(), None)) {
+            if *class == Class::Durable && !self.takes_event(held_bytes([frame.len()])) {
                 return at;
             }
             tally.count(self.push(frame.clone(), *class), *class);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
 use std::task::Waker;
 
+use super::polled::Polled;
 use super::socket::Socket;
 
 /// The hold that a transport gives the hub on the socket below a stream. What writes the stream
@@ -23,6 +24,19 @@ pub(super) enum Sink {
     Socket(Socket),
     /// A transport that takes what waits when it can send it.
     Stream(Taker),
+    /// A session of Engine.IO: its polls take what waits, until it has a socket.
+    Polled(Box<Polled>),
+}
+
+impl Sink {
+    /// Tells whoever empties it that there is something, or that there never will be.
+    pub(super) fn wake(&self) {
+        match self {
+            Self::Socket(_) => {}
+            Self::Stream(taker) => taker.wake(),
+            Self::Polled(polled) => polled.wake(),
+        }
+    }
 }
 
 /// A transport that takes what waits.

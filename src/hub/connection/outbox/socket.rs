@@ -4,6 +4,7 @@
 //! The names are those of tokio's `TcpStream`, and mean the same. What TLS adds is below each of
 //! them; the one thing that a writer must know is [`Socket::try_flush`].
 
+mod detached;
 mod tls;
 
 use std::io::{self, IoSlice};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use actix_rt::net::TcpStream;
 use tokio::io::ReadBuf;
 
+pub use detached::DetachedSocket;
 pub use tls::TlsSocket;
 
 /// A socket. It belongs to one thread.

@@ -37,7 +37,7 @@ impl Outbox {
     /// [`Outbox::has_taken`]. False for a socket, whose peer answers.
     pub(crate) fn mark(&self) -> bool {
         match &self.sink {
-            Sink::Socket(_) => false,
+            Sink::Socket(_) | Sink::Polled(_) => false,
             Sink::Stream(taker) => {
                 taker.mark();
                 true
@@ -48,7 +48,7 @@ impl Outbox {
     /// Whether a stream's socket has taken anything since it was marked.
     pub(crate) fn has_taken(&self) -> bool {
         match &self.sink {
-            Sink::Socket(_) => false,
+            Sink::Socket(_) | Sink::Polled(_) => false,
             Sink::Stream(taker) => taker.has_taken(),
         }
     }

@@ -1,6 +1,6 @@
 //! A connection as its thread's table has it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{ConnectionKey, Joined, RoomKey};
+use crate::hub::connection::engineio::Mailbox;
 use crate::hub::connection::identity::Identity;
 use crate::hub::connection::liveness::{Liveness, Second};
 use crate::hub::connection::outbox::{Class, Outbox};
@@ -28,7 +29,13 @@ use crate::protocol::reply::{Gap, Reply};
 pub(crate) struct Attachment {
     pub(crate) key: ConnectionKey,
     pub(crate) outbox: Rc<Outbox>,
-    pub(crate) format: WireFormat,
+    /// The form in which it is sent what it is sent; of a session of Socket.IO it is known when its
+    /// client is in the namespace.
+    pub(crate) format: Cell<WireFormat>,
+    /// Nothing that is said is for it: the client of a session of Socket.IO is in no namespace.
+    pub(crate) is_deaf: Cell<bool>,
+    /// Where requests of a session of Engine.IO are put.
+    pub(crate) mailbox: OnceCell<Rc<Mailbox>>,
     /// The client's.
     pub(crate) address: IpAddr,
     pub(crate) identity: RefCell<Option<Identity>>,
@@ -141,7 +148,10 @@ impl Attachment {
 
     /// Adds a reply to the outbox; without a request id only a refusal is told.
     pub(crate) fn push_reply(&self, request: Option<&RequestId>, result: &Result<Reply, Refusal>) {
-        if let Some(frame) = self.format.reply(request, result) {
+        if self.is_deaf.get() {
+            return;
+        }
+        if let Some(frame) = self.format.get().reply(request, result) {
             self.outbox.push(frame, Class::Durable);
         }
     }
@@ -192,7 +202,10 @@ impl Attachment {
 
     /// Adds a push that is for this connection alone.
     pub(crate) fn push(&self, push: &Push<'_>) {
-        self.outbox.push(self.format.push(push), Class::Durable);
+        if !self.is_deaf.get() {
+            let frame = self.format.get().push(push);
+            self.outbox.push(frame, Class::Durable);
+        }
     }
 
     /// How it goes from its rooms when it ends: most who are lost, or told to go elsewhere, come

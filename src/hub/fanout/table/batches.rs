@@ -40,7 +40,7 @@ mod tests {
     use super::*;
     use crate::protocol::native::Codec;
 
-    const FORMATS: [WireFormat; WireFormat::COUNT] = [
+    const FORMATS: [WireFormat; 6] = [
         native(Codec::Json, false),
         native(Codec::Json, true),
         native(Codec::MessagePack, false),

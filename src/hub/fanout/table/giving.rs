@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use super::batches::Batches;
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, Flow, RoomKey, TURN_UNITS, Table, Turn};
-use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally, frame_bytes};
-use crate::hub::encoded::{SharedEvent, SharedPush};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Parts, Tally};
+use crate::hub::encoded::{Encoded, SharedEvent, SharedPush};
 use crate::hub::metrics::EPHEMERAL_DROPPED;
 use crate::protocol::cursor::Position;
 use crate::protocol::id::RoomId;
-use crate::protocol::sse;
 
 /// So many bytes cost as much as another write.
 const UNIT_BYTES: usize = 16 * 1024;
@@ -274,19 +273,17 @@ impl Table {
                 return;
             };
             let (attachment, format) = (Rc::clone(&member.attachment), member.format);
-            let (frame, class) = (entry.frame(format), entry.class());
-            let has_tail = format.has_tails() && class == Class::Durable;
+            let (encoded, class) = (entry.encoded(format), entry.class());
             if class == Class::Durable {
-                let tail_bytes = attachment.tail_max_bytes();
-                let bytes = frame_bytes(frame.len(), tail_bytes);
+                let bytes = encoded.max_bytes(attachment.rooms_in_cursor());
                 if !attachment.outbox.takes_event(bytes) {
                     return self.fall_behind(key, at);
                 }
             }
             room.walk.give(at, 1);
             // It stands behind this one now.
-            let tail = has_tail.then(|| sse::tail(&self.positions(&attachment, None)));
-            let pushed = attachment.outbox.push_with_tail(frame, tail, class);
+            let frame = self.sealed(encoded, &attachment);
+            let pushed = attachment.outbox.push_parts(frame, class);
             tally.count(pushed, class);
             // What is pending in several rooms, each within its bound, may be more than an outbox
             // holds. A compare for each frame; little is written together as ever.
@@ -294,6 +291,15 @@ impl Table {
             if outbox.queued_bytes() > BATCH_MAX_BYTES && !outbox.is_blocked() {
                 outbox.flush();
             }
+        }
+    }
+
+    /// The frame of an event for a connection that has been given it.
+    pub(super) fn sealed(&self, encoded: Encoded, attachment: &Attachment) -> Parts {
+        if encoded.is_open() {
+            encoded.seal(&self.positions(attachment, None))
+        } else {
+            encoded.seal(&[])
         }
     }
 

@@ -43,12 +43,13 @@ mod tests {
     #[test]
     fn ids_of_one_moment_spread() {
         let hasher = BuildHasherDefault::<IdHasher>::default();
-        let hashes: Vec<u64> = (0..1000)
+        let hashes: Vec<u64> = (0..10_000)
             .map(|_| hasher.hash_one(RoomId::generate()))
             .collect();
-        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 0xffff).collect();
+        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 0xf_ffff).collect();
         let high: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
-        assert!(low.len() > 950, "{}", low.len());
+        // By chance 48 of them are not the first with their bits.
+        assert!(low.len() > 9_800, "{}", low.len());
         assert_eq!(high.len(), 128);
     }
 }

@@ -13,7 +13,7 @@ use super::stragglers::Stragglers;
 use super::turns::Lack;
 use super::walk::Walk;
 use crate::hub::connection::outbox::{Batch, Class, Outbox, OutboxLimits};
-use crate::hub::encoded::{SharedEvent, SharedPush, WireFormat};
+use crate::hub::encoded::{Encoded, SharedEvent, SharedPush, WireFormat};
 use crate::hub::metrics::DELIVERY_MS;
 use crate::hub::room::RoomHandle;
 use crate::protocol::event::{Epoch, Seq};
@@ -77,10 +77,19 @@ impl Entry {
         }
     }
 
-    pub(super) fn frame(&self, format: WireFormat) -> Bytes {
+    /// What is the same for everyone.
+    pub(super) fn encoded(&self, format: WireFormat) -> Encoded {
         match self {
-            Self::Event(event) => event.frame(format),
-            Self::Push(push) => push.frame(format),
+            Self::Event(event) => event.encoded(format),
+            Self::Push(push) => Encoded::Whole(push.frame(format)),
+        }
+    }
+
+    /// Its frame, in a format in which nothing is the connection's own.
+    fn frame(&self, format: WireFormat) -> Bytes {
+        match self.encoded(format) {
+            Encoded::Whole(frame) | Encoded::Block(frame) => frame,
+            Encoded::Packet(_, message) => message.frame(),
         }
     }
 

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::room::{Entry, LocalRoom, Stage};
 use super::{Attachment, ConnectionKey, RoomKey, Table};
-use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally, frame_bytes};
+use crate::hub::connection::outbox::{BATCH_MAX_BYTES, Class, Outbox, Tally};
 use crate::hub::encoded::SharedEvent;
 use crate::hub::metrics::STRAGGLERS;
 use crate::hub::room::{RoomHandle, Standing};
 use crate::protocol::event::Seq;
 use crate::protocol::id::RoomId;
-use crate::protocol::sse;
 
 /// What is given in one go to the stragglers of a room, bytes.
 const GO_BYTES: usize = 2 * 1024 * 1024;
@@ -217,7 +216,7 @@ impl Table {
         events: &[Arc<SharedEvent>],
         tally: &mut Tally,
     ) -> usize {
-        let (outbox, format) = (&attachment.outbox, attachment.format);
+        let (outbox, format) = (&attachment.outbox, attachment.format.get());
         let mut given = 0;
         loop {
             let room = &mut self.rooms[key];
@@ -235,15 +234,14 @@ impl Table {
             else {
                 return given;
             };
-            let frame = event.frame(format);
-            let tail_bytes = attachment.tail_max_bytes();
-            let bytes = frame_bytes(frame.len(), tail_bytes);
+            let encoded = event.encoded(format);
+            let bytes = encoded.max_bytes(attachment.rooms_in_cursor());
             if !outbox.has_room(bytes) || outbox.is_over() {
                 return given;
             }
             straggler.position = next;
-            let tail = tail_bytes.map(|_| sse::tail(&self.positions(attachment, None)));
-            let pushed = outbox.push_with_tail(frame, tail, Class::Durable);
+            let frame = self.sealed(encoded, attachment);
+            let pushed = outbox.push_parts(frame, Class::Durable);
             tally.count(pushed, Class::Durable);
             given += bytes;
             if outbox.queued_bytes() > BATCH_MAX_BYTES && !outbox.is_blocked() {

@@ -74,6 +74,11 @@ impl<M, E> Walk<M, E> {
         self.places.get(at).map(|place| &place.member)
     }
 
+    /// As [`Walk::member`], to change what it is.
+    pub(super) fn member_mut(&mut self, at: usize) -> Option<&mut M> {
+        self.places.get_mut(at).map(|place| &mut place.member)
+    }
+
     /// Adds a member, who gets what comes from now on. Gives its place.
     pub(super) fn join(&mut self, member: M) -> usize {
         let next = self.end();

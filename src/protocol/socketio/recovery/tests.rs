@@ -31,7 +31,7 @@ fn what_shows_who_a_client_is() {
             token: Some("t".into()),
             pid: Some("p".into()),
             offset: Some("AQ".into()),
-            cursor: None,
+            ..Credentials::default()
         };
         assert_eq!(Credentials::read(Some(&data)), expected);
     }
@@ -40,6 +40,8 @@ fn what_shows_who_a_client_is() {
         let read = Credentials::read(Some(&Value::json(nothing)));
         assert_eq!(read, Credentials::default(), "{nothing}");
     }
+    let single = Value::json(r#"{"rooms":"single"}"#);
+    assert!(Credentials::read(Some(&single)).is_single_room);
     let query = [("token", "t"), ("offset", "AQ"), ("uid", "x")];
     let query = query.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let expected = Credentials {
@@ -72,4 +74,30 @@ fn where_a_client_stands_that_comes_back() {
     assert_eq!(stands(Some(&long), Some("AQ")), Offset::Lost);
     let many = cursor::encode(&positions(33)).unwrap();
     assert_eq!(stands(Some("p"), Some(&many)), Offset::Lost);
+}
+
+#[test]
+fn official_clients_are_told_by_the_order_of_their_query() {
+    let javascript = "EIO=4&transport=polling&t=abc";
+    assert!(takes_offsets(javascript, Some("Mozilla/5.0")));
+    assert!(takes_offsets("token=x&EIO=4&transport=websocket", None));
+    assert!(!takes_offsets(javascript, Some("Dart/3.1 (dart:io)")));
+    assert!(!takes_offsets("transport=polling&EIO=4", None));
+    assert!(!takes_offsets("", None));
+}
+
+#[test]
+fn no_tail_is_longer_than_the_most() {
+    for rooms in [0, 1, 2, 31, 32, 33, 100] {
+        let position = |_| Position {
+            room_id: RoomId::generate(),
+            epoch: Epoch(i32::MAX),
+            seq: u64::MAX,
+        };
+        let positions: Vec<_> = (0..rooms).map(position).collect();
+        assert!(
+            offset(&positions).len() + 4 <= tail_max_bytes(rooms),
+            "{rooms}"
+        );
+    }
 }

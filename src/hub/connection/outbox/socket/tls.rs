@@ -52,6 +52,21 @@ pub struct TlsSocket {
     has_ended: Cell<bool>,
 }
 
+/// What is left of one while it is of no thread.
+pub struct DetachedTls {
+    tcp: std::net::TcpStream,
+    state: State,
+    has_ended: bool,
+}
+
+impl fmt::Debug for DetachedTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetachedTls")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for TlsSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSocket")
@@ -101,6 +116,24 @@ impl TlsSocket {
 
     pub(super) fn tcp(&self) -> &TcpStream {
         &self.tcp
+    }
+
+    /// Takes it off its thread.
+    pub(super) fn detach(self) -> io::Result<DetachedTls> {
+        Ok(DetachedTls {
+            tcp: self.tcp.into_std()?,
+            state: self.state.into_inner(),
+            has_ended: self.has_ended.get(),
+        })
+    }
+
+    /// Gives it to the present thread.
+    pub(super) fn attach(detached: DetachedTls) -> io::Result<Self> {
+        Ok(Self {
+            tcp: TcpStream::from_std(detached.tcp)?,
+            state: RefCell::new(detached.state),
+            has_ended: Cell::new(detached.has_ended),
+        })
     }
 
     /// The protocol that both sides chose (RFC 7301), if they did.
