@@ -19,7 +19,14 @@ use crate::{Common, bench_page, cluster, connect, publish, recovery, recovery_re
 pub(crate) const LOADS: [(u32, u32, f64); 2] = [(1, 1000, 100.0), (100, 10, 20.0)];
 
 /// In the order of the first round, and of the page.
-pub(crate) const SERVERS: [Kind; 4] = [Kind::Floor, Kind::Ws, Kind::Socketioxide, Kind::Hubbub];
+pub(crate) const SERVERS: [Kind; 6] = [
+    Kind::Floor,
+    Kind::Ws,
+    Kind::Socketio,
+    Kind::Socketioxide,
+    Kind::HubbubSocketio,
+    Kind::Hubbub,
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {

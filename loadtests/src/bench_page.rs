@@ -80,7 +80,8 @@ fn write(text: &mut String, bench: &Bench) -> std::fmt::Result {
 fn aims(bench: &Bench) -> String {
     let names = bench.servers.iter().map(|kind| kind.name());
     let head = ["what"].into_iter().chain(names);
-    let mut table = Table::new(head.chain(["Hubbub ÷ floor", "aim", "met"]));
+    let ratios = ["Hubbub ÷ floor", "by Socket.IO ÷ socket.io"];
+    let mut table = Table::new(head.chain(ratios).chain(["aim", "met"]));
     let place = |kind| bench.servers.iter().position(|server| *server == kind);
     for figure in figures(bench) {
         let value = |kind| {
@@ -89,10 +90,12 @@ fn aims(bench: &Bench) -> String {
                 .map(|(value, _)| value)
         };
         let (ours, floor) = (value(Kind::Hubbub), value(Kind::Floor));
-        let ratio = match (ours, floor) {
-            (Some(ours), Some(floor)) if floor > 0.0 => format!("{:.2}", ours / floor),
+        let ratio = |ours, theirs| match (ours, theirs) {
+            (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
             _ => "–".to_owned(),
         };
+        let by_socket_io = ratio(value(Kind::HubbubSocketio), value(Kind::Socketio));
+        let ratio = ratio(ours, floor);
         let met = match ours.and_then(|ours| (figure.met)(ours, floor)) {
             Some(true) => "yes",
             Some(false) => "no",
@@ -113,7 +116,7 @@ fn aims(bench: &Bench) -> String {
             }
         });
         let cells = [figure.name.clone()].into_iter().chain(values);
-        table.row(cells.chain([ratio, figure.aim.to_owned(), met.to_owned()]));
+        table.row(cells.chain([ratio, by_socket_io, figure.aim.to_owned(), met.to_owned()]));
     }
     table.render()
 }
@@ -266,7 +269,7 @@ pub(crate) fn picture(bench: &Bench) -> String {
                 label: kind.name().to_owned(),
                 value,
                 text: if counts { text } else { format!("{text} !") },
-                ours: *kind == Kind::Hubbub,
+                ours: kind.is_node(),
             })
         });
         let bars = bars.collect();

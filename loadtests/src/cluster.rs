@@ -161,7 +161,7 @@ impl Report {
         }
         for plan in compare::plans(&self.extent) {
             for kind in self.servers.clone() {
-                if plan.durable && kind != Kind::Hubbub {
+                if plan.durable && !kind.is_node() {
                     continue;
                 }
                 let compared = compare::measure(&target.of(kind), &plan, &self.extent).await;

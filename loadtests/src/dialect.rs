@@ -20,8 +20,13 @@ pub(crate) enum Dialect {
     NativeMsgpack,
     /// A server that sends each frame to everybody in `/?room=`, as it came.
     Relay,
-    /// Socket.IO 5 over Engine.IO 4, WebSocket only.
+    /// Socket.IO 5 over Engine.IO 4, WebSocket only, to a server that broadcasts.
     SocketIo,
+    /// The same to Hubbub.
+    HubSocketIo {
+        /// As a client of a library that recovers by offsets (PROTOCOL.md).
+        offsets: bool,
+    },
 }
 
 /// What a client says of itself.
@@ -58,7 +63,13 @@ impl Dialect {
         let path = match self {
             Self::Native | Self::NativeMsgpack => "/ws".to_owned(),
             Self::Relay => format!("/?room={room}"),
-            Self::SocketIo => "/socket.io/?EIO=4&transport=websocket".to_owned(),
+            Self::SocketIo | Self::HubSocketIo { offsets: true } => {
+                "/socket.io/?EIO=4&transport=websocket".to_owned()
+            }
+            // The order by which a library without offsets is known.
+            Self::HubSocketIo { offsets: false } => {
+                "/socket.io/?transport=websocket&EIO=4".to_owned()
+            }
         };
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -97,7 +108,7 @@ impl Dialect {
     /// How many replies come before the connection is open.
     pub(crate) fn greetings(self) -> u32 {
         match self {
-            Self::SocketIo => 1,
+            Self::SocketIo | Self::HubSocketIo { .. } => 1,
             _ => 0,
         }
     }
@@ -110,6 +121,9 @@ impl Dialect {
             }
             Self::Relay => None,
             Self::SocketIo => Some(text(&format!("420{}", json!(["join", room])))),
+            Self::HubSocketIo { .. } => {
+                Some(text(&format!("420{}", json!(["join", { "room": room }]))))
+            }
         }
     }
 
@@ -127,6 +141,15 @@ impl Dialect {
                 let event = json!(["publish", { "room": room, "body": body }]);
                 text(&format!("42{event}"))
             }
+            Self::HubSocketIo { .. } if durable => {
+                let command = json!({ "room": room, "body": body, "client_id": key });
+                text(&format!("42{}", json!(["publish", command])))
+            }
+            Self::HubSocketIo { .. } => {
+                let command =
+                    json!({ "room": room, "name": "load", "data": body, "volatile": true });
+                text(&format!("42{}", json!(["emit", command])))
+            }
         }
     }
 
@@ -137,6 +160,7 @@ impl Dialect {
             // It comes back, as its sender is in the room.
             Self::Relay => text("probe"),
             Self::SocketIo => text("420[\"join\",\"probe\"]"),
+            Self::HubSocketIo { .. } => text("420[\"ping\",{}]"),
         }
     }
 
@@ -147,6 +171,7 @@ impl Dialect {
             Self::NativeMsgpack => hear_msgpack(frame.payload),
             Self::Relay => Heard::Reply,
             Self::SocketIo => hear_socket_io(frame.payload),
+            Self::HubSocketIo { .. } => hear_hub_socket_io(frame.payload),
         }
     }
 
@@ -164,6 +189,10 @@ impl Dialect {
                 .strip_prefix(b"42")
                 .and_then(|event| serde_json::from_slice::<Value>(event).ok())
                 .is_some_and(|event| event[0] == "message" && is(&event[1], "body")),
+            Self::HubSocketIo { .. } => payload
+                .strip_prefix(b"42")
+                .and_then(|event| serde_json::from_slice::<Value>(event).ok())
+                .is_some_and(|event| is(&event[1], "body") || is(&event[1], "data")),
         }
     }
 
@@ -218,6 +247,17 @@ fn hear_socket_io(payload: &[u8]) -> Heard {
     }
 }
 
+fn hear_hub_socket_io(payload: &[u8]) -> Heard {
+    let is_refusal = match payload {
+        [b'4', b'3', ..] => memchr::memmem::find(payload, br#"[{"err":"#).is_some(),
+        _ => payload.starts_with(br#"42["refused""#),
+    };
+    if is_refusal {
+        return refused(payload);
+    }
+    hear_socket_io(payload)
+}
+
 fn refused(payload: &[u8]) -> Heard {
     Heard::Refused(String::from_utf8_lossy(payload).into_owned())
 }
@@ -258,6 +298,13 @@ mod tests {
         assert_eq!(socket_io("40{\"sid\":\"x\"}"), Heard::Reply);
         assert_eq!(socket_io("430[]"), Heard::Reply);
         assert!(matches!(socket_io("44{}"), Heard::Refused(_)));
+
+        let hub = |text: &str| heard(Dialect::HubSocketIo { offsets: true }, text.as_bytes());
+        assert_eq!(hub(r#"430[{"ok":{"room":"r"}}]"#), Heard::Reply);
+        assert_eq!(hub(r#"42["cursor","x"]"#), Heard::Aside);
+        for refusal in [r#"430[{"err":{}}]"#, r#"42["refused",{"cmd":"emit"}]"#] {
+            assert_eq!(hub(refusal), Heard::Refused(refusal.to_owned()));
+        }
     }
 
     #[test]
@@ -286,5 +333,9 @@ mod tests {
         let event = frame(br#"42["message",{"room":"r","body":"hi"}]"#);
         assert!(Dialect::SocketIo.verify(&event, "hi"));
         assert!(!Dialect::Relay.verify(&event, "hi"));
+        let event = frame(br#"42["event",{"push":"event","data":"hi"}]"#);
+        assert!(Dialect::HubSocketIo { offsets: false }.verify(&event, "hi"));
+        let event = frame(br#"42["message",{"push":"message","body":"hi"},"cursor"]"#);
+        assert!(Dialect::HubSocketIo { offsets: true }.verify(&event, "hi"));
     }
 }

@@ -3,6 +3,7 @@
 //! Each subcommand starts what it needs, measures, prints one page (or JSON), and ends what it
 //! started.
 
+mod abandoned;
 mod bars;
 mod bench;
 mod bench_page;
@@ -82,6 +83,9 @@ enum Command {
 
     /// Connections one after the other: how many a second, and how long each takes
     Connect(connect::Options),
+
+    /// Socket.IO clients that poll and are never heard of again: what each costs until it is noticed
+    Abandoned(abandoned::Options),
 
     /// Raises the rate of a fan-out until it is too much
     Saturate(saturate::Options),
@@ -190,6 +194,7 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Beside(options) => beside::run(&options).await,
         Command::Idle(options) => idle::run(&options).await,
         Command::Connect(options) => connect::run(&options).await,
+        Command::Abandoned(options) => abandoned::run(&options).await,
         Command::Saturate(options) => saturate::run(&options).await,
         Command::Churn(options) => churn::run(&options).await,
         Command::Cluster(options) => cluster::run(&options).await,

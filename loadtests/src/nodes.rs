@@ -23,6 +23,8 @@ pub(crate) struct NodesOptions<'a> {
     /// None: all processors.
     pub(crate) cores: Option<&'a Cores>,
     pub(crate) pair: bool,
+    /// Further variables.
+    pub(crate) settings: &'a [(&'static str, String)],
 }
 
 /// Nodes that listen; all they need ends with them. The fields are dropped in this order.
@@ -44,7 +46,7 @@ impl Nodes {
         };
         let data = folder.path().join("node");
         let first = Node::start(&NodeOptions {
-            settings: &settings(redis.as_ref()),
+            settings: &settings(redis.as_ref(), options.settings),
             cores: options.cores,
             ..NodeOptions::embedded(options.binary, data.clone())
         })
@@ -72,7 +74,7 @@ impl Nodes {
             binary: options.binary,
             data: self.folder.path().join("second"),
             database_url: Some(&url),
-            settings: &settings(self.redis.as_ref()),
+            settings: &settings(self.redis.as_ref(), options.settings),
             cores: options.cores,
         })
         .await?;
@@ -89,9 +91,13 @@ impl Nodes {
     }
 }
 
-fn settings(redis: Option<&Redis>) -> Vec<(&'static str, String)> {
+fn settings(
+    redis: Option<&Redis>,
+    further: &[(&'static str, String)],
+) -> Vec<(&'static str, String)> {
+    let mut settings = further.to_vec();
     // In the end there is nobody left who could be told to move.
-    let mut settings = vec![("HUBBUB__HTTP__DRAIN_MS", "0".to_owned())];
+    settings.push(("HUBBUB__HTTP__DRAIN_MS", "0".to_owned()));
     if let Some(redis) = redis {
         settings.push(("REDIS_URL", redis.url()));
         settings.push(("HUBBUB__DATABASE__POOL_MAX", POOL_MAX_OF_TWO.to_owned()));

@@ -23,6 +23,8 @@ use crate::redis::Redis;
 pub(crate) enum Kind {
     /// A node
     Hubbub,
+    /// A node, spoken to as a Socket.IO client does
+    HubbubSocketio,
     /// A server that writes one ready frame with one write for each recipient, and nothing else
     Floor,
     /// A broadcast by the package `ws` of Node
@@ -37,6 +39,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hubbub => "Hubbub",
+            Self::HubbubSocketio => "Hubbub (Socket.IO)",
             Self::Floor => "floor",
             Self::Ws => "ws",
             Self::Socketioxide => "socketioxide",
@@ -48,15 +51,22 @@ impl Kind {
     pub(crate) fn pair_name(self) -> Option<&'static str> {
         match self {
             Self::Hubbub => Some("Hubbub ×2"),
+            Self::HubbubSocketio => Some("Hubbub (Socket.IO) ×2"),
             Self::Socketio => Some("socket.io ×2"),
             Self::Floor | Self::Ws | Self::Socketioxide => None,
         }
     }
 
-    pub(crate) fn dialect(self, msgpack: bool) -> Dialect {
+    /// Whether it is a node of ours.
+    pub(crate) fn is_node(self) -> bool {
+        matches!(self, Self::Hubbub | Self::HubbubSocketio)
+    }
+
+    pub(crate) fn dialect(self, msgpack: bool, offsets: bool) -> Dialect {
         match self {
             Self::Hubbub if msgpack => Dialect::NativeMsgpack,
             Self::Hubbub => Dialect::Native,
+            Self::HubbubSocketio => Dialect::HubSocketIo { offsets },
             Self::Floor | Self::Ws => Dialect::Relay,
             Self::Socketioxide | Self::Socketio => Dialect::SocketIo,
         }
@@ -115,7 +125,7 @@ pub(crate) struct ServerOptions<'a> {
 impl Server {
     pub(crate) async fn start(options: &ServerOptions<'_>) -> Result<Self, LoadError> {
         match options.kind {
-            Kind::Hubbub => Self::start_nodes(options).await,
+            kind if kind.is_node() => Self::start_nodes(options).await,
             _ => Self::start_peers(options).await,
         }
     }
@@ -128,6 +138,7 @@ impl Server {
             database: options.database,
             cores: Some(options.cores),
             pair: options.pair,
+            settings: &[],
         })
         .await?;
         let people = People::gather(&nodes.first.address, options.people, options.rooms).await?;

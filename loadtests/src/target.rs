@@ -62,18 +62,29 @@ pub(crate) struct Target {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     people: u32,
 
+    #[command(flatten)]
+    speech: Speech,
+
+    /// Bytes of a message
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(24..=60_000))]
+    pub(crate) payload_bytes: u32,
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Speech {
     /// Speak MessagePack to Hubbub
     #[arg(long)]
     msgpack: bool,
+
+    /// As a Socket.IO client that does not recover by offsets: its events end in no cursor of its own
+    #[arg(long)]
+    no_offsets: bool,
 
     /// Offer permessage-deflate. Deliveries must not be compressed all the same: keep the payload
     /// below the server's threshold
     #[arg(long)]
     deflate: bool,
-
-    /// Bytes of a message
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(24..=60_000))]
-    pub(crate) payload_bytes: u32,
 }
 
 /// A server with generators that have not connected yet.
@@ -116,7 +127,7 @@ impl Target {
             let what = format!("{name} cannot share a Redis with another");
             return Err(LoadError::Unexpected(what));
         }
-        if self.server != Kind::Hubbub {
+        if !self.server.is_node() {
             return server::is_there(self.server, &self.peers);
         }
         match self.common.binary()? {
@@ -161,13 +172,13 @@ impl Target {
             None => cores.count.max(connections.div_ceil(CONNECTIONS_EACH)),
         };
         let setup = Setup {
-            dialect: self.server.dialect(self.msgpack),
+            dialect: (self.server).dialect(self.speech.msgpack, !self.speech.no_offsets),
             addresses: server.processes().map(|it| it.address.clone()).collect(),
             source_net: 0,
             tokens: server.tokens.clone(),
             rooms: server.rooms.clone(),
             payload_bytes: self.payload_bytes as usize,
-            deflate: self.deflate,
+            deflate: self.speech.deflate,
         };
         Crowd::start(&setup, processes, cores).await
     }
@@ -179,7 +190,7 @@ impl Target {
         cores: &Cores,
     ) -> Result<Server, LoadError> {
         if let (Some(address), Some(pid)) = (&self.at, self.pid.and_then(Pid::from_raw)) {
-            if self.server == Kind::Hubbub {
+            if self.server.is_node() {
                 return Err(LoadError::Unexpected("--at with a node".to_owned()));
             }
             let address = address.clone();

@@ -188,16 +188,46 @@ fn deliveries_in_the_wrong_order_are_found() {
 #[test]
 fn a_node_delivers_everything_once() {
     let node = node();
-    for durable in [false, true] {
+    for further in [
+        &[][..],
+        &["--durable"],
+        &["--server", "hubbub-socketio"],
+        &["--server", "hubbub-socketio", "--durable"],
+        &["--server", "hubbub-socketio", "--durable", "--no-offsets"],
+    ] {
         let mut arguments = vec!["fanout", "--node", &node, "--rooms", "2", "--members", "10"];
         arguments.extend(["--rate", "20", "--seconds", "1"]);
-        if durable {
-            arguments.push("--durable");
-        }
+        arguments.extend(further);
         let run = measure(&arguments);
         assert_eq!(run["received"], 2 * 10 * 40, "{run}");
         nothing_is_wrong(&run);
     }
+}
+
+#[test]
+fn abandoned_clients_are_noticed() {
+    let node = node();
+    let arguments = [
+        "abandoned",
+        "--node",
+        &node,
+        "--sessions",
+        "50",
+        "--people",
+        "4",
+        "--rooms",
+        "2",
+        "--heartbeat-ms",
+        "3000",
+        "3000",
+    ];
+    let abandoned = printed_by(&arguments);
+    assert_eq!(abandoned["sessions"], 50);
+    let ended = |field: &str| abandoned[field].as_f64().unwrap();
+    assert!(
+        ended("first_ended_s") <= ended("all_ended_s"),
+        "{abandoned}"
+    );
 }
 
 #[test]

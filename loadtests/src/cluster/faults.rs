@@ -31,6 +31,7 @@ pub(super) async fn measure(common: &Common, extent: &Extent) -> Result<Faults, 
         database: &common.database,
         cores: None,
         pair: true,
+        settings: &[],
     };
     eprintln!("… two nodes start");
     let mut nodes = Nodes::start(&options).await?;

@@ -118,6 +118,8 @@ pub(super) fn command(kind: Kind, peers: &Path, threads: usize) -> Result<Comman
             command.args(["--threads", &threads.to_string()]);
             Ok(command)
         }
-        Kind::Floor | Kind::Hubbub => Ok(Command::new(there(built.join("floor"))?)),
+        Kind::Floor | Kind::Hubbub | Kind::HubbubSocketio => {
+            Ok(Command::new(there(built.join("floor"))?))
+        }
     }
 }
