@@ -1,5 +1,6 @@
 //! A client's side of a protocol: what the checker needs of one, so that each protocol plugs in.
 
+mod socketio;
 mod sse;
 mod websocket;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::history::Answer;
 use crate::harness::rest::User;
 
+pub(super) use socketio::SocketIo;
 pub(super) use sse::Sse;
 pub(super) use websocket::WebSocket;
 

@@ -99,6 +99,11 @@ pub(super) enum Protocol {
         /// With permessage-deflate.
         is_deflated: bool,
     },
+    /// Socket.IO.
+    SocketIo {
+        /// By polling, not over a WebSocket.
+        is_polling: bool,
+    },
     /// Event streams of rooms, and REST for what it says.
     Sse,
     /// The event stream of all its user's rooms, and REST.
@@ -154,9 +159,12 @@ impl Plan {
         } else {
             LastWords::AreSaid
         };
-        let protocol = |_: &usize| match rng.random_range(0..6) {
+        let protocol = |_: &usize| match rng.random_range(0..9) {
             0 => Protocol::Sse,
             1 => Protocol::WholeSse,
+            2..=4 => Protocol::SocketIo {
+                is_polling: rng.random_bool(0.4),
+            },
             _ => Protocol::WebSocket {
                 is_packed: rng.random_bool(0.5),
                 is_deflated: rng.random_bool(0.5),

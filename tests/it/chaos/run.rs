@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::bus::Bus;
 use super::client::{Client, Invitations, Phase, Progress, Seat};
 use super::cluster::{Cluster, Postgres};
-use super::driver::{Sse, WebSocket};
+use super::driver::{SocketIo, Sse, WebSocket};
 use super::figures::Figures;
 use super::history::{ClientInfo, History, Recorder, RoomInfo};
 use super::nemesis::Nemesis;
@@ -192,6 +192,12 @@ impl Scene {
                     (true, false) => tasks.spawn(native::<true, false>(seat)),
                     (true, true) => tasks.spawn(native::<true, true>(seat)),
                 },
+                Protocol::SocketIo { is_polling: false } => {
+                    tasks.spawn(Client::<SocketIo<false>>::new(seat).run())
+                }
+                Protocol::SocketIo { is_polling: true } => {
+                    tasks.spawn(Client::<SocketIo<true>>::new(seat).run())
+                }
                 Protocol::Sse => tasks.spawn(Client::<Sse<false>>::new(seat).run()),
                 Protocol::WholeSse => tasks.spawn(Client::<Sse<true>>::new(seat).run()),
             };

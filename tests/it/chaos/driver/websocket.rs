@@ -16,7 +16,7 @@ use crate::harness::socket::{DEFLATED, End, PACKED, Socket};
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// The kernel's receive buffer: small, so that a client which does not read is soon felt.
-const RECEIVE_BUFFER_BYTES: u32 = 8192;
+pub(super) const RECEIVE_BUFFER_BYTES: u32 = 8192;
 
 pub(in crate::chaos) struct WebSocket<const IS_PACKED: bool, const IS_DEFLATED: bool> {
     socket: Socket,
