@@ -321,7 +321,9 @@ fn values_that_contradict_each_other_are_refused() {
         ("JOURNAL__BATCH_MAX_EVENTS", "0", "0 is too small"),
         ("DATABASE__ACQUIRE_TIMEOUT_MS", "0", "0 is too small"),
     ] {
-        let problems = problems("", &[(&format!("HUBBUB__{name}"), value)]);
+        let mut problems = problems("", &[(&format!("HUBBUB__{name}"), value)]);
+        // Others that must not be smaller than the longest message.
+        problems.retain(|it| !(name == "LIMITS__MESSAGE_BYTES" && it.key.starts_with("socketio.")));
         assert_eq!(problems.len(), 1, "{name}: {problems:?}");
         assert!(problems[0].what.contains(what), "{name}: {}", problems[0]);
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod deflate;
 pub(crate) mod dev_cluster;
+pub(crate) mod engineio;
 pub(crate) mod log;
 pub(crate) mod msgpack;
 pub(crate) mod nginx;

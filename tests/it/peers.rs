@@ -6,6 +6,7 @@ mod clock;
 mod connections;
 mod given_up;
 mod orders;
+mod passing;
 mod resume;
 mod tickets;
 

@@ -27,6 +27,23 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts it before nodes at these addresses, which need not listen yet, and waits until it listens.
     pub(crate) async fn before(nodes: Vec<SocketAddr>) -> Self {
+        Self::with(nodes, |configuration| configuration).await
+    }
+
+    /// The same, but that every request goes to whatever node, whoever has its session.
+    pub(crate) async fn without_affinity(nodes: Vec<SocketAddr>) -> Self {
+        const AFFINITY: &str = "proxy_pass http://$node_of_session;";
+        let change = |configuration: String| {
+            assert!(configuration.contains(AFFINITY), "{configuration}");
+            configuration
+                .replace(AFFINITY, "proxy_pass http://requests;")
+                // One after the other: the same for each would be affinity, too.
+                .replace("least_conn;", "")
+        };
+        Self::with(nodes, change).await
+    }
+
+    async fn with(nodes: Vec<SocketAddr>, change: impl FnOnce(String) -> String) -> Self {
         let folder = DataFolder::new();
         let listen = SocketAddr::from(([127, 0, 0, 1], kept_port()));
         let settings = Settings {
@@ -35,7 +52,7 @@ impl Nginx {
             folder: folder.path().to_owned(),
         };
         let file = folder.path().join("nginx.conf");
-        std::fs::write(&file, configuration(&settings)).expect("a file can be written");
+        std::fs::write(&file, change(configuration(&settings))).expect("a file can be written");
         let nginx = Self {
             address: listen.to_string(),
             process: spawn(&folder),

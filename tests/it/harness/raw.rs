@@ -34,7 +34,12 @@ pub(crate) struct RawPeer(TcpStream);
 
 impl RawPeer {
     pub(crate) async fn connect(node: &Node) -> Self {
-        let stream = TcpStream::connect(&node.address).await;
+        Self::connect_to(&node.address).await
+    }
+
+    /// Connects to an address, which may be no client's.
+    pub(crate) async fn connect_to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await;
         Self(stream.expect("the node accepts"))
     }
 
