@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod connecting;
 mod ending;
+mod polled;
 mod polling;
 mod recovery;
 

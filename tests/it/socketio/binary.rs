@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::client::Client;
-use super::{Scene, place, scene};
-use crate::harness::engineio::SEPARATOR;
+use super::{Scene, place, polled, scene};
 
 /// An event with one attachment, which is a message's body.
 fn publish(room: &str, client_id: &str) -> String {
@@ -24,16 +23,9 @@ async fn bytes_are_attached() {
         ..
     } = scene(&[]).await;
     let place = place(&node, 4);
-    let mut client = Client::connect(&place, &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place, &ada, &room).await;
     client.event("cursor").await;
-    let polling = place.open().await;
-    let entering = format!("40{}", json!({ "token": ada.token }));
-    assert_eq!(polling.post(entering).await.ok(), "ok");
-    assert!(polling.get().await.ok().starts_with("40{"));
-    let join = format!("420{}", json!(["join", { "room": room.id }]));
-    assert_eq!(polling.post(join).await.ok(), "ok");
-    assert!(polling.get().await.ok().starts_with("430["));
+    let polling = polled::in_room(&place, &ada, &room).await;
 
     client.socket.send(&publish(&room.id, "c1")).await;
     client.socket.send_bytes(&[0, 1, 254, 255]).await;
@@ -52,11 +44,7 @@ async fn bytes_are_attached() {
             seen.push(packet);
         }
     }
-    let mut packets = Vec::new();
-    while !packets.iter().any(|it: &String| it.starts_with('b')) {
-        let polled = polling.get().await;
-        packets.extend(polled.ok().split(SEPARATOR).map(str::to_owned));
-    }
+    let packets = polled::until(&polling, "bAAH+/w==").await;
     let at = packets
         .iter()
         .position(|it| it.starts_with("451-["))

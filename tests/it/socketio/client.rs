@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use crate::harness::engineio::{Place, RawSocket};
-use crate::harness::rest::{User, text};
+use crate::harness::rest::{Room, User, text};
 
 /// One in the main namespace, or on its way there.
 pub(super) struct Client {
@@ -54,6 +54,18 @@ impl Client {
         let mut client = Self::open(place).await;
         client.enter(&json!({ "token": user.token })).await;
         client
+    }
+
+    /// Connects as a user, and joins a room.
+    pub(super) async fn in_room(place: &Place, user: &User, room: &Room) -> Self {
+        let mut client = Self::connect(place, user).await;
+        client.join(room).await;
+        client
+    }
+
+    /// Joins a room. Gives what it was answered.
+    pub(super) async fn join(&mut self, room: &Room) -> Value {
+        self.done("join", &json!({ "room": room.id })).await
     }
 
     /// Comes into the main namespace. Gives what it was answered.

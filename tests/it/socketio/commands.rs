@@ -20,7 +20,7 @@ async fn what_is_published_is_acknowledged_and_pushed_to_all() {
     // By its slug, as everywhere.
     let joined = one.done("join", &json!({ "room": "lobby" })).await;
     assert_eq!(joined["room"], json!(room.id));
-    other.done("join", &json!({ "room": room.id })).await;
+    other.join(&room).await;
     let said = json!({ "room": room.id, "body": "hi 😀", "client_id": "c1" });
     let acked = one.done("publish", &said).await;
     for client in [&mut one, &mut other] {
@@ -125,8 +125,8 @@ async fn one_room_at_a_time_if_the_client_wants_that() {
     client
         .enter(&json!({ "token": ada.token, "rooms": "single" }))
         .await;
-    client.done("join", &json!({ "room": room.id })).await;
-    client.done("join", &json!({ "room": second.id })).await;
+    client.join(&room).await;
+    client.join(&second).await;
     bob.say(&room.id, "unheard", "c1").await.ok();
     ada.say(&second.id, "heard", "c2").await.ok();
     assert_eq!(client.bodies(1).await, ["heard"]);
@@ -143,8 +143,7 @@ async fn who_leaves_the_namespace_hears_nothing_and_can_come_back() {
         database: _database,
         ..
     } = scene(&[]).await;
-    let mut client = Client::connect(&place(&node, 4), &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place(&node, 4), &ada, &room).await;
     client.socket.send("41").await;
     client.enter(&json!({ "token": ada.token })).await;
     // What is said now is for nobody: the room is to be joined again.

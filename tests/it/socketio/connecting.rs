@@ -68,7 +68,7 @@ async fn clients_of_revision_3_are_in_without_asking() {
     assert!(socket.text().await.starts_with('0'));
     assert_eq!(socket.text().await, "40");
     let mut client = Client::on(socket, 3);
-    client.done("join", &json!({ "room": room.id })).await;
+    client.join(&room).await;
     ada.say(&room.id, "hi", "c1").await.ok();
     // There is nothing that it could recover by.
     let args = client.event_args("message").await;
@@ -100,7 +100,7 @@ async fn libraries_that_know_no_offsets_get_none() {
     assert!(client.socket.text().await.starts_with('0'));
     let accepted = client.enter(&json!({ "token": ada.token })).await;
     assert!(accepted["pid"].is_null(), "{accepted}");
-    client.done("join", &json!({ "room": room.id })).await;
+    client.join(&room).await;
     ada.say(&room.id, "hi", "c1").await.ok();
     assert_eq!(client.event_args("message").await.len(), 1);
 }

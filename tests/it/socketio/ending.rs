@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::client::{Came, Client};
-use super::{Scene, place, scene};
+use super::{Scene, place, polled, scene};
 use crate::harness::engineio::SEPARATOR;
 use crate::harness::eventually;
 
@@ -17,10 +17,7 @@ async fn who_logs_out_is_put_out() {
         ..
     } = scene(&[]).await;
     let mut client = Client::connect(&place(&node, 4), &ada).await;
-    let polling = place(&node, 4).open().await;
-    let entering = format!("40{}", json!({ "token": ada.token }));
-    assert_eq!(polling.post(entering).await.ok(), "ok");
-    assert!(polling.get().await.ok().starts_with("40{"));
+    let polling = polled::entered(&place(&node, 4), &ada).await;
     ada.post("/api/auth/logout", &json!({})).await.ok();
     assert!(matches!(client.came().await, Came::PutOut));
     assert!(matches!(client.came().await, Came::Closed));
@@ -41,8 +38,7 @@ async fn who_is_told_to_move_is_not_put_out() {
         database: _database,
         ..
     } = scene(&[]).await;
-    let mut client = Client::connect(&place(&node, 4), &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place(&node, 4), &ada, &room).await;
     node.terminate();
     let drain = client.event("drain").await;
     assert!(drain["cursor"].is_string(), "{drain}");
@@ -62,8 +58,7 @@ async fn who_answers_no_heartbeat_is_gone() {
         database: _database,
         ..
     } = scene(&settings).await;
-    let mut client = Client::connect(&place(&node, 4), &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place(&node, 4), &ada, &room).await;
     // Answered for a while.
     for _ in 0..3 {
         while client.socket.text().await != "2" {}
@@ -97,8 +92,7 @@ async fn who_is_removed_from_a_room_is_told_so() {
         room,
         database: _database,
     } = scene(&[]).await;
-    let mut client = Client::connect(&place(&node, 4), &bob).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place(&node, 4), &bob, &room).await;
     let before = client.event_args("cursor").await;
     let path = format!("/api/rooms/{}/members/{}", room.id, bob.id);
     ada.delete(&path).await.ok();
@@ -119,13 +113,7 @@ async fn who_polls_too_rarely_is_slow_and_bounded() {
         room,
         database: _database,
     } = scene(&settings).await;
-    let polling = place(&node, 4).open().await;
-    let entering = format!("40{}", json!({ "token": ada.token }));
-    assert_eq!(polling.post(entering).await.ok(), "ok");
-    assert!(polling.get().await.ok().starts_with("40{"));
-    let join = format!("420{}", json!(["join", { "room": room.id }]));
-    assert_eq!(polling.post(join).await.ok(), "ok");
-    assert!(polling.get().await.ok().starts_with("430["));
+    let polling = polled::in_room(&place(&node, 4), &ada, &room).await;
     let body = "x".repeat(8000);
     for number in 0..12 {
         bob.say(&room.id, &body, &format!("c{number}")).await.ok();

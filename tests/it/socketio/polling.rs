@@ -3,32 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::polled::{ask, entered, in_room, until};
 use super::{Scene, place, scene};
-use crate::harness::engineio::{Polling, SEPARATOR};
-use crate::harness::rest::User;
-
-/// Packets that come, until one contains this.
-async fn until(client: &Polling, what: &str) -> Vec<String> {
-    let mut packets = Vec::new();
-    loop {
-        let polled = client.get().await;
-        packets.extend(polled.ok().split(SEPARATOR).map(str::to_owned));
-        if packets.iter().any(|packet| packet.contains(what)) {
-            return packets;
-        }
-    }
-}
-
-async fn entered(client: &Polling, user: &User) {
-    let auth = json!({ "token": user.token });
-    assert_eq!(client.post(format!("40{auth}")).await.ok(), "ok");
-    let packets = until(client, "sid").await;
-    assert!(packets[0].starts_with("40{"), "{packets:?}");
-}
-
-fn ask(id: u64, event: &str, arg: &Value) -> String {
-    format!("42{id}{}", json!([event, arg]))
-}
+use crate::harness::engineio::SEPARATOR;
 
 #[tokio::test]
 async fn commands_and_pushes_go_by_polls_wherever_their_requests_land() {
@@ -41,8 +18,7 @@ async fn commands_and_pushes_go_by_polls_wherever_their_requests_land() {
         room,
         database: _database,
     } = scene(&settings).await;
-    let client = place(&node, 4).open().await;
-    entered(&client, &ada).await;
+    let client = entered(&place(&node, 4), &ada).await;
     let join = ask(0, "join", &json!({ "room": room.id }));
     let publish = json!({ "room": room.id, "body": "0", "client_id": "c0" });
     let both = [join, ask(1, "publish", &publish)].join(SEPARATOR);
@@ -83,11 +59,7 @@ async fn a_session_goes_on_by_a_websocket_and_misses_nothing() {
         room,
         database: _database,
     } = scene(&settings).await;
-    let polling = place(&node, 4).open().await;
-    entered(&polling, &ada).await;
-    let join = ask(0, "join", &json!({ "room": room.id }));
-    assert_eq!(polling.post(join).await.ok(), "ok");
-    until(&polling, "430").await;
+    let polling = in_room(&place(&node, 4), &ada, &room).await;
     let mut socket = polling.socket().await;
     socket.send("2probe").await;
     assert_eq!(socket.text().await, "3probe");

@@ -33,8 +33,8 @@ async fn who_comes_back_gets_what_was_missed_and_comes_back_again() {
     let mut client = Client::connect(&place, &ada).await;
     let pid = client.pid.clone();
     assert!(pid.is_some());
-    client.done("join", &json!({ "room": room.id })).await;
-    client.done("join", &json!({ "room": second.id })).await;
+    client.join(&room).await;
+    client.join(&second).await;
     bob.say(&room.id, "1", "c1").await.ok();
     assert_eq!(client.bodies(1).await, ["1"]);
     for round in 0..2 {
@@ -65,8 +65,7 @@ async fn another_node_after_a_crash_is_as_good() {
         room,
         database,
     } = scene(&[]).await;
-    let mut client = Client::connect(&place(&node, 4), &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place(&node, 4), &ada, &room).await;
     bob.say(&room.id, "1", "c1").await.ok();
     assert_eq!(client.bodies(1).await, ["1"]);
     let options = crate::harness::node::NodeOptions::on(&database.url);
@@ -100,7 +99,7 @@ async fn who_cannot_say_where_it_stands_gets_another_pid_and_a_gap() {
         );
         let gap = client.event("gap").await;
         assert_eq!(gap["rooms"], json!([]), "{gap}");
-        client.done("join", &json!({ "room": room.id })).await;
+        client.join(&room).await;
     }
 }
 
@@ -114,8 +113,7 @@ async fn a_room_that_is_no_longer_open_is_a_gap() {
         database: _database,
     } = scene(&[]).await;
     let place = place(&node, 4);
-    let mut client = Client::connect(&place, &bob).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let mut client = Client::in_room(&place, &bob, &room).await;
     ada.say(&room.id, "1", "c1").await.ok();
     assert_eq!(client.bodies(1).await, ["1"]);
     drop(client.socket);
@@ -141,8 +139,7 @@ async fn a_token_that_is_worth_nothing_recovers_nothing() {
         ..
     } = scene(&[]).await;
     let place = place(&node, 4);
-    let mut client = Client::connect(&place, &ada).await;
-    client.done("join", &json!({ "room": room.id })).await;
+    let client = Client::in_room(&place, &ada, &room).await;
     let shown = json!({ "token": "guess", "pid": client.pid, "offset": client.offset });
     let mut again = Client::open(&place).await;
     assert!(matches!(again.ask_to_enter(&shown).await, Came::Refused(_)));
@@ -159,7 +156,7 @@ async fn a_cursor_of_the_application_is_resumed() {
     } = scene(&[]).await;
     let place = place(&node, 4);
     let mut client = Client::connect(&place, &ada).await;
-    let joined = client.done("join", &json!({ "room": room.id })).await;
+    let joined = client.join(&room).await;
     bob.say(&room.id, "1", "c1").await.ok();
     let mut by_auth = Client::open(&place).await;
     by_auth

@@ -37,12 +37,12 @@ async fn silence_ends_a_session() {
 
     // Nobody asks for what this one is sent.
     let session = engine(&node).open().await;
-    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-    crate::harness::eventually("the session is unknown", async || {
-        let answer = session.get().await;
-        (answer.status == 400).then(|| answer.unknown_session())
+    crate::harness::eventually("the session is reaped", async || {
+        let sessions = node.metric(r#"socketio_sessions{transport="polling"}"#);
+        (sessions.await == 0).then_some(())
     })
     .await;
+    session.get().await.unknown_session();
 }
 
 #[tokio::test]
