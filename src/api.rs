@@ -8,6 +8,7 @@ mod asset;
 mod auth;
 mod bans;
 mod coding;
+mod conditional;
 mod connections;
 mod edge;
 mod export;
@@ -25,6 +26,7 @@ mod page;
 mod paging;
 mod period;
 mod permalinks;
+mod permits;
 mod pins;
 mod presence;
 pub mod problem;
@@ -47,6 +49,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use crate::auth::Limits;
 use crate::auth::accounts::Accounts;
 use crate::auth::credentials::Authenticator;
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::hub::HubHandle;
 use crate::peers::Peers;
@@ -61,6 +64,8 @@ pub use routes::Routes;
 pub struct ApiState {
     /// Postgres.
     pub store: Store,
+    /// Copies of what is there.
+    pub cache: Cache,
     /// Everything that is an event of a room goes through the hub.
     pub hub: HubHandle,
     /// The other nodes.

@@ -2,6 +2,7 @@
 //! and stop.
 
 mod cluster;
+mod copies_watch;
 mod error;
 mod host;
 mod identity;
@@ -13,6 +14,7 @@ mod peer_port;
 mod pool_share;
 mod retention;
 mod sweeper;
+mod warming;
 
 use std::time::Duration;
 
@@ -20,7 +22,8 @@ use actix_rt::System;
 use actix_rt::signal::unix::{SignalKind, signal};
 
 pub use self::cluster::{
-    Disconnected, Meant, NodeConnections, NodeLine, connections, disconnect, nodes,
+    Disconnected, Meant, NodeConnections, NodeCopies, NodeLine, connections, copies, disconnect,
+    drop_copies, nodes,
 };
 pub use self::error::StartError;
 pub use self::node::Node;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it went wrong, 2 the arguments or the settings are wrong.
 
+mod cache;
 mod config;
 mod connections;
 mod dev;
@@ -89,6 +90,9 @@ enum Command {
     /// Ask the node of this machine whether it is well
     #[command(after_help = health::HELP)]
     Health(health::Arguments),
+    /// Look at what nodes keep copies of, or have them read it again
+    #[command(subcommand, after_help = cache::HELP)]
+    Cache(cache::Command),
     /// Shut users out, or let them in again
     #[command(subcommand)]
     Users(users::Command),
@@ -142,6 +146,7 @@ pub fn run() -> ExitCode {
         Command::Connections(arguments) => connections::run(file, &arguments),
         Command::Disconnect(arguments) => disconnect::run(file, arguments),
         Command::Health(arguments) => health::run(file, &arguments),
+        Command::Cache(command) => cache::run(file, &command),
         Command::Users(command) => users::run(file, &command),
         Command::Config(command) => config::run(file, &command),
     };

@@ -7,6 +7,7 @@
 //! checked by each section's `check`.
 
 mod auth;
+mod cache;
 mod check;
 mod database;
 mod defaults;
@@ -33,6 +34,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, CookieSameSite, CookieSecure, TICKET_TTL_MAX_S};
+pub use cache::Cache;
 pub use database::{Database, Embedded};
 pub use defaults::DEFAULTS;
 pub use error::{ConfigError, Origin, Problem};
@@ -69,6 +71,8 @@ pub struct Config {
     pub journal: Journal,
     /// Rooms, presence and fan-out.
     pub hub: Hub,
+    /// Copies of what is in the database.
+    pub cache: Cache,
     /// Connections.
     pub websocket: WebSocket,
     /// Socket.IO.
@@ -139,6 +143,7 @@ impl Config {
         self.redis.check(&mut checks);
         self.journal.check(&mut checks);
         self.hub.check(&mut checks);
+        self.cache.check(&mut checks);
         self.websocket.check(&mut checks);
         self.socketio.check(&mut checks);
         self.retention.check(&mut checks);

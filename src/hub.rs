@@ -10,6 +10,7 @@ mod arbiters;
 #[doc(hidden)]
 pub mod bench;
 mod bridge;
+pub mod changes;
 pub mod cluster;
 mod compression;
 pub mod connection;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
+use self::changes::{ChangeWatch, Changes};
 use self::cluster::{Cluster, Seat};
 use self::connection::identity::Gate;
 pub use self::connections::LISTED_MAX;
@@ -107,6 +109,8 @@ pub struct HubParts<'a> {
     pub gate: Arc<dyn Gate>,
     /// Who is present by other nodes.
     pub presence: Arc<dyn PresenceElsewhere>,
+    /// Who keeps copies of what is in the database.
+    pub watch: Arc<dyn ChangeWatch>,
 }
 
 /// The node's hub. Cheap to clone.
@@ -129,6 +133,7 @@ struct Shared {
     arbiters: Arc<Arbiters>,
     control: Control,
     cluster: Cluster,
+    changes: Changes,
     replays: ReplayPages,
     read_markers: ReadMarkers,
     online: Online,
@@ -164,6 +169,7 @@ impl HubHandle {
         );
         let anti_entropy = AntiEntropy::new(Duration::from_millis(config.hub.anti_entropy_ms));
         let bridge = BridgeHandle::new(parts.bus, parts.origin.clone());
+        let changes = Changes::new(parts.watch, bridge.clone());
         let control_settings = ControlSettings::new(config, parts.origin.clone());
         let control = Control::new(control_settings, cluster.clone());
         let supervisor = SupervisorHandle::start(
@@ -178,6 +184,7 @@ impl HubHandle {
                 arbiters: Arc::clone(&arbiters),
                 anti_entropy: anti_entropy.clone(),
                 notices: cluster.notices().clone(),
+                changes: changes.clone(),
                 origin: parts.origin.clone(),
                 room: RoomSettings::from(&config.hub),
                 presence_settings: PresenceSettings::from(&config.hub),
@@ -226,6 +233,7 @@ impl HubHandle {
                 arbiters,
                 control,
                 cluster,
+                changes,
                 slugs: recent::slugs(),
                 ended: recent::endings(),
                 began: recent::endings(),
@@ -236,6 +244,8 @@ impl HubHandle {
         hub.shared.control.start(&hub);
         let cluster = &hub.shared.cluster;
         cluster.start(&hub, &anti_entropy, &hub.shared.registry);
+        let changes = hub.shared.changes.clone();
+        cluster.keep(supervised("changes", move || changes.clone().tell()));
         hub.look_after_presence(Duration::from_millis(config.hub.presence_digest_ms));
         hub
     }
@@ -401,6 +411,11 @@ impl HubHandle {
     ) {
         self.shared.bridge.ephemeral(&ephemeral);
         room.broadcast(SharedPush::new(ephemeral), except);
+    }
+
+    /// Who is told what has changed.
+    fn changes(&self) -> &Changes {
+        &self.shared.changes
     }
 
     /// The pages of the rooms' logs, for replays.

@@ -7,10 +7,11 @@
 //! * [`redis`] knows `config`;
 //! * [`store`] and [`bus`] know `protocol`, `bus` also `redis`;
 //! * [`hub`] knows `protocol`, `bus` and `store`, and never sees HTTP;
+//! * [`cache`] knows `store`, `redis`, `protocol` and `config`;
 //! * [`peers`] knows `protocol`, `store` and `config`;
 //! * [`auth`] knows `protocol`, `store` and `redis`;
 //! * [`transport`] knows `hub`, `auth`, `peers` and `protocol`;
-//! * [`api`] knows `store`, `auth`, `peers` and the handles of `hub`;
+//! * [`api`] knows `store`, `cache`, `auth`, `peers` and the handles of `hub`;
 //! * [`dev`] knows `config` and `store`;
 //! * [`app`] and [`cli`] know all.
 
@@ -18,6 +19,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod bus;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod dev;

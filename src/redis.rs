@@ -29,7 +29,7 @@ pub(crate) mod topology;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Value};
+use redis::{Cmd, ToRedisArgs, Value};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::endpoint::Endpoint;
@@ -48,6 +48,8 @@ pub enum Purpose {
     Sessions,
     /// Rate limits.
     Limits,
+    /// Copies of what is in the database.
+    Cache,
 }
 
 impl Purpose {
@@ -55,6 +57,7 @@ impl Purpose {
         match self {
             Self::Sessions => "sessions",
             Self::Limits => "limits",
+            Self::Cache => "cache",
         }
     }
 }
@@ -138,7 +141,7 @@ impl Client {
         purpose: Purpose,
         key: &[u8],
         script: &Script,
-        arguments: &[i64],
+        arguments: &[impl ToRedisArgs + Sync],
     ) -> Result<Value, CallError> {
         let running = script.run(&self.inner.servers, key, arguments);
         self.bounded(purpose, running).await

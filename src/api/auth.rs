@@ -118,7 +118,10 @@ pub(super) async fn register(
     let begun = state
         .accounts
         .register(&state.limits, registration, attempt)
-        .await?;
+        .await;
+    // Also when the answer was lost: they may be there.
+    state.cache.users_added();
+    let begun = begun?;
     Ok(answer(&state, &req, HttpResponse::Created(), begun))
 }
 

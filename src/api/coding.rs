@@ -105,7 +105,11 @@ impl Coding {
 /// A part of `Accept-Encoding`: a name and its weight, in thousandths.
 fn weighed(part: &str) -> Option<(&str, u16)> {
     let mut pieces = part.split(';').map(str::trim);
-    let name = pieces.next().filter(|name| !name.is_empty())?;
+    let name = match pieces.next()? {
+        "" => return None,
+        old if old.eq_ignore_ascii_case("x-gzip") => "gzip",
+        name => name,
+    };
     let Some(weight) = pieces.next() else {
         return Some((name, 1000));
     };
@@ -131,8 +135,10 @@ pub(super) async fn pack<B: MessageBody + 'static>(
     if !is_packable(response.headers()) {
         return Ok(response.map_into_left_body());
     }
-    let varies = HeaderValue::from_static("Accept-Encoding");
-    response.headers_mut().append(header::VARY, varies);
+    if !says_that_it_varies(response.headers()) {
+        let varies = HeaderValue::from_static("Accept-Encoding");
+        response.headers_mut().append(header::VARY, varies);
+    }
     let is_large_enough = matches!(
         response.response().body().size(),
         BodySize::Sized(MIN_BYTES..)
@@ -181,6 +187,16 @@ fn is_packable(headers: &HeaderMap) -> bool {
         it.starts_with(b"application/json") || it == b"application/problem+json"
     }) && !is(header::CACHE_CONTROL, |it| it == b"no-store")
         && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn says_that_it_varies(headers: &HeaderMap) -> bool {
+    let mut values = headers
+        .get_all(header::VARY)
+        .filter_map(|it| it.to_str().ok());
+    values.any(|it| {
+        it.split(',')
+            .any(|name| name.trim().eq_ignore_ascii_case("Accept-Encoding"))
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use actix_web::{Error, HttpResponse};
 use super::ApiState;
 use super::metrics::{REQUEST_SECONDS, method_label};
 use super::problem::ApiError;
+use super::request;
 use crate::fault;
 use crate::stall::{Activity, doing_with};
 
@@ -108,7 +109,7 @@ fn shape(method: &str, path: &str) -> String {
 
 fn observe(method: &Method, response: &ServiceResponse<impl MessageBody>, started: Instant) {
     let status = response.status();
-    let pattern = response.request().match_pattern();
+    let pattern = request::route(response.request());
     let route = pattern.as_deref().unwrap_or(UNROUTED);
     let took = started.elapsed();
     REQUEST_SECONDS

@@ -1,16 +1,18 @@
 //! The gate before every `/api` route: who asks, from which page, how often. And a smaller one before
 //! what anybody may read.
 //!
-//! In this order (but for those who register or log in, of whom there is only the address): an address that asks too often is turned away before the database is asked who
-//! it is; then credentials are looked up; a cookie's write must come from a page of ours; and the
-//! request counts for its user, or for its address if it has none.
+//! In this order (but for those who register or log in, of whom there is only the address): an address
+//! that asks too often is turned away before the database is asked who it is; then credentials are
+//! looked up; a cookie's write must come from a page of ours; and the request counts for its user, or
+//! for its address if it has none. A user's read that names an entity tag counts when its answer is
+//! known, and not at all if that is 304: who asks whether anything is new is to be welcome.
 
 use std::net::IpAddr;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest};
@@ -44,11 +46,18 @@ pub(super) async fn gate(
         let error = ApiError::Internal("ApiState is not registered");
         return Ok(req.error_response(error).map_into_right_body());
     };
-    let Admitted { renewed, standing } = match admit(&state, req.request()).await {
+    let Admitted {
+        renewed,
+        mut standing,
+        due,
+    } = match admit(&state, req.request()).await {
         Ok(admitted) => admitted,
         Err(error) => return Ok(req.error_response(error).map_into_right_body()),
     };
     let mut response = next.call(req).await?;
+    if let Some(due) = due {
+        standing = due.settle(response.status());
+    }
     if let Some(cookie) = renewed {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -96,16 +105,51 @@ struct Admitted {
     renewed: Option<HeaderValue>,
     /// How much is left to them.
     standing: Option<Standing>,
+    /// What is counted when the answer is known.
+    due: Option<Due>,
+}
+
+/// A read that was let through and is not counted yet. It is, if nothing becomes of it: when its client
+/// goes away meanwhile, too.
+struct Due {
+    state: Data<ApiState>,
+    user: Subject,
+    address: IpAddr,
+    is_free: bool,
+}
+
+impl Due {
+    /// The answer is known: counts it, unless it says that nothing is new. How much is left then.
+    fn settle(mut self, status: StatusCode) -> Option<Standing> {
+        self.is_free = status == StatusCode::NOT_MODIFIED;
+        let (state, user, address) = (self.state.clone(), self.user.clone(), self.address);
+        drop(self);
+        state.limits.standing(Bucket::Reads, user, address)
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if !self.is_free {
+            // It was within the limit when it was let through. If others have used that up meanwhile,
+            // this one counts as refused, and the next one is.
+            let limits = &self.state.limits;
+            let taken = limits.take_now(Bucket::Reads, self.user.clone(), self.address);
+            if let Err(limited) = taken {
+                tracing::debug!(%limited, "a read was let through beside others that used up its limit");
+            }
+        }
+    }
 }
 
 /// Checks a request and notes who sends it.
-async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Admitted, ApiError> {
+async fn admit(state: &Data<ApiState>, req: &HttpRequest) -> Result<Admitted, ApiError> {
     let address = request::address(req, &state.config.http.trusted_proxies);
     req.extensions_mut().insert(ClientAddress(address));
-    let pattern = req.match_pattern().unwrap_or_default();
+    let pattern = request::route(req).unwrap_or_default();
     // What these do, they check and count by themselves: old credentials must not keep anybody
     // from getting new ones. But whose turn it is not need not send a body.
-    let newcomer = match pattern.as_str() {
+    let newcomer = match &*pattern {
         REGISTER => Some(Subject::Newcomer(address)),
         LOGIN => Some(Subject::Address(address)),
         _ => None,
@@ -138,14 +182,25 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Admitted, ApiError
     let Some((credentials, found)) = found else {
         state.limits.take(bucket, anybody.clone(), address).await?;
         return Ok(Admitted {
-            renewed: None,
             standing: state.limits.standing(bucket, anybody, address),
+            ..Admitted::default()
         });
     };
     let identity = found.identity;
     let user = Subject::User(identity.user_id);
-    state.limits.take(bucket, user.clone(), address).await?;
-    let standing = state.limits.standing(bucket, user, address);
+    let (mut standing, mut due) = (None, None);
+    let may_be_known = bucket == Bucket::Reads && req.headers().contains_key(header::IF_NONE_MATCH);
+    if may_be_known && state.limits.check(bucket, user.clone(), address).is_ok() {
+        due = Some(Due {
+            state: state.clone(),
+            user,
+            address,
+            is_free: false,
+        });
+    } else {
+        state.limits.take(bucket, user.clone(), address).await?;
+        standing = state.limits.standing(bucket, user, address);
+    }
     req.extensions_mut().insert(identity);
     let renewed = match credentials {
         Credentials::Cookie(token) if found.renewed => {
@@ -154,7 +209,11 @@ async fn admit(state: &ApiState, req: &HttpRequest) -> Result<Admitted, ApiError
         }
         _ => None,
     };
-    Ok(Admitted { renewed, standing })
+    Ok(Admitted {
+        renewed,
+        standing,
+        due,
+    })
 }
 
 async fn authenticate(

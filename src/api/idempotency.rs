@@ -24,6 +24,7 @@ use super::ApiState;
 use super::extract::read_whole;
 use super::metrics::REQUEST_KEYS;
 use super::problem::ApiError;
+use super::request;
 use crate::auth::Identity;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::store::request_keys::{self, Attempt, Claimed, Keeping, Kept, Keyed};
@@ -115,7 +116,7 @@ fn applies_to(req: &ServiceRequest) -> bool {
     if req.method() != Method::POST {
         return false;
     }
-    let pattern = req.match_pattern().unwrap_or_default();
+    let pattern = request::route(req.request()).unwrap_or_default();
     pattern != PUBLISHING && makes_a_difference(&pattern)
 }
 

@@ -2,24 +2,27 @@
 //! permission again in the transaction.
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, delete, get, patch, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::ApiState;
 use super::extract::{Body, Query, RoomPath, UserPath};
-use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use super::rooms::{RoomView, membership, view, visible};
+use super::{ApiState, conditional, permits};
 use crate::auth::Identity;
+use crate::cache::copy::{Loaded, Object, Rendered};
+use crate::cache::key::Key;
+use crate::cache::reads::{digest, entity_tag, to_body};
+use crate::cache::version::Version;
 use crate::hub::MemberChange;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{MembershipChange, Role};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::store::room_members::{self, Member};
-use crate::store::users;
+use crate::store::{Store, StoreError, users};
 
 /// A page of members is this long when nothing is said.
 const LIST_LIMIT_DEFAULT: u32 = 100;
@@ -163,28 +166,56 @@ async fn leave(state: &ApiState, who: Identity, room: &RoomRef) -> Result<HttpRe
 #[utoipa::path(
     tag = "members",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The room's id or slug"), ListMembers),
-    responses((status = 200, description = "A page of members", body = MemberPage), Failure)
+    params(("id" = String, Path, description = "The room's id or slug"), ListMembers, conditional::Asked),
+    responses((status = 200, description = "A page of members", body = MemberPage),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/rooms/{id}/members")]
 pub(super) async fn list_members(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Paged<MemberPage>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(UserId);
-    let (access, _) = membership(&state, &room.0, who).await?;
-    let conn = state.store.get().await?;
-    let mut found = room_members::page(&conn, access.room_id, after, limit + 1).await?;
+    let least = conditional::least(&req)?;
+    let (access, permitted) = permits::member(&state, &room.0, who, &least).await?;
+    let room = access.room_id;
+    let load = || load_page(state.store.clone(), room, after, limit);
+    let key = Key::Members(room, after, limit);
+    let page = state.cache.get(key, &least, load).await?;
+    let page = page.ok_or(ErrorCode::RoomNotFound)?;
+    conditional::of_page(&req, &state, permitted, &page, "after")
+}
+
+/// Reads a page of members, for all who may see it.
+async fn load_page(
+    store: Store,
+    room: RoomId,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Option<Loaded>, StoreError> {
+    let Some(read) = room_members::page_with_head(&store, room, after, limit + 1).await? else {
+        return Ok(None);
+    };
+    let mut found = read.members;
     let next = super::cut(&mut found, limit, |member| member.user_id);
     let page = MemberPage {
         members: found.into_iter().map(MemberView::from).collect(),
         next,
     };
-    Ok(Paged::new(page, "after", next))
+    let body = to_body(&page)?;
+    // Names on it come from elsewhere: what it says is its only version.
+    let etag = entity_tag(read.epoch, digest(&body));
+    let next = next.map(|next| next.to_string().into());
+    let rendered = Rendered::new(etag, body, next);
+    let version = Version::new(read.epoch, read.last_seq);
+    let mut loaded = Loaded::new(version, Object::Body(rendered));
+    loaded.good_for = read.good_for;
+    Ok(Some(loaded))
 }
 
 /// Adds a member, or gives one another role. Moderators add members; owners do all.

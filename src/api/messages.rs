@@ -6,13 +6,13 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::ApiState;
 use super::extract::{Body, Checks, MessagePath, Query, RoomPath};
 use super::idempotency::{key_of, publish_key};
-use super::paging::Paged;
 use super::problem::{ApiError, Failure, FieldError};
 use super::rooms::membership;
+use super::{ApiState, conditional, permits};
 use crate::auth::Identity;
+use crate::cache::key::MessagesKey;
 use crate::hub::NewMessage;
 use crate::protocol::body::{Body as Said, BodyError, Encoding};
 use crate::protocol::command::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, PageAnchor, PageRequest};
@@ -67,26 +67,35 @@ struct ListMessages {
 #[utoipa::path(
     tag = "messages",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The room's id or slug"), ListMessages),
-    responses((status = 200, description = "A page of messages", body = MessagePage), Failure)
+    params(("id" = String, Path, description = "The room's id or slug"), ListMessages, conditional::Asked),
+    responses((status = 200, description = "A page of messages", body = MessagePage),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/rooms/{id}/messages")]
 pub(super) async fn list_messages(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Paged<MessagePage>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let request = page_request(&query)?;
-    let (access, _) = membership(&state, &room.0, who).await?;
-    let page = messages::page(&state.store, access.room_id, access.history_floor, request).await?;
-    let page = page.ok_or(ErrorCode::RoomNotFound)?;
-    let next = page.next;
+    let least = conditional::least(&req)?;
+    let (access, permitted) = permits::member(&state, &room.0, who, &least).await?;
     let onward = match request.anchor {
         PageAnchor::After(_) => "after",
         PageAnchor::Newest | PageAnchor::Before(_) => "before",
     };
-    Ok(Paged::new(page, onward, next))
+    let key = MessagesKey {
+        room: access.room_id,
+        floor: access.history_floor,
+        place: request.anchor.into(),
+        limit: request.limit,
+        thread: request.thread,
+    };
+    let page = state.cache.messages(&state.store, key, &least).await?;
+    let page = page.ok_or(ErrorCode::RoomNotFound)?;
+    conditional::of_page(&req, &state, permitted, &page, onward)
 }
 
 /// One message

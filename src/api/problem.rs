@@ -11,6 +11,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::rate_limit;
 use crate::auth::{AuthError, RateLimited};
+use crate::cache::CacheError;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::problem::{PROBLEM_JSON, status, title};
 use crate::store::StoreError;
@@ -48,6 +49,9 @@ pub enum ApiError {
     /// The database could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What there are copies of could not be read.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A defect.
     #[error("{0}")]
     Internal(&'static str),
@@ -167,8 +171,11 @@ impl ApiError {
             Self::UpgradeRequired => ErrorCode::InvalidRequest,
             Self::Head { .. } => ErrorCode::TooLarge,
             Self::Auth(error) => error.code(),
+            Self::Cache(CacheError::Ahead) => ErrorCode::CursorAhead,
+            Self::Cache(CacheError::Overloaded) => ErrorCode::Overloaded,
+            Self::Cache(error) if error.is_retryable() => ErrorCode::Unavailable,
             Self::Store(error) if error.is_retryable() => ErrorCode::Unavailable,
-            Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
+            Self::Cache(_) | Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
         }
     }
 
@@ -203,10 +210,14 @@ impl ApiError {
                 .join("; "),
             Self::Method { .. } | Self::UpgradeRequired | Self::Head { .. } => self.to_string(),
             Self::Auth(error) => error.refusal().message.into_owned(),
+            Self::Cache(error @ (CacheError::Ahead | CacheError::Overloaded)) => error.to_string(),
             Self::Store(error) if error.is_retryable() => {
                 "the database is away for the moment".to_owned()
             }
-            Self::Store(_) | Self::Internal(_) => "an internal error".to_owned(),
+            Self::Cache(error) if error.is_retryable() => {
+                "the database is away for the moment".to_owned()
+            }
+            Self::Store(_) | Self::Cache(_) | Self::Internal(_) => "an internal error".to_owned(),
         }
     }
 

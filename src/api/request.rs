@@ -1,9 +1,10 @@
 //! What authentication wants to know of a request, taken out of its head.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::{HttpMessage as _, HttpRequest};
 use ipnet::IpNet;
 
 use crate::auth::client_address::client_address;
@@ -19,6 +20,21 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
         authorization: text(headers, header::AUTHORIZATION),
         ticket: None,
     }
+}
+
+/// The route that a request goes to, as it is written in the sources.
+#[derive(Clone)]
+struct Route(Option<Rc<str>>);
+
+/// The route of a request, such as `/api/rooms/{id}`; none if there is none. Looked up once: actix-web
+/// tries all of them for it.
+pub(super) fn route(req: &HttpRequest) -> Option<Rc<str>> {
+    if let Some(Route(known)) = req.extensions().get() {
+        return known.clone();
+    }
+    let route = req.match_pattern().map(Rc::from);
+    req.extensions_mut().insert(Route(route.clone()));
+    route
 }
 
 /// What a request says about the page that sent it.

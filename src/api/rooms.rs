@@ -1,19 +1,20 @@
 //! Rooms: making, finding and listing them.
 
 mod naming;
+mod shared;
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpResponse, get, patch, post};
+use actix_web::{HttpRequest, HttpResponse, get, patch, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use self::naming::{check_name, check_topic, slug_of};
-use super::ApiState;
 use super::extract::{Body, Checks, Query, RoomPath};
 use super::paging::Paged;
 use super::problem::{ApiError, Failure};
+use super::{ApiState, conditional};
 use crate::auth::Identity;
 use crate::hub::RoomChange;
 use crate::protocol::error::ErrorCode;
@@ -250,16 +251,18 @@ pub(super) async fn list_rooms(
 #[utoipa::path(
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The id or the slug")),
-    responses((status = 200, description = "The room", body = RoomView), Failure)
+    params(("id" = String, Path, description = "The id or the slug"), conditional::Asked),
+    responses((status = 200, description = "The room", body = RoomView),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/rooms/{id}")]
 pub(super) async fn get_room(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
-) -> Result<Json<RoomView>, ApiError> {
-    Ok(Json(view(&state, &room.0, who).await?))
+) -> Result<HttpResponse, ApiError> {
+    shared::answer(&req, &state, &room.0, who).await
 }
 
 /// Changes what is said of a room, as an event in it. For owners.

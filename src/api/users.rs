@@ -6,20 +6,26 @@ mod search;
 pub(super) use profile::change_profile;
 pub(super) use search::search_users;
 
-use actix_web::get;
 use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpRequest, HttpResponse, get};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::ApiState;
 use super::problem::{ApiError, Failure};
+use super::{ApiState, conditional};
 use crate::auth::registration::check_username;
 use crate::auth::{AuthError, Identity};
+use crate::cache::How;
+use crate::cache::copy::{Loaded, Object, Rendered};
+use crate::cache::key::Key;
+use crate::cache::reads::{entity_tag, to_body};
+use crate::cache::version::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::id::UserId;
 use crate::store::users::{self, User};
+use crate::store::{Store, StoreError};
 
 /// A user as others see them.
 #[derive(Serialize, ToSchema)]
@@ -107,21 +113,44 @@ pub(super) async fn me(state: Data<ApiState>, who: Identity) -> Result<Json<OwnU
 #[utoipa::path(
     tag = "users",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The id or the username")),
-    responses((status = 200, description = "The user", body = PublicUser), Failure)
+    params(("id" = String, Path, description = "The id or the username"), conditional::Asked),
+    responses((status = 200, description = "The user", body = PublicUser),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/users/{id}")]
 pub(super) async fn get_user(
+    req: HttpRequest,
     state: Data<ApiState>,
     _who: Identity,
     id: Path<String>,
-) -> Result<Json<PublicUser>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let id = id.into_inner();
-    let conn = state.store.get().await?;
-    let user = match Uuid::try_parse(&id) {
-        Ok(id) => users::by_id(&conn, UserId(id)).await?,
-        Err(_) if check_username(&id).is_ok() => users::by_username(&conn, &id).await?,
-        Err(_) => None,
+    // Checked as everywhere, although nothing of a user is an event.
+    let least = conditional::least(&req)?;
+    let id = match Uuid::try_parse(&id) {
+        Ok(id) => UserId(id),
+        Err(_) if check_username(&id).is_ok() => {
+            let conn = state.store.get().await?;
+            let user = users::by_username(&conn, &id).await?;
+            user.ok_or(ErrorCode::UserNotFound)?.id
+        }
+        Err(_) => return Err(ErrorCode::UserNotFound.into()),
     };
-    Ok(Json(user.ok_or(ErrorCode::UserNotFound)?.into()))
+    let load = || load_user(state.store.clone(), id);
+    let user = state.cache.get(Key::User(id), &least, load).await?;
+    let user = user.ok_or(ErrorCode::UserNotFound)?;
+    conditional::of_copy(&req, &state, How::Hit, &user)
+}
+
+/// Reads a user, for all who may see them.
+async fn load_user(store: Store, id: UserId) -> Result<Option<Loaded>, StoreError> {
+    let conn = store.get().await?;
+    let Some((user, version)) = users::with_version(&conn, id).await? else {
+        return Ok(None);
+    };
+    let version = Version::of_row(version);
+    let etag = entity_tag(version.epoch, version.seq);
+    let body = to_body(&PublicUser::from(user))?;
+    let rendered = Rendered::new(etag, body, None);
+    Ok(Some(Loaded::new(version, Object::Body(rendered))))
 }

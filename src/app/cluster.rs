@@ -8,9 +8,10 @@ use super::operator::connect;
 use crate::config::Config;
 use crate::peers::{Heard, Peer, Peers};
 use crate::protocol::connection::{ConnectionId, ConnectionList, ConnectionQuery};
-use crate::protocol::id::UserId;
+use crate::protocol::copies::{CopiesQuery, CopiesReport};
+use crate::protocol::id::{RoomId, UserId};
 use crate::store::control_log::{self, Dismissal};
-use crate::store::{Conn, users};
+use crate::store::{Conn, rooms, users};
 
 /// A node, and what it says or why it says nothing.
 #[derive(Debug)]
@@ -28,6 +29,15 @@ pub struct NodeConnections {
     pub node: String,
     /// What it has; or why it did not answer.
     pub connections: Result<ConnectionList, String>,
+}
+
+/// What a node has copies of, or why that is not known.
+#[derive(Debug)]
+pub struct NodeCopies {
+    /// The node's name.
+    pub node: String,
+    /// What it has; or why it did not answer.
+    pub report: Result<CopiesReport, String>,
 }
 
 /// Which connections are meant.
@@ -110,6 +120,49 @@ pub fn disconnect(
         control_log::order_disconnect(&store.get().await?, &dismissal).await?;
         Ok(Disconnected { nodes })
     })
+}
+
+/// What each node has copies of; of a room, by id or slug, at most `limit` are listed.
+pub fn copies(
+    config: &Config,
+    room: Option<&str>,
+    limit: u32,
+) -> Result<Vec<NodeCopies>, OrderError> {
+    System::new().block_on(async {
+        let store = connect(config).await?;
+        let room = match room {
+            Some(room) => Some(find_room(&store.get().await?, room).await?),
+            None => None,
+        };
+        let peers = Peers::for_operator(store, &config.peers).await?;
+        let heard = peers.ask_others(&CopiesQuery { room, limit }).await;
+        let told = |it: Heard<CopiesReport>| NodeCopies {
+            node: it.peer.origin.node.to_string(),
+            report: it.answer.map_err(|it| it.to_string()),
+        };
+        Ok(heard.into_iter().map(told).collect())
+    })
+}
+
+/// Has every node that runs read a room again, by id or slug; none: everything.
+pub fn drop_copies(config: &Config, room: Option<&str>) -> Result<(), OrderError> {
+    System::new().block_on(async {
+        let store = connect(config).await?;
+        let conn = store.get().await?;
+        let room = match room {
+            Some(room) => Some(find_room(&conn, room).await?),
+            None => None,
+        };
+        control_log::order_drop(&conn, room).await?;
+        Ok(())
+    })
+}
+
+async fn find_room(conn: &Conn, room: &str) -> Result<RoomId, OrderError> {
+    let unknown = || OrderError::NoSuchRoom(room.to_owned());
+    let named = room.parse().map_err(|_| unknown())?;
+    let found = rooms::resolve(conn, &named).await?;
+    found.ok_or_else(unknown)
 }
 
 async fn ask(peers: &Peers, query: &ConnectionQuery) -> Vec<NodeConnections> {

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use crate::auth::tickets::{self, Redeeming, TicketsElsewhere};
 use crate::auth::token::TokenHash;
 use crate::auth::{Authenticator, Identity, Sharing, Via};
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::hub::{Asking, HubHandle, NodeSilent, PresenceElsewhere};
 use crate::peers::passing::{PassedOn, PassedSocket, Passing};
 use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
 use crate::peers::{Host, PassedStream, Peers};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::copies::{CopiesQuery, CopiesReport};
 use crate::protocol::engineio::request::HandshakeError;
 use crate::protocol::origin::Origin;
 use crate::protocol::presence::{PresenceDigests, PresencePage, PresencePull, PresenceStands};
@@ -24,6 +26,7 @@ use crate::transport::socketio::PassedOnHost;
 pub(super) struct NodeHost {
     pub(super) hub: HubHandle,
     pub(super) authenticator: Authenticator,
+    pub(super) cache: Cache,
     pub(super) socketio: PassedOnHost,
 }
 
@@ -38,6 +41,10 @@ impl Host for NodeHost {
 
     fn presence_stands(&self, stands: PresenceStands) -> Answering<'_, PresenceDigests> {
         Box::pin(self.hub.presence_stands(stands))
+    }
+
+    fn copies(&self, query: CopiesQuery) -> CopiesReport {
+        self.cache.report(&query)
     }
 
     fn redeem_ticket(&self, hash: TokenHash) -> Option<TicketHolder> {

@@ -10,10 +10,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::task::JoinHandle;
 
+use super::copies_watch::Copies;
 use super::peer_port::PeerPort;
 use super::{
     StartError, host, identity, metrics_page, open_files, pool_share, report, retention, sweeper,
-    until,
+    until, warming,
 };
 use crate::api::{self, ApiState, Exports};
 use crate::auth::Limits;
@@ -22,6 +23,7 @@ use crate::auth::passwords::Passwords;
 use crate::bus::Bus;
 use crate::bus::local::LocalBus;
 use crate::bus::redis::RedisBus;
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::hub::cluster::Successor;
 use crate::hub::{HubHandle, HubParts};
@@ -66,6 +68,7 @@ pub struct Node {
     sweeper: JoinHandle<()>,
     retention: JoinHandle<()>,
     pool_share: JoinHandle<()>,
+    warming: JoinHandle<()>,
 }
 
 impl Node {
@@ -100,6 +103,7 @@ impl Node {
         let limits = Arc::new(Limits::shared(&config.limits, redis.clone()));
         let authenticator = host::authenticator(&store, &config, &peers, redis.as_ref());
         let bus = start_bus(&config, &origin)?;
+        let cache = Cache::new(&config, &store, redis.as_ref());
         let hub = HubHandle::start(HubParts {
             config: &config,
             database_url: url,
@@ -113,13 +117,14 @@ impl Node {
                 limits: Arc::clone(&limits),
             }),
             presence: Arc::new(host::PresenceOfPeers(peers.clone())),
+            watch: Arc::new(Copies(cache.clone())),
         });
         let connect_timeout = Duration::from_millis(config.database.connect_timeout_ms);
         if !until(connect_timeout, || hub.is_ready()).await {
             return Err(StartError::Journal);
         }
 
-        let channel = port.serve(&peers, &hub, &authenticator, &config.socketio)?;
+        let channel = port.serve(&peers, &hub, &authenticator, &cache, &config.socketio)?;
 
         let transport = Transport {
             hub: hub.clone(),
@@ -132,18 +137,13 @@ impl Node {
             socketio: Arc::new(config.socketio.clone()),
             peers: peers.clone(),
         };
-        let health = Data::new(HealthState {
-            node: id.clone(),
-            started: Instant::now(),
-            store: store.clone(),
-            hub: hub.clone(),
-            bus: Arc::clone(&bus),
-        });
+        let health = health(&id, &store, &hub, &bus);
         let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
         let pool_share = pool_share::start(store.clone(), &hub);
         let state = Data::new(ApiState {
             store: store.clone(),
+            cache,
             hub: hub.clone(),
             peers,
             accounts: Accounts::new(store.clone(), passwords, authenticator.sessions().clone()),
@@ -152,6 +152,7 @@ impl Node {
             exports: Exports::default(),
             config: Arc::clone(&config),
         });
+        let warming = warming::start(&state);
         let (server, ending) = serve(listener, transport, state, health)?;
         tracing::info!(
             node = id,
@@ -175,6 +176,7 @@ impl Node {
             sweeper,
             retention,
             pool_share,
+            warming,
         })
     }
 
@@ -242,6 +244,7 @@ impl Node {
         self.channel.stop().await;
         until(LAST_NEWS, || self.bus.waiting() == 0).await;
         self.sweeper.abort();
+        self.warming.abort();
         self.retention.abort();
         self.hub.say_offline().await;
         self.pool_share.abort();
@@ -339,6 +342,17 @@ fn start_bus(config: &Config, origin: &Origin) -> Result<Arc<dyn Bus>, StartErro
     let lanes = config.hub.arbiters();
     let bus = RedisBus::start(&config.redis, origin.clone(), lanes)?;
     Ok(Arc::new(bus))
+}
+
+/// What is told of how the node is.
+fn health(id: &str, store: &Store, hub: &HubHandle, bus: &Arc<dyn Bus>) -> Data<HealthState> {
+    Data::new(HealthState {
+        node: id.to_owned(),
+        started: Instant::now(),
+        store: store.clone(),
+        hub: hub.clone(),
+        bus: Arc::clone(bus),
+    })
 }
 
 /// Starts the server's threads.

@@ -35,6 +35,9 @@ pub enum OrderError {
     /// Nobody has this name.
     #[error("there is no user called {0:?}")]
     NoSuchUser(String),
+    /// No room has this name.
+    #[error("there is no room called {0:?}")]
+    NoSuchRoom(String),
     /// No node has this name.
     #[error("there is no node called {name:?}; {known}")]
     NoSuchNode {

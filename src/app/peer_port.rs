@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::StartError;
 use super::host::NodeHost;
 use crate::auth::Authenticator;
+use crate::cache::Cache;
 use crate::config;
 use crate::hub::HubHandle;
 use crate::peers::{self, Channel, Peers};
@@ -45,9 +46,11 @@ impl PeerPort {
         peers: &Peers,
         hub: &HubHandle,
         authenticator: &Authenticator,
+        cache: &Cache,
         socketio: &config::SocketIo,
     ) -> Result<Channel, StartError> {
         let host = NodeHost {
+            cache: cache.clone(),
             hub: hub.clone(),
             authenticator: authenticator.clone(),
             socketio: PassedOnHost::new(hub.clone(), socketio.clone()),

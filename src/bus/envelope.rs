@@ -12,6 +12,7 @@ use crate::protocol::event::{Epoch, Event, EventBody, LogError, Seq};
 use crate::protocol::id::{EventId, RoomId, UserId};
 pub use crate::protocol::origin::Origin;
 use crate::protocol::presence::{PresenceChange, PresenceDigest};
+use crate::protocol::touched::{Parts, Touched};
 
 /// Something for a room, from one node to the others.
 #[derive(Debug, Clone)]
@@ -61,7 +62,17 @@ pub enum Payload {
     },
     /// Where a node stands with what it has said on such a channel.
     PresenceDigest(PresenceDigest),
+    /// What was touched in which rooms; on the channel for that alone.
+    Touched {
+        /// The number of this batch, dense; of the last one, if no room is in it.
+        number: u64,
+        /// Each room once.
+        rooms: Vec<Touched>,
+    },
 }
+
+/// What was touched of a room, as it is written: room, epoch, first, last, parts, members.
+type WireTouched = (Uuid, Option<i32>, Seq, Seq, u8, Vec<Uuid>);
 
 /// Presence in rooms, as it is written: the room, who came, who went.
 type WireChange = (Uuid, Vec<Uuid>, Vec<Uuid>);
@@ -100,6 +111,7 @@ enum Wire<'a> {
     ),
     PresenceDiff(u64, Vec<WireChange>),
     PresenceDigest(u64, u64),
+    Touched(u64, Vec<WireTouched>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,6 +161,9 @@ impl Payload {
                 Wire::PresenceDiff(*version, changes.iter().map(change_to_wire).collect())
             }
             Self::PresenceDigest(digest) => Wire::PresenceDigest(digest.version, digest.hash),
+            Self::Touched { number, rooms } => {
+                Wire::Touched(*number, rooms.iter().map(touched_to_wire).collect())
+            }
         };
         Ok(rmp_serde::to_vec(&wire)?.into())
     }
@@ -182,6 +197,10 @@ impl Payload {
             Wire::PresenceDigest(version, hash) => {
                 Self::PresenceDigest(PresenceDigest { version, hash })
             }
+            Wire::Touched(number, rooms) => Self::Touched {
+                number,
+                rooms: rooms.into_iter().map(touched_from_wire).collect(),
+            },
         })
     }
 }
@@ -197,6 +216,28 @@ fn change_from_wire((room, joins, leaves): WireChange) -> PresenceChange {
         room: RoomId(room),
         joins: users(joins),
         leaves: users(leaves),
+    }
+}
+
+fn touched_to_wire(touched: &Touched) -> WireTouched {
+    (
+        touched.room_id.0,
+        touched.epoch.map(|epoch| epoch.0),
+        touched.first,
+        touched.seq,
+        touched.parts.bits(),
+        touched.members.iter().map(|user| user.0).collect(),
+    )
+}
+
+fn touched_from_wire((room, epoch, first, seq, parts, members): WireTouched) -> Touched {
+    Touched {
+        room_id: RoomId(room),
+        epoch: epoch.map(Epoch),
+        first,
+        seq,
+        parts: Parts::from_bits(parts),
+        members: members.into_iter().map(UserId).collect(),
     }
 }
 
@@ -289,6 +330,17 @@ mod tests {
                 version: 1 << 40,
                 hash: u64::MAX,
             }),
+            Payload::Touched {
+                number: 9,
+                rooms: vec![Touched {
+                    room_id,
+                    epoch: Some(Epoch(3)),
+                    first: 40,
+                    seq: 41,
+                    parts: Parts::MEMBERS,
+                    members: vec![user_id],
+                }],
+            },
         ] {
             let bytes = payload.encode().unwrap();
             assert_eq!(Payload::decode(room_id, &bytes).unwrap(), payload);

@@ -12,6 +12,7 @@ use actix::ArbiterHandle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::fault;
+use crate::hub::changes::Changes;
 use crate::hub::metrics::ANTI_ENTROPY_SECONDS;
 use crate::hub::registry::Registry;
 use crate::hub::room::{RoomHandle, SawHead};
@@ -22,6 +23,12 @@ use crate::store::{Store, StoreError};
 
 /// Rooms compared by one statement.
 const CHUNK: usize = 1000;
+
+/// What was told of a commit gets everywhere within this time, or nearly always.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
+
+/// A server that answers at all does so within this time.
+const PING: Duration = Duration::from_secs(1);
 
 /// The way to the comparison. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +64,7 @@ impl AntiEntropy {
         arbiter: &ArbiterHandle,
         store: Store,
         registry: Registry,
+        changes: Changes,
         reports: mpsc::Sender<Down>,
         guard: Guard,
     ) {
@@ -67,27 +75,48 @@ impl AntiEntropy {
                 // Whichever comes first.
                 tokio::time::timeout(interval, hint.notified()).await.ok();
                 fault::point!("hub.anti_entropy.turn");
-                turn(&store, &registry, &reports).await;
+                turn(&store, &registry, &changes, &reports).await;
             }
         });
     }
 }
 
 /// One comparison of all that is to be compared.
-async fn turn(store: &Store, registry: &Registry, reports: &mpsc::Sender<Down>) {
+async fn turn(store: &Store, registry: &Registry, changes: &Changes, reports: &mpsc::Sender<Down>) {
     fault::point!("hub.anti_entropy.compare", ());
     let began = Instant::now();
     let rooms = living(registry, reports);
-    // Further heads that are to be looked at in the same turn belong here.
     for chunk in rooms.chunks(CHUNK) {
         if let Err(error) = compare(store, chunk).await {
             tracing::debug!(%error, "the heads cannot be compared now");
             return;
         }
     }
+    if let Err(error) = compare_copies(store, changes).await {
+        tracing::debug!(%error, "the heads of rooms that there are copies of cannot be compared now");
+    }
     if !rooms.is_empty() {
         ANTI_ENTROPY_SECONDS.observe(began.elapsed().as_secs_f64());
     }
+}
+
+/// The same of rooms that there are copies of, whether they are in use here or not.
+async fn compare_copies(store: &Store, changes: &Changes) -> Result<(), StoreError> {
+    let followed = changes.watch().followed();
+    let mut others = Vec::new();
+    for chunk in followed.chunks(CHUNK) {
+        others.extend(room_events::other_heads(store, chunk.iter().copied()).await?);
+    }
+    if followed.is_empty() {
+        // That nothing is missing is only known of a server that answers.
+        store.ping(PING).await?;
+    }
+    if !others.is_empty() {
+        // What was just committed is on its way.
+        tokio::time::sleep(ON_ITS_WAY).await;
+    }
+    changes.watch().compared(&others);
+    Ok(())
 }
 
 /// Where the rooms stand. One that has ended is reported again: its first report may have found

@@ -18,12 +18,14 @@ use crate::bus::{Arrival, Bus, BusState, ENVELOPES, IN, Inbox, lane_of, presence
 use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::start_on;
+use crate::hub::changes::{Changes, Loss};
 use crate::hub::encoded::{Ephemeral, SharedEvent, SharedPush};
 use crate::hub::metrics::OVERFLOWS;
 use crate::hub::presence::Presence;
 use crate::hub::registry::Registry;
 use crate::hub::supervision::Guard;
 use crate::protocol::id::RoomId;
+use crate::protocol::touched::Touched;
 use crate::stall::Activity;
 
 /// What may wait to be published, in each lane.
@@ -51,6 +53,8 @@ pub(crate) struct BridgeParts {
     pub(crate) anti_entropy: AntiEntropy,
     /// Who is present, also on other nodes.
     pub(crate) presence: Presence,
+    /// Who is told what was touched elsewhere.
+    pub(crate) changes: Changes,
 }
 
 impl BridgeHandle {
@@ -102,8 +106,22 @@ impl BridgeHandle {
     /// Tells other nodes who is present here, on a channel of presence.
     pub(crate) fn presence(&self, channel: RoomId, said: Payload) {
         if self.bus.has_listeners(channel) {
-            self.send(channel, Content::Presence(said));
+            self.send(channel, Content::Plain(said));
         }
+    }
+
+    /// Tells other nodes what was touched in which rooms, as their batch of this number.
+    pub(crate) fn touched(&self, number: u64, rooms: Vec<Touched>) {
+        let channel = presence::touched_channel();
+        if self.bus.has_listeners(channel) {
+            let said = Payload::Touched { number, rooms };
+            self.send(channel, Content::Plain(said));
+        }
+    }
+
+    /// Whether anybody may want what is published there.
+    pub(crate) fn has_listeners(&self, channel: RoomId) -> bool {
+        self.bus.has_listeners(channel)
     }
 
     /// Which way other nodes are told things now, and when that changes.
@@ -144,15 +162,15 @@ struct Publish {
 enum Content {
     /// Events, as the room here has them.
     Events(Box<[Arc<SharedEvent>]>),
-    /// Who is present.
-    Presence(Payload),
+    /// Who is present, or what was touched.
+    Plain(Payload),
 }
 
 impl Content {
     fn encode(&self) -> Result<bytes::Bytes, PayloadError> {
         match self {
             Self::Events(events) => Payload::encode_events(events.iter().map(|it| &it.event)),
-            Self::Presence(payload) => payload.encode(),
+            Self::Plain(payload) => payload.encode(),
         }
     }
 }
@@ -171,6 +189,10 @@ impl Bridge {
     fn arrived(&self, arrival: &Arrival) {
         let envelope = match arrival {
             Arrival::Envelope(envelope) => envelope,
+            Arrival::Subscribed(room) if *room == presence::touched_channel() => {
+                self.parts.changes.lost(Loss::Bus);
+                return;
+            }
             Arrival::Subscribed(room) => {
                 // The room may have read its head before others' events came here.
                 if let Some(room) = self.parts.registry.find(*room) {
@@ -196,6 +218,15 @@ impl Bridge {
             self.parts.presence.hear(shard, &envelope.origin, said);
             return Ok(());
         }
+        if room_id == presence::touched_channel() {
+            if let Payload::Touched { number, rooms } = Payload::decode(room_id, &envelope.payload)?
+            {
+                fault::point!("hub.changes.heard");
+                fault::point!("hub.changes.deaf", Ok(()));
+                self.parts.changes.hear(&envelope.origin, number, &rooms);
+            }
+            return Ok(());
+        }
         let Some(room) = self.parts.registry.find(room_id) else {
             return Ok(());
         };
@@ -206,7 +237,7 @@ impl Bridge {
             }
             other => match short_way::push_of(room_id, other) {
                 Some(push) => room.broadcast(SharedPush::new(push), None),
-                // Presence has channels of its own.
+                // These have channels of their own.
                 None => ENVELOPES.with_label_values(&["misplaced"]).inc(),
             },
         }
@@ -218,8 +249,10 @@ impl Bridge {
     fn watch_state(&self, ctx: &mut Context<Self>) {
         let mut states = self.bus.states();
         let anti_entropy = self.parts.anti_entropy.clone();
+        let changes = self.parts.changes.clone();
         let watching = async move {
             while states.changed().await.is_ok() {
+                changes.lost(Loss::Bus);
                 if *states.borrow_and_update() == BusState::Redis {
                     anti_entropy.hint();
                 }

@@ -174,7 +174,10 @@ impl Cluster {
         let hints = anti_entropy.clone();
         let link = {
             let (cluster, hints) = (self.clone(), hints.clone());
-            supervised("link", move || link::run(cluster.clone(), hints.clone()))
+            let changes = hub.changes().clone();
+            supervised("link", move || {
+                link::run(cluster.clone(), hints.clone(), changes.clone())
+            })
         };
         let outages = {
             let (store, hints) = (hub.store().clone(), hints.clone());
@@ -196,8 +199,9 @@ impl Cluster {
         };
         let hearing = {
             let (cluster, registry) = (self.clone(), registry.clone());
+            let changes = hub.changes().clone();
             supervised("hearing", move || {
-                notices::hear(cluster.clone(), registry.clone())
+                notices::hear(cluster.clone(), registry.clone(), changes.clone())
             })
         };
         let tasks = [link, outages, leases, telling, hearing];

@@ -245,6 +245,24 @@ pub(crate) static OVERFLOWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Batches of what was touched in rooms, `told` to the other nodes and `heard` of them.
+pub(crate) static TOUCHED_BATCHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_touched_batches_total",
+        "Batches of what was touched in rooms",
+        &["fate"],
+    )
+});
+
+/// Times when what had changed may not have been known, by `loss`: all copies count as old then.
+pub(crate) static TOUCHED_LOST: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "hub_touched_lost_total",
+        "Times when what had changed may not have been known",
+        &["loss"],
+    )
+});
+
 /// Entries handed to the journal and not settled.
 pub(crate) static JOURNAL_QUEUE: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge(

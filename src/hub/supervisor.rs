@@ -21,6 +21,7 @@ use crate::fault;
 use crate::hub::anti_entropy::AntiEntropy;
 use crate::hub::arbiters::{Arbiters, start_on};
 use crate::hub::bridge::{BridgeHandle, BridgeParts};
+use crate::hub::changes::Changes;
 use crate::hub::cluster::HeadNotices;
 use crate::hub::delivery::Delivery;
 use crate::hub::fanout::FanoutMessage;
@@ -52,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) arbiters: Arc<Arbiters>,
     pub(crate) anti_entropy: AntiEntropy,
     pub(crate) notices: HeadNotices,
+    pub(crate) changes: Changes,
     pub(crate) origin: Origin,
     pub(crate) room: RoomSettings,
     pub(crate) presence_settings: PresenceSettings,
@@ -141,6 +143,7 @@ impl Hub {
             parts.bridge.clone(),
             parts.anti_entropy.clone(),
             parts.notices.clone(),
+            parts.changes.clone(),
         );
         // Nobody has its address: what it is given comes by its place.
         let arbiter = parts.arbiters.by_number(number);
@@ -178,6 +181,7 @@ impl Hub {
                 registry: parts.registry.clone(),
                 anti_entropy: parts.anti_entropy.clone(),
                 presence: parts.presence.clone(),
+                changes: parts.changes.clone(),
             },
             guard,
         );
@@ -189,6 +193,7 @@ impl Hub {
             parts.arbiters.by_number(0),
             parts.store.clone(),
             parts.registry.clone(),
+            parts.changes.clone(),
             self.lasting.reports.clone(),
             guard,
         );

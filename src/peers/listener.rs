@@ -26,6 +26,7 @@ use super::replay::Remembered;
 use super::seal::{self, ANSWER_HEADER, REQUEST_HEADER, Sealed};
 use super::{Peers, passing, tunnel};
 use crate::protocol::connection::ConnectionQuery;
+use crate::protocol::copies::CopiesQuery;
 use crate::protocol::error::Refusal;
 use crate::protocol::presence::{PresencePull, PresenceStands};
 use crate::protocol::problem;
@@ -259,6 +260,7 @@ impl Desk {
             PresencePull::NAME => (PresencePull::NAME, self.presence(body).await),
             PresenceStands::NAME => (PresenceStands::NAME, self.presence_stands(body).await),
             RedeemTicket::NAME => (RedeemTicket::NAME, self.redeem_ticket(body)),
+            CopiesQuery::NAME => (CopiesQuery::NAME, self.copies(body)),
             _ => ("other", Err(Refused::UnknownQuery.into())),
         };
         let (status, body) = match answered {
@@ -283,6 +285,10 @@ impl Desk {
 
     async fn presence(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
         write(&self.host.presence(read(body)?).await?)
+    }
+
+    fn copies(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
+        write(&self.host.copies(read(body)?))
     }
 
     async fn presence_stands(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {

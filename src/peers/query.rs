@@ -12,6 +12,7 @@ use super::passing::{PassedOn, PassedSocket, Passing};
 use super::seal::{hex, unhex};
 use super::tunnel::PassedStream;
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
+use crate::protocol::copies::{CopiesQuery, CopiesReport};
 use crate::protocol::engineio::request::HandshakeError;
 use crate::protocol::error::Refusal;
 use crate::protocol::id::{SessionId, UserId};
@@ -81,6 +82,12 @@ impl Query for PresenceStands {
     type Answer = PresenceDigests;
 }
 
+/// What the node has copies of.
+impl Query for CopiesQuery {
+    const NAME: &'static str = "copies";
+    type Answer = CopiesReport;
+}
+
 /// What a host answers, later.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + 'a>>;
 
@@ -94,6 +101,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Where this node stands with presence.
     fn presence_stands(&self, stands: PresenceStands) -> Answering<'_, PresenceDigests>;
+
+    /// What there are copies of here.
+    fn copies(&self, query: CopiesQuery) -> CopiesReport;
 
     /// Uses a ticket up.
     fn redeem_ticket(&self, hash: [u8; 32]) -> Option<TicketHolder>;

@@ -121,6 +121,8 @@ codes! {
     TooManyPins = "too_many_pins", retry: false;
     /// The cursor is not one of ours.
     InvalidCursor = "invalid_cursor", retry: false;
+    /// The cursor is of what is not there: beyond the end of a room's log.
+    CursorAhead = "cursor_ahead", retry: false;
     /// A defect of the hub, logged there.
     Internal = "internal", retry: true;
 }

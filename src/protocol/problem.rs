@@ -88,6 +88,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         | ErrorCode::RequestInProgress
         | ErrorCode::EarlierFailed => 409,
         ErrorCode::MessageDeleted => 410,
+        ErrorCode::CursorAhead => 412,
         ErrorCode::TooLarge => 413,
         ErrorCode::UnsupportedMediaType => 415,
         ErrorCode::Rejected | ErrorCode::IdempotencyKeyReused => 422,

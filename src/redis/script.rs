@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, ToRedisArgs, Value};
 use sha1::{Digest as _, Sha1};
 
 use super::error::CallError;
@@ -35,7 +35,7 @@ impl Script {
         &self,
         servers: &Servers,
         key: &[u8],
-        arguments: &[i64],
+        arguments: &[impl ToRedisArgs],
     ) -> Result<Value, CallError> {
         let by_digest = command("EVALSHA", &self.digest, key, arguments);
         match servers.send(key, &by_digest).await {
@@ -48,7 +48,7 @@ impl Script {
     }
 }
 
-fn command(verb: &str, script: &str, key: &[u8], arguments: &[i64]) -> Cmd {
+fn command(verb: &str, script: &str, key: &[u8], arguments: &[impl ToRedisArgs]) -> Cmd {
     let mut command = redis::cmd(verb);
     command.arg(script).arg(1).arg(key).arg(arguments);
     command

@@ -14,6 +14,9 @@
 //! | `membership_began`, `membership_ended`, `membership_changed` | room, user, seq of the event |
 //! | `drain` | the node's name as UTF-8; empty for all nodes |
 //! | `disconnect` | see [`Dismissal`] |
+//! | `user_changed` | user |
+//! | `users_added` | nothing |
+//! | `copies_dropped` | room; nothing for everything |
 
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -29,6 +32,7 @@ pub(super) const AFTER: Statement = statement!("control_log/after");
 const DELETE_OLD: Statement = statement!("control_log/delete_old");
 const ORDER_DRAIN: Statement = statement!("control_log/order_drain");
 const ORDER_DISCONNECT: Statement = statement!("control_log/order_disconnect");
+const ORDER_DROP: Statement = statement!("control_log/order_drop");
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,12 @@ pub enum ControlNews {
     Drain(Option<String>),
     /// Connections are to end.
     Disconnect(Dismissal),
+    /// What others see of a user has changed.
+    UserChanged(UserId),
+    /// There are users who were not there before.
+    UsersAdded,
+    /// Copies of this room are to be made anew; none: of everything.
+    CopiesDropped(Option<RoomId>),
 }
 
 /// Connections that are to end.
@@ -136,6 +146,9 @@ impl ControlNews {
             Self::MembershipChanged(_) => "membership_changed",
             Self::Drain(_) => "drain",
             Self::Disconnect(_) => "disconnect",
+            Self::UserChanged(_) => "user_changed",
+            Self::UsersAdded => "users_added",
+            Self::CopiesDropped(_) => "copies_dropped",
         }
     }
 
@@ -157,6 +170,10 @@ impl ControlNews {
                 Self::Drain((!node.is_empty()).then(|| node.to_owned()))
             }
             "disconnect" => Self::Disconnect(Dismissal::read(data)?),
+            "user_changed" => Self::UserChanged(UserId(Uuid::from_slice(data).ok()?)),
+            "users_added" => Self::UsersAdded,
+            "copies_dropped" if data.is_empty() => Self::CopiesDropped(None),
+            "copies_dropped" => Self::CopiesDropped(Some(RoomId(Uuid::from_slice(data).ok()?))),
             _ => return None,
         })
     }
@@ -240,6 +257,15 @@ pub async fn order_disconnect(conn: &Conn, dismissal: &Dismissal) -> Result<u64,
     seq::from_db(row.try_get("last_id")?)
 }
 
+/// Has every node make its copies of a room anew, or all its copies.
+pub async fn order_drop(conn: &Conn, room: Option<RoomId>) -> Result<u64, StoreError> {
+    let data = room.map(|room| room.0.as_bytes().to_vec());
+    let row = conn
+        .query_one(&ORDER_DROP, &[&data.unwrap_or_default()])
+        .await?;
+    seq::from_db(row.try_get("last_id")?)
+}
+
 /// Removes entries older than `hours`, of the `limit` oldest. Returns how many.
 pub async fn delete_old(conn: &Conn, hours: u32, limit: u32) -> Result<u64, StoreError> {
     let hours = i32::try_from(hours).unwrap_or(i32::MAX);
@@ -307,6 +333,8 @@ mod tests {
             ("disconnect", b"\x04"),
             ("disconnect", b"\x02short"),
             ("disconnect", b"\x00no connection"),
+            ("user_changed", b"short"),
+            ("copies_dropped", b"short"),
             ("of the future", b""),
         ] {
             assert_eq!(ControlNews::read(kind, data), None, "{kind}");

@@ -6,6 +6,7 @@
 //! that others may take its name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -49,6 +50,7 @@ pub struct Ears {
     /// The connection has ended.
     pub ended: Notify,
     heads: mpsc::Sender<Box<str>>,
+    heads_missed: AtomicU64,
 }
 
 impl Ears {
@@ -61,8 +63,15 @@ impl Ears {
             nodes: Notify::new(),
             ended: Notify::new(),
             heads,
+            heads_missed: AtomicU64::new(0),
         };
         (Arc::new(ears), heard)
+    }
+
+    /// How many notices of heads were lost because too many waited.
+    #[must_use]
+    pub fn heads_missed(&self) -> u64 {
+        self.heads_missed.load(Ordering::Relaxed)
     }
 
     fn hear(&self, notification: &Notification) {
@@ -76,6 +85,7 @@ impl Ears {
 
     fn hear_heads(&self, notice: &str) {
         if self.heads.try_send(notice.into()).is_err() {
+            self.heads_missed.fetch_add(1, Ordering::Relaxed);
             HEARD_LOST.inc();
         }
     }

@@ -24,6 +24,15 @@ const LOCATE: Statement = statement!("messages/locate");
 /// whole in memory for every reader; this is 3 MB, and 5 KiB for each of a hundred messages.
 const PAGE_BODY_BYTES: i64 = 512 * 1024;
 
+/// A page, and the last event that touched what is on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TouchedPage {
+    /// The page.
+    pub page: MessagePage,
+    /// The last event that said or changed one of its messages; 0 if it has none.
+    pub touched: Seq,
+}
+
 /// A page of a room's messages after `floor`, with the room's head at the same moment. None if
 /// there is no such room. Whether the reader may read it is the caller's to check.
 pub async fn page(
@@ -32,6 +41,17 @@ pub async fn page(
     floor: Seq,
     request: PageRequest,
 ) -> Result<Option<MessagePage>, StoreError> {
+    let read = page_touched(store, room, floor, request).await?;
+    Ok(read.map(|it| it.page))
+}
+
+/// The same, with the last event that touched it.
+pub async fn page_touched(
+    store: &Store,
+    room: RoomId,
+    floor: Seq,
+    request: PageRequest,
+) -> Result<Option<TouchedPage>, StoreError> {
     let (limit, floor, bytes) = (i64::from(request.limit), seq::to_db(floor), PAGE_BODY_BYTES);
     let (statement, of_thread, position) = match request.anchor {
         PageAnchor::Newest => (&BEFORE, &THREAD_BEFORE, i64::MAX),
@@ -68,7 +88,7 @@ pub async fn pinned(
     let rows = conn
         .query(&PINNED, &[&room.0, &limit, &bytes, &floor])
         .await?;
-    read_page(&rows, true)
+    Ok(read_page(&rows, true)?.map(|it| it.page))
 }
 
 /// One message, if it is in this room and after `floor`.
@@ -123,13 +143,18 @@ pub async fn locate(
     }))
 }
 
-fn read_page(rows: &[Row], is_forward: bool) -> Result<Option<MessagePage>, StoreError> {
+fn read_page(rows: &[Row], is_forward: bool) -> Result<Option<TouchedPage>, StoreError> {
     let Some(head) = rows.first() else {
         return Ok(None);
     };
     let mut messages = Vec::with_capacity(rows.len());
+    let mut touched = 0;
     for row in rows {
-        messages.extend(read(row)?);
+        let Some(message) = read(row)? else {
+            continue;
+        };
+        messages.push(message);
+        touched = touched.max(seq::from_db(row.try_get("touched_seq")?)?);
     }
     // None on a page without messages.
     let found: Option<i64> = head.try_get("found")?;
@@ -140,12 +165,13 @@ fn read_page(rows: &[Row], is_forward: bool) -> Result<Option<MessagePage>, Stor
     };
     let more = usize::try_from(found.unwrap_or(0)).is_ok_and(|found| found > messages.len());
     let next = edge.filter(|_| more).map(|message| message.seq);
-    Ok(Some(MessagePage {
+    let page = MessagePage {
         messages,
         epoch: Epoch(head.try_get("epoch")?),
         last_seq: seq::from_db(head.try_get("last_seq")?)?,
         next,
-    }))
+    };
+    Ok(Some(TouchedPage { page, touched }))
 }
 
 /// A row of nulls is a page without messages.

@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     6 "secret_of_the_cluster" "0006_secret_of_the_cluster",
     7 "who_is_online" "0007_who_is_online",
     8 "profiles_and_request_keys" "0008_profiles_and_request_keys",
+    9 "copies" "0009_copies",
 ];
 
 const CREATE_TABLE: Statement = statement!("schema_migrations/create_table");

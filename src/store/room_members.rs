@@ -1,16 +1,19 @@
 //! Who is a member of a room. Changes of membership are events of the room's log, and made by
 //! the journal; here is what is read.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::statement::{Statement, statement};
-use super::{Conn, StoreError};
-use crate::protocol::event::Role;
+use super::{Conn, Store, StoreError, seq};
+use crate::protocol::event::{Epoch, Role, Seq};
 use crate::protocol::id::{RoomId, UserId};
 
 const GET: Statement = statement!("room_members/get");
 const PAGE: Statement = statement!("room_members/page");
+const PAGE_WITH_HEAD: Statement = statement!("room_members/page_with_head");
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,56 @@ pub async fn page(
         .query(&PAGE, &[&room.0, &after, &i64::from(limit)])
         .await?;
     rows.iter().map(member).collect()
+}
+
+/// A page of members, and the room's head at the same moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MembersRead {
+    /// As [`page`] gives them.
+    pub members: Vec<Member>,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub last_seq: Seq,
+    /// How long until the first mute among them is over, by Postgres's clock.
+    pub good_for: Option<Duration>,
+}
+
+/// The same as [`page`]; none if there is no such room.
+pub async fn page_with_head(
+    store: &Store,
+    room: RoomId,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Option<MembersRead>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), |user| user.0);
+    let conn = store.get().await?;
+    let rows = conn
+        .query(&PAGE_WITH_HEAD, &[&room.0, &after, &i64::from(limit)])
+        .await?;
+    let Some(head) = rows.first() else {
+        return Ok(None);
+    };
+    let mut read = MembersRead {
+        members: Vec::with_capacity(rows.len()),
+        epoch: Epoch(head.try_get("epoch")?),
+        last_seq: seq::from_db(head.try_get("last_seq")?)?,
+        good_for: None,
+    };
+    for row in &rows {
+        // A row of nulls is a page without members.
+        if row.try_get::<_, Option<uuid::Uuid>>("user_id")?.is_none() {
+            continue;
+        }
+        read.members.push(member(row)?);
+        let left_s: Option<f64> = row.try_get("mute_left_s")?;
+        let left = left_s.and_then(|left| Duration::try_from_secs_f64(left.max(0.0)).ok());
+        read.good_for = match (read.good_for, left) {
+            (Some(known), Some(left)) => Some(known.min(left)),
+            (known, left) => known.or(left),
+        };
+    }
+    Ok(Some(read))
 }
 
 fn member(row: &Row) -> Result<Member, StoreError> {

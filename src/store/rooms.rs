@@ -17,6 +17,9 @@ const ACCESS_BY_ID: Statement = statement!("rooms/access_by_id");
 const ACCESS_BY_SLUG: Statement = statement!("rooms/access_by_slug");
 const VIEW_BY_ID: Statement = statement!("rooms/view_by_id");
 const VIEW_BY_SLUG: Statement = statement!("rooms/view_by_slug");
+const SHARED: Statement = statement!("rooms/shared");
+const MEMBERSHIP: Statement = statement!("rooms/membership");
+const BUSIEST: Statement = statement!("rooms/busiest");
 const VIEW_MANY: Statement = statement!("rooms/view_many");
 const LIST: Statement = statement!("rooms/list");
 const LIST_MINE: Statement = statement!("rooms/list_mine");
@@ -203,6 +206,54 @@ pub async fn view(conn: &Conn, room: &RoomRef, viewer: UserId) -> Result<Option<
         }
     };
     row.as_ref().map(read).transpose()
+}
+
+/// A room as everybody sees it who may know of it: nobody's role or reading is in it.
+pub async fn shared(store: &Store, room: RoomId) -> Result<Option<Room>, StoreError> {
+    let conn = store.get().await?;
+    let row = conn.query_opt(&SHARED, &[&room.0]).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The rooms in which most was said lately, the busiest first, at most `limit`.
+pub async fn busiest(store: &Store, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+    let conn = store.get().await?;
+    let rows = conn.query(&BUSIEST, &[&i64::from(limit)]).await?;
+    let id = |row: &Row| Ok(RoomId(row.try_get("room_id")?));
+    rows.iter().map(id).collect()
+}
+
+/// What a member is in a room and how far they have read it, with where its log ended at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// What they are.
+    pub role: Role,
+    /// How far they have read.
+    pub reading: Reading,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Its last event.
+    pub last_seq: Seq,
+}
+
+/// The membership of a user; none if there is none.
+pub async fn membership(
+    store: &Store,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<Membership>, StoreError> {
+    let conn = store.get().await?;
+    let row = conn.query_opt(&MEMBERSHIP, &[&room.0, &user.0]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let (Some(role), Some(reading)) = (role(&row)?, reading(&row)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Membership {
+        role,
+        reading,
+        epoch: Epoch(row.try_get("epoch")?),
+        last_seq: seq::from_db(row.try_get("last_seq")?)?,
+    }))
 }
 
 /// Those of several rooms that `viewer` may know of, each once, in no order.

@@ -9,6 +9,7 @@ use crate::protocol::id::UserId;
 
 const INSERT: Statement = statement!("users/insert");
 const BY_ID: Statement = statement!("users/by_id");
+const BY_ID_WITH_VERSION: Statement = statement!("users/by_id_with_version");
 const BY_USERNAME: Statement = statement!("users/by_username");
 const FOR_LOGIN: Statement = statement!("users/for_login");
 const DEACTIVATE: Statement = statement!("users/deactivate");
@@ -100,6 +101,15 @@ pub async fn activate(conn: &Conn, username: &str) -> Result<bool, StoreError> {
 pub async fn by_id(conn: &Conn, id: UserId) -> Result<Option<User>, StoreError> {
     let row = conn.query_opt(&BY_ID, &[&id.0]).await?;
     row.as_ref().map(user).transpose()
+}
+
+/// A user by id, with the version of what others see of them.
+pub async fn with_version(conn: &Conn, id: UserId) -> Result<Option<(User, u64)>, StoreError> {
+    let Some(row) = conn.query_opt(&BY_ID_WITH_VERSION, &[&id.0]).await? else {
+        return Ok(None);
+    };
+    let version = seq::from_db(row.try_get("version")?)?;
+    Ok(Some((user(&row)?, version)))
 }
 
 /// A user by name, whatever its case.

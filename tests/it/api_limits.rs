@@ -79,6 +79,37 @@ async fn a_user_is_limited_wherever_they_are_and_alone() {
 }
 
 #[tokio::test]
+async fn who_asks_whether_anything_is_new_is_counted_only_if_it_is() {
+    let (node, _database) = node(&[("HUBBUB__LIMITS__READS_PER_MIN", "30")]).await;
+    let ada = register(&node, "ada").await;
+    let address = format!("/api/users/{}", ada.id);
+    let ask = async |tag: &str| {
+        let request = ada.request(reqwest::Method::GET, &address);
+        let request = request.header("x-forwarded-for", "192.0.2.1");
+        send(request.header("if-none-match", tag)).await
+    };
+    let tag = ask("\"something else\"").await;
+    let tag = tag.header("etag").expect("a tag").to_owned();
+    for _ in 0..90 {
+        let answer = ask(&tag).await;
+        assert_eq!(answer.status, 304);
+        assert!(answer.header("ratelimit").is_some());
+    }
+    // What is sent is counted, whatever was asked for, and then nothing is answered any more.
+    let mut passed = 0;
+    for _ in 0..45 {
+        let answer = ask("\"something else\"").await;
+        if answer.status == 200 {
+            passed += 1;
+        } else {
+            limited(&answer, "reads", 30);
+        }
+    }
+    assert!((25..45).contains(&passed), "{passed}");
+    limited(&ask(&tag).await, "reads", 30);
+}
+
+#[tokio::test]
 async fn publishes_and_writes_count_apart() {
     let settings = [
         ("HUBBUB__LIMITS__WRITES_PER_MIN", "5"),

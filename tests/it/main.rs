@@ -14,6 +14,7 @@ mod api_members;
 mod api_messages;
 mod api_rooms;
 mod bad_input;
+mod cache;
 mod changes;
 mod chaos;
 mod config;

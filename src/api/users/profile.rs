@@ -93,8 +93,10 @@ pub(in crate::api) async fn change_profile(
         },
     };
     let conn = state.store.get().await?;
-    let user = users::change_profile(&conn, who.user_id, change).await?;
-    let user = user.ok_or(ApiError::Auth(AuthError::UnknownCredentials))?;
+    let changed = users::change_profile(&conn, who.user_id, change).await;
+    // Also when the answer was lost: it may have been committed.
+    state.cache.user_changed(who.user_id);
+    let user = changed?.ok_or(ApiError::Auth(AuthError::UnknownCredentials))?;
     Ok(Json(user.into()))
 }
 

@@ -1,7 +1,9 @@
 //! Finding users by how a name begins.
 
-use actix_web::get;
+use std::sync::Arc;
+
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -10,15 +12,20 @@ use uuid::Uuid;
 
 use super::PublicUser;
 use crate::api::extract::{Checks, Query};
-use crate::api::paging::Paged;
 use crate::api::problem::{ApiError, Failure, FieldError};
-use crate::api::{ApiState, cut};
+use crate::api::{ApiState, conditional, cut};
 use crate::auth::Identity;
 use crate::auth::registration::DISPLAY_NAME_MAX_CHARS;
+use crate::cache::How;
+use crate::cache::copy::{Loaded, Object, Rendered};
+use crate::cache::key::{Key, SearchKey};
+use crate::cache::reads::{digest, entity_tag, to_body};
+use crate::cache::version::Version;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::UserId;
 use crate::protocol::text::{TextError, check_line};
 use crate::store::users::{self, Place};
+use crate::store::{Store, StoreError};
 
 /// A page is this long when nothing is said: what a list below a field shows.
 const LIST_LIMIT_DEFAULT: u32 = 20;
@@ -59,34 +66,61 @@ struct SearchUsers {
 #[utoipa::path(
     tag = "users",
     security(("bearer" = []), ("cookie" = [])),
-    params(SearchUsers),
-    responses((status = 200, description = "A page of users", body = UserPage), Failure)
+    params(SearchUsers, conditional::Asked),
+    responses((status = 200, description = "A page of users", body = UserPage),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/users")]
 pub(in crate::api) async fn search_users(
+    req: HttpRequest,
     state: Data<ApiState>,
     _who: Identity,
     query: Query,
-) -> Result<Paged<UserPage>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.text("after")?;
-    let after = after.as_deref().map(parse_place).transpose()?;
+    let place = after.as_deref().map(parse_place).transpose()?;
     let name = query.text("query")?;
     let name = name.ok_or_else(|| FieldError::new("query", "is missing"))?;
     let mut checks = Checks::default();
     checks.field("query", check_display_name_start(&name));
     checks.finish()?;
-    let conn = state.store.get().await?;
-    let mut found = users::search(&conn, &name, after.as_ref(), limit + 1).await?;
+    // Checked as everywhere, although nothing of a user is an event.
+    let least = conditional::least(&req)?;
+    let key = Arc::new(SearchKey {
+        query: name.into(),
+        after: after.map(Into::into),
+        limit,
+    });
+    let load = || load_page(state.store.clone(), Arc::clone(&key), place.clone());
+    let found = Key::Search(Arc::clone(&key));
+    let page = state.cache.get(found, &least, load).await?;
+    let page = page.ok_or(ErrorCode::UserNotFound)?;
+    conditional::of_page(&req, &state, How::Hit, &page, "after")
+}
+
+/// Reads a page, for all who search the same.
+async fn load_page(
+    store: Store,
+    key: Arc<SearchKey>,
+    after: Option<Place>,
+) -> Result<Option<Loaded>, StoreError> {
+    let conn = store.get().await?;
+    let mut found = users::search(&conn, &key.query, after.as_ref(), key.limit + 1).await?;
     drop(conn);
-    let next = cut(&mut found, limit, |(place, _)| print_place(place));
+    let next = cut(&mut found, key.limit, |(place, _)| print_place(place));
     let shown = found.into_iter().filter_map(|(_, user)| user);
     let page = UserPage {
         users: shown.map(PublicUser::from).collect(),
         next: next.clone(),
     };
-    Ok(Paged::new(page, "after", next))
+    let body = to_body(&page)?;
+    // Of many rows: it has no version of its own.
+    let version = Version::of_row(0);
+    let etag = entity_tag(version.epoch, digest(&body));
+    let rendered = Rendered::new(etag, body, next.map(Into::into));
+    Ok(Some(Loaded::new(version, Object::Body(rendered))))
 }
 
 /// Checks what a name may begin with: no more than a name may have.

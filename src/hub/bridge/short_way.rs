@@ -68,9 +68,10 @@ pub(super) fn push_of(room_id: RoomId, payload: Payload) -> Option<Ephemeral> {
             name,
             data,
         },
-        Payload::Events(_) | Payload::PresenceDiff { .. } | Payload::PresenceDigest(_) => {
-            return None;
-        }
+        Payload::Events(_)
+        | Payload::PresenceDiff { .. }
+        | Payload::PresenceDigest(_)
+        | Payload::Touched { .. } => return None,
     })
 }
 
@@ -94,8 +95,10 @@ impl ShortWay {
 
 impl Express for ShortWay {
     fn take(&self, envelope: &Envelope) -> bool {
-        // On a channel of presence it is out of place, which is found out where that is heard.
-        let is_of_room = presence::shard_of(envelope.room_id).is_none();
+        // On a channel that is no room's it is out of place, which is found out where that is heard.
+        let channel = envelope.room_id;
+        let is_of_room =
+            presence::shard_of(channel).is_none() && channel != presence::touched_channel();
         if !is_of_room || !Payload::is_ephemeral(&envelope.payload) {
             return false;
         }

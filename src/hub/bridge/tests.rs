@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bus::local::LocalBus;
+use crate::hub::changes::Unwatched;
 use crate::hub::presence::elsewhere::{Asker, Asking, NodeSilent, PresenceElsewhere};
 use crate::hub::supervision::ActorId;
 use crate::protocol::id::UserId;
@@ -28,8 +29,9 @@ fn origin(node: &str) -> Origin {
     }
 }
 
-fn parts() -> BridgeParts {
+fn parts(bridge: &BridgeHandle) -> BridgeParts {
     BridgeParts {
+        changes: Changes::new(Arc::new(Unwatched), bridge.clone()),
         origin: origin("here"),
         registry: Registry::default(),
         anti_entropy: AntiEntropy::new(std::time::Duration::from_secs(1)),
@@ -46,7 +48,7 @@ async fn what_one_node_publishes_arrives_at_the_other() {
     let (reports, _downs) = tokio::sync::mpsc::channel(1);
     let bridge = BridgeHandle::new(here, origin("here"));
     let guard = Guard::new(ActorId::Bridge(0), 1, reports);
-    bridge.start(&Arbiter::current(), 0, parts(), guard);
+    bridge.start(&Arbiter::current(), 0, parts(&bridge), guard);
     let typing = Ephemeral::Typing {
         room_id,
         user_id: UserId::generate(),
@@ -78,7 +80,7 @@ async fn panics_and_is_recreated() {
     let bridge = BridgeHandle::new(Arc::clone(&here) as Arc<dyn Bus>, origin("here"));
     let start = |life| {
         let guard = Guard::new(ActorId::Bridge(0), life, reports.clone());
-        bridge.start(&Arbiter::current(), 0, parts(), guard);
+        bridge.start(&Arbiter::current(), 0, parts(&bridge), guard);
     };
     let say = || {
         let (version, hash) = (1, 2);
@@ -131,7 +133,9 @@ fn what_is_ephemeral_takes_the_short_way_and_nothing_else() {
         },
     ] {
         assert!(take(payload.clone()));
-        assert!(!take_on(presence::channel(0), payload), "it is misplaced");
+        for channel in [presence::channel(0), presence::touched_channel()] {
+            assert!(!take_on(channel, payload.clone()), "it is misplaced");
+        }
     }
     for payload in [
         Payload::Events(Vec::new()),
@@ -143,6 +147,10 @@ fn what_is_ephemeral_takes_the_short_way_and_nothing_else() {
             version: 1,
             hash: 2,
         }),
+        Payload::Touched {
+            number: 1,
+            rooms: Vec::new(),
+        },
     ] {
         assert!(!take(payload));
     }

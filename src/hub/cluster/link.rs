@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Cluster, listening};
 use crate::hub::anti_entropy::AntiEntropy;
+use crate::hub::changes::{Changes, Loss};
 use crate::hub::metrics::LISTEN_CONNECTS;
 use crate::store::Store;
 use crate::store::feed::Feed;
@@ -21,11 +22,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LASTING: Duration = Duration::from_secs(10);
 
 /// Keeps it for as long as the node lives.
-pub(super) async fn run(cluster: Cluster, anti_entropy: AntiEntropy) {
+pub(super) async fn run(cluster: Cluster, anti_entropy: AntiEntropy, changes: Changes) {
     let mut pauses = Pauses::default();
     let mut begun: Option<Instant> = None;
     loop {
         until_it_ends(&cluster).await;
+        changes.lost(Loss::Listen);
         // One after the other that ends soon is one outage, and is told as one.
         let is_news = begun.is_none_or(|begun| begun.elapsed() >= LASTING);
         if is_news {
@@ -35,6 +37,8 @@ pub(super) async fn run(cluster: Cluster, anti_entropy: AntiEntropy) {
         }
         let feed = open(&cluster, &mut pauses, is_news).await;
         cluster.shared.feed.send_replace(Some(Arc::new(feed)));
+        // What was told between the two.
+        changes.lost(Loss::Listen);
         begun = Some(Instant::now());
         if is_news {
             tracing::info!("the node listens to Postgres again");

@@ -16,10 +16,12 @@ use super::{Cluster, ClusterSettings};
 use crate::bus::BusState;
 use crate::bus::envelope::Origin;
 use crate::fault;
+use crate::hub::changes::{Changes, Loss};
 use crate::hub::metrics::{HEAD_NOTICES, NOTICES_WANTED, OVERFLOWS};
 use crate::hub::registry::Registry;
 use crate::protocol::event::Seq;
 use crate::protocol::id::RoomId;
+use crate::protocol::touched::Touched;
 use crate::store::StoreError;
 use crate::store::head_notices::NoticeLink;
 
@@ -151,10 +153,15 @@ async fn tell_one(
 }
 
 /// Hears what the others tell, for as long as the node lives.
-pub(super) async fn hear(cluster: Cluster, registry: Registry) {
+pub(super) async fn hear(cluster: Cluster, registry: Registry, changes: Changes) {
     let heard = Arc::clone(&cluster.shared.heard);
     let mut heard = heard.lock().await;
+    let mut missed = cluster.ears().heads_missed();
     while let Some(text) = heard.recv().await {
+        let now_missed = cluster.ears().heads_missed();
+        if std::mem::replace(&mut missed, now_missed) != now_missed {
+            changes.lost(Loss::Notices);
+        }
         if fault::asked!("hub.cluster.deaf") {
             continue;
         }
@@ -172,6 +179,9 @@ pub(super) async fn hear(cluster: Cluster, registry: Registry) {
         }
         HEAD_NOTICES.with_label_values(&["heard"]).inc();
         let has_bus = *cluster.shared.bus.borrow() == BusState::Redis;
+        let everything = |&(room, seq): &(_, _)| Touched::everything(room, None, seq);
+        let touched: Vec<_> = notice.heads.iter().map(everything).collect();
+        changes.watch().touched(&touched);
         for (room, seq) in notice.heads {
             if let Some(room) = registry.find(room) {
                 room.hinted(seq, has_bus);

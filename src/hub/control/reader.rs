@@ -5,7 +5,9 @@ use std::time::Instant;
 use super::{Control, Progress};
 use crate::fault;
 use crate::hub::HubHandle;
+use crate::hub::changes::{ChangeWatch, Loss};
 use crate::hub::metrics::{CONTROL_ENTRIES, CONTROL_LOST, CONTROL_POSITION};
+use crate::protocol::touched::{Parts, Touched};
 use crate::store::StoreError;
 use crate::store::control_log::{ControlNews, ControlPage};
 
@@ -94,6 +96,7 @@ fn apply(
             "entries of the control log were missed; everybody has to reconnect"
         );
         hub.resync_everybody();
+        hub.changes().lost(Loss::Control);
         return page.head;
     }
     let mut position = position;
@@ -119,13 +122,18 @@ fn lacks_entries(position: u64, page: &ControlPage) -> bool {
 }
 
 fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNews) {
+    tell_watch(hub.changes().watch(), &news);
     match news {
         ControlNews::SessionEnded { session_id, .. } => hub.end_session(session_id),
         ControlNews::MembershipEnded(news) => hub.membership_ended(news),
         // Other connections join rooms by themselves.
         ControlNews::MembershipBegan(news) => hub.join_streams(news.user_id, news.room_id),
-        // Roles are looked up when they are needed, and mutes come with the room's own event.
-        ControlNews::MembershipChanged(_) => {}
+        // Roles are looked up when they are needed, and mutes come with the room's own event. The rest is
+        // for whoever keeps copies.
+        ControlNews::MembershipChanged(_)
+        | ControlNews::UserChanged(_)
+        | ControlNews::UsersAdded
+        | ControlNews::CopiesDropped(_) => {}
         ControlNews::Disconnect(dismissal) => hub.dismiss(&dismissal),
         ControlNews::Drain(node) => {
             let is_meant = node.is_none_or(|node| *node == *settings.origin.node);
@@ -138,6 +146,26 @@ fn apply_one(settings: &super::ControlSettings, hub: &HubHandle, news: ControlNe
                 hub.drain(settings.drain_spread);
             }
         }
+    }
+}
+
+/// Tells whoever keeps copies.
+fn tell_watch(watch: &dyn ChangeWatch, news: &ControlNews) {
+    match news {
+        ControlNews::MembershipEnded(news)
+        | ControlNews::MembershipBegan(news)
+        | ControlNews::MembershipChanged(news) => watch.touched(&[Touched {
+            room_id: news.room_id,
+            epoch: None,
+            first: news.seq,
+            seq: news.seq,
+            parts: Parts::MEMBERS,
+            members: vec![news.user_id],
+        }]),
+        ControlNews::UserChanged(user) => watch.user_changed(*user),
+        ControlNews::UsersAdded => watch.users_added(),
+        ControlNews::CopiesDropped(room) => watch.drop_copies(*room),
+        ControlNews::SessionEnded { .. } | ControlNews::Drain(_) | ControlNews::Disconnect(_) => {}
     }
 }
 

@@ -4,7 +4,7 @@
 mod bytes;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::bytes::Partial;
 use self::wire::{Message, Wire};
 use super::{Driver, Incoming};
-use crate::chaos::history::Answer;
+use crate::chaos::history::{Answer, room_of};
 use crate::harness::msgpack;
 use crate::harness::rest::User;
 
@@ -52,14 +52,14 @@ struct Recovery {
     op: u64,
     pid: String,
     rooms: usize,
-    /// Of them it has heard.
-    resumed: usize,
+    /// Of them it has heard. Of one it may hear twice: a replay that has begun can fail.
+    resumed: BTreeSet<String>,
 }
 
 impl Recovery {
     /// The answer that the command would have had.
     fn answer(&self) -> Incoming {
-        let resumed = self.resumed;
+        let resumed = self.resumed.len();
         Incoming::Answer(
             self.op,
             Answer::Done(json!({ "resumed": resumed, "refused": 0 })),
@@ -163,7 +163,7 @@ impl<const IS_POLLING: bool> SocketIo<IS_POLLING> {
             op,
             pid,
             rooms,
-            resumed: 0,
+            resumed: BTreeSet::new(),
         };
         self.enter(&auth, Some(recovery));
         true
@@ -172,7 +172,9 @@ impl<const IS_POLLING: bool> SocketIo<IS_POLLING> {
     /// The recovery, once it has heard of all of its rooms.
     fn recovered(&mut self) -> Option<Recovery> {
         match std::mem::replace(&mut self.standing, Standing::Inside) {
-            Standing::Recovering(recovery) if recovery.resumed >= recovery.rooms => Some(recovery),
+            Standing::Recovering(recovery) if recovery.resumed.len() >= recovery.rooms => {
+                Some(recovery)
+            }
             before => {
                 self.standing = before;
                 None
@@ -241,7 +243,8 @@ impl<const IS_POLLING: bool> SocketIo<IS_POLLING> {
         if let Standing::Recovering(recovery) = &mut self.standing
             && name == "resumed"
         {
-            recovery.resumed += 1;
+            let room = room_of(&push).expect("it is of a room");
+            recovery.resumed.insert(room.to_owned());
         }
         // The history is written in JSON.
         msgpack::with_base64(&mut push);
