@@ -13,7 +13,9 @@ use crate::outcome::Outcome;
 use crate::saturate::{self, Saturation};
 use crate::server::Kind;
 use crate::target::Target;
-use crate::{Common, bench_page, cluster, connect, publish, recovery, recovery_report, report};
+use crate::{
+    Common, bench_page, cluster, connect, publish, recovery, recovery_report, report, rest,
+};
 
 /// The loads of the fan-out: rooms, members, messages a second in each room.
 pub(crate) const LOADS: [(u32, u32, f64); 2] = [(1, 1000, 100.0), (100, 10, 20.0)];
@@ -45,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
 
-    /// Leave out publishing and recovery, which are about Hubbub and its Postgres alone, and the
+    /// Leave out publishing and recovery, which are about Hubbub and its Postgres alone, REST and the
     /// cluster
     #[arg(long)]
     compare_only: bool,
@@ -104,6 +106,7 @@ pub(crate) struct Bench {
     pub(crate) idle: Vec<Idle>,
     pub(crate) publish: Option<report::Report>,
     pub(crate) recovery: Option<recovery_report::Report>,
+    pub(crate) rest: Option<rest::Report>,
     pub(crate) cluster: Option<cluster::Report>,
 }
 
@@ -148,6 +151,7 @@ async fn measure(options: &Options) -> Result<Bench, LoadError> {
         idle: Vec::new(),
         publish: None,
         recovery: None,
+        rest: None,
         cluster: None,
         extent,
     };
@@ -160,6 +164,9 @@ async fn measure(options: &Options) -> Result<Bench, LoadError> {
     bench.compare(&options.target).await;
     if !options.compare_only {
         bench.about_postgres(&options.target.common).await?;
+        progress("REST");
+        let rest = rest::of_bench(&options.target, options.quick).await;
+        bench.rest = bench.unless_failed(Kind::Hubbub, "REST", rest);
         progress("two nodes");
         let extent = cluster::Extent::of_bench(options.quick);
         let cluster = cluster::measure(&options.target, extent, options.quick).await;

@@ -70,6 +70,9 @@ fn write(text: &mut String, bench: &Bench) -> std::fmt::Result {
     if let Some(recovery) = &bench.recovery {
         section(text, "Coming back", &recovery.page())?;
     }
+    if let Some(rest) = &bench.rest {
+        writeln!(text, "## REST\n\n{}", rest.page())?;
+    }
     if let Some(cluster) = &bench.cluster {
         writeln!(text, "## Two nodes\n\n{}", cluster.page())?;
     }

@@ -8,7 +8,7 @@ mod connection;
 mod knocking;
 mod members;
 pub(crate) mod order;
-mod poll;
+pub(crate) mod poll;
 mod receive;
 mod run;
 mod visitors;

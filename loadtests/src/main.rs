@@ -36,6 +36,7 @@ mod recovery;
 mod recovery_report;
 mod redis;
 mod report;
+mod rest;
 mod rolling;
 mod samples;
 mod saturate;
@@ -101,12 +102,19 @@ enum Command {
     /// often and whether messages come meanwhile
     Rolling(rolling::Options),
 
+    /// REST: cached, unchanged and uncached reads, storms and a mix, beside a bare handler and Express
+    Rest(rest::Options),
+
     /// All figures, beside the floor and other servers, on one page
     Bench(bench::Options),
 
     /// A generator, as the other subcommands start them
     #[command(hide = true)]
     Generate,
+
+    /// A generator of requests, as `rest` starts them
+    #[command(hide = true)]
+    Ask,
 }
 
 /// What every measurement needs to know.
@@ -173,6 +181,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         // Thousands of sockets on one thread, which has its own way of waiting.
         Command::Generate => generator::run(),
+        Command::Ask => rest::ask(),
         command => tokio::runtime::Runtime::new()
             .map_err(LoadError::io("starting the runtime"))
             .and_then(|runtime| runtime.block_on(unless_interrupted(measure(command)))),
@@ -199,8 +208,9 @@ async fn measure(command: Command) -> Result<(), LoadError> {
         Command::Churn(options) => churn::run(&options).await,
         Command::Cluster(options) => cluster::run(&options).await,
         Command::Rolling(options) => rolling::run(&options).await,
+        Command::Rest(options) => rest::run(&options).await,
         Command::Bench(options) => bench::run(&options).await,
-        Command::Generate => Ok(()),
+        Command::Generate | Command::Ask => Ok(()),
     }
 }
 

@@ -82,6 +82,11 @@ impl Nodes {
         Ok(())
     }
 
+    /// Where their data are, which goes with them.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Stops them as a deploy does. The first, which runs the Postgres, is the last.
     pub(crate) async fn stop(self) -> Result<(), LoadError> {
         if let Some(second) = self.second {

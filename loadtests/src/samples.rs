@@ -53,6 +53,7 @@ impl Samples {
         Latency {
             p50_us: micros(0.5),
             p90_us: micros(0.9),
+            p95_us: micros(0.95),
             p99_us: micros(0.99),
             p999_us: micros(0.999),
             max_us: self.0.max(),
@@ -92,6 +93,7 @@ pub(crate) struct Rate {
 pub(crate) struct Latency {
     pub(crate) p50_us: u64,
     pub(crate) p90_us: u64,
+    pub(crate) p95_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) p999_us: u64,
     pub(crate) max_us: u64,

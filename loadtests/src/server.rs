@@ -1,6 +1,6 @@
 //! The servers that are measured: Hubbub, and those beside which it is measured.
 
-mod peer;
+pub(crate) mod peer;
 
 use std::path::Path;
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub(crate) struct Target {
 
     /// How server and generators share the processors
     #[arg(long, value_enum, default_value_t = Sharing::Apart)]
-    cores: Sharing,
+    pub(crate) cores: Sharing,
 
     /// Generator processes; as many as they have processors, and more for many connections, if not
     /// given

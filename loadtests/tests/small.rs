@@ -301,3 +301,31 @@ fn idle_connections_are_opened_and_joined() {
     assert_eq!(idle["connections"], 200);
     assert!(idle["before_bytes"].as_u64().unwrap() > 1_000_000, "{idle}");
 }
+
+#[test]
+fn reads_over_rest_are_answered_rightly_and_a_storm_asks_once() {
+    let node = node();
+    // Of the others those that have been built.
+    let report = measure(&["rest", "--smoke", "--node", &node]);
+    assert_eq!(report["failed"].as_array().unwrap().len(), 0, "{report}");
+    let of_node = |rows: &str| -> Vec<Value> {
+        let rows = report[rows].as_array().unwrap().iter();
+        rows.filter(|row| row["server"] == "Hubbub")
+            .cloned()
+            .collect()
+    };
+    for storm in of_node("storms") {
+        assert_eq!(storm["page_queries"], 1, "{storm}");
+        assert_eq!(storm["access_queries"], 1, "{storm}");
+    }
+    assert_eq!(of_node("storms").len(), 2, "{report}");
+    // Three cases as fast as it goes, then each at a fixed rate.
+    assert_eq!((of_node("closed").len(), of_node("fixed").len()), (3, 3));
+    for row in of_node("closed").iter().chain(&of_node("fixed")) {
+        assert!(row["answered"].as_u64().unwrap() > 0, "{row}");
+        assert!(row["verified"].as_u64().unwrap() > 0, "{row}");
+    }
+    let mix = &of_node("mixes")[0];
+    let ratio = mix["counted_hits"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&ratio), "{mix}");
+}

@@ -19,7 +19,7 @@ const TIMER: u64 = u64::MAX - 1;
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Ready {
+pub(crate) enum Ready {
     /// A connection, by its index and life; what it can do.
     Connection {
         index: u32,
@@ -31,7 +31,7 @@ pub(super) enum Ready {
     Orders,
 }
 
-pub(super) struct Poll {
+pub(crate) struct Poll {
     epoll: OwnedFd,
     timer: OwnedFd,
     events: Vec<Event>,
@@ -40,7 +40,7 @@ pub(super) struct Poll {
 
 impl Poll {
     /// Waits for orders on `orders` besides connections.
-    pub(super) fn new(orders: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn new(orders: impl AsFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -56,7 +56,7 @@ impl Poll {
         })
     }
 
-    pub(super) fn add(
+    pub(crate) fn add(
         &self,
         socket: impl AsFd,
         index: u32,
@@ -72,7 +72,7 @@ impl Poll {
     }
 
     /// Says whether the connection waits to write.
-    pub(super) fn change(
+    pub(crate) fn change(
         &self,
         socket: impl AsFd,
         index: u32,
@@ -88,7 +88,7 @@ impl Poll {
     }
 
     /// Wakes up at that time at the latest; never if it is the end of time.
-    pub(super) fn wake_at(&mut self, time_ns: u64) -> io::Result<()> {
+    pub(crate) fn wake_at(&mut self, time_ns: u64) -> io::Result<()> {
         if time_ns == self.armed_ns {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Poll {
     }
 
     /// Waits, and gives what is ready.
-    pub(super) fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.events.clear();
         ready.clear();
         let waited = epoll::wait(

@@ -1,5 +1,6 @@
 //! Processes of the servers beside which Hubbub is measured.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,8 +20,8 @@ const START: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(5);
 
 /// A peer that listens, and ends when this is dropped.
-pub(super) struct Peer {
-    pub(super) process: Process,
+pub(crate) struct Peer {
+    pub(crate) process: Process,
     /// Its standard input, whose end is its end.
     input: ChildStdin,
     child: Child,
@@ -38,13 +39,22 @@ impl Peer {
         if let Some(url) = redis {
             command.args(["--redis", url]);
         }
+        Self::launch(kind.name(), command, cores).await
+    }
+
+    /// Starts one by this command, and waits until it listens.
+    pub(crate) async fn launch(
+        name: &str,
+        mut command: Command,
+        cores: &Cores,
+    ) -> Result<Self, LoadError> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
         let mut child = cores
             .within(|| command.spawn())?
-            .map_err(LoadError::io(format!("starting {}", kind.name())))?;
+            .map_err(LoadError::io(format!("starting {name}")))?;
         let missing = || LoadError::Unexpected("a peer without pipes".to_owned());
         let input = child.stdin.take().ok_or_else(missing)?;
         let mut lines = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
@@ -58,10 +68,7 @@ impl Peer {
         };
         let address = tokio::time::timeout(START, listening).await;
         let Ok(Some(address)) = address else {
-            return Err(LoadError::Unexpected(format!(
-                "{} does not start",
-                kind.name()
-            )));
+            return Err(LoadError::Unexpected(format!("{name} does not start")));
         };
         // What else it says is of no interest, but must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -78,7 +85,7 @@ impl Peer {
     }
 
     /// Ends it, and waits for that.
-    pub(super) async fn end(self) -> Result<(), LoadError> {
+    pub(crate) async fn end(self) -> Result<(), LoadError> {
         let Self {
             input, mut child, ..
         } = self;
@@ -93,33 +100,50 @@ impl Peer {
 
 /// The command of a peer, which is there only after it has been built.
 pub(super) fn command(kind: Kind, peers: &Path, threads: usize) -> Result<Command, LoadError> {
-    let there = |path: PathBuf| {
-        if path.exists() {
-            return Ok(path);
-        }
-        let name = kind.name();
-        Err(LoadError::NoPeer { name, path })
-    };
-    let of_node = |folder: &str| {
-        there(peers.join(folder).join("node_modules"))?;
-        let mut command = Command::new("node");
-        command.arg(there(peers.join(folder).join("server.mjs"))?);
-        Ok(command)
-    };
-    // Their target folder lies in ours, so that their `release` is beside the one we are in.
-    let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
-    let target = us.parent().and_then(Path::parent);
-    let built = target.unwrap_or(Path::new("target")).join("peers/release");
     match kind {
-        Kind::Ws => of_node("ws"),
-        Kind::Socketio => of_node("socketio-redis"),
+        Kind::Ws => of_node(kind.name(), peers, "ws"),
+        Kind::Socketio => of_node(kind.name(), peers, "socketio-redis"),
         Kind::Socketioxide => {
-            let mut command = Command::new(there(built.join("socketioxide-peer"))?);
+            let mut command = built(kind.name(), "socketioxide-peer")?;
             command.args(["--threads", &threads.to_string()]);
             Ok(command)
         }
-        Kind::Floor | Kind::Hubbub | Kind::HubbubSocketio => {
-            Ok(Command::new(there(built.join("floor"))?))
-        }
+        Kind::Floor | Kind::Hubbub | Kind::HubbubSocketio => built(kind.name(), "floor"),
     }
+}
+
+/// A server in Node, with its packages.
+pub(crate) fn of_node(
+    name: &'static str,
+    peers: &Path,
+    folder: &str,
+) -> Result<Command, LoadError> {
+    there(name, peers.join(folder).join("node_modules"))?;
+    let mut command = Command::new("node");
+    command.arg(there(name, peers.join(folder).join("server.mjs"))?);
+    Ok(command)
+}
+
+/// A server in Rust, built for release. Beside a debug build of ours one of theirs will do, too.
+pub(crate) fn built(name: &'static str, program: &str) -> Result<Command, LoadError> {
+    let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
+    // Their target folder lies in ours: target/peers/release beside target/release.
+    let ours = us.parent().unwrap_or(Path::new("target/release"));
+    let profile = ours.file_name().unwrap_or("release".as_ref());
+    let built = ours.parent().unwrap_or(Path::new("target")).join("peers");
+    let path = |profile: &OsStr| built.join(profile).join(program);
+    let fast = path("release".as_ref());
+    if fast.exists() {
+        return Ok(Command::new(fast));
+    }
+    let same = there(name, path(profile));
+    same.map(Command::new)
+        .map_err(|_| LoadError::NoPeer { name, path: fast })
+}
+
+fn there(name: &'static str, path: PathBuf) -> Result<PathBuf, LoadError> {
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(LoadError::NoPeer { name, path })
 }
