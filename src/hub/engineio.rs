@@ -22,6 +22,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 
+pub use self::call::Coming;
 pub(crate) use self::call::{Answer, Call, Handed, Waiting};
 pub use self::refused::Refused;
 use self::settings::{engine_settings, socketio_settings};
@@ -213,12 +214,28 @@ impl EngineIo {
         })
     }
 
+    /// A WebSocket for a session is about to be given: what its client does from then on by requests
+    /// comes after what it does by the socket.
+    pub fn expect_socket(&self, sid: &str) -> Result<Coming, Refused> {
+        let (coming, seen) = Coming::new();
+        self.call(sid, Call::Coming(seen))?;
+        Ok(coming)
+    }
+
     /// There is a WebSocket for a session that polls. [`EngineIo::known`] must have told that there
     /// is such a session: whether it takes the socket, it decides by itself. The answer to the
     /// handshake is sent in any case, if the session is still there.
-    pub fn upgrade(&self, sid: &str, socket: Handover) -> Result<(), Refused> {
+    pub fn upgrade(
+        &self,
+        sid: &str,
+        socket: Handover,
+        coming: Option<Coming>,
+    ) -> Result<(), Refused> {
         let handed = Handed::new(socket).map_err(|_| Refused::BadRequest)?;
-        self.call(sid, Call::Socket(self.next_peer(), Box::new(handed)))
+        self.call(
+            sid,
+            Call::Socket(self.next_peer(), Box::new(handed), coming),
+        )
     }
 
     /// How many sessions there are.

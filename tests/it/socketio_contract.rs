@@ -9,7 +9,7 @@ mod heartbeat;
 mod messages;
 mod packets;
 mod production;
-mod upgrade;
+pub(crate) mod upgrade;
 
 use crate::harness::engineio::Place;
 use crate::harness::node::Node;

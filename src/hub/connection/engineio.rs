@@ -13,9 +13,11 @@ mod entering;
 mod mailbox;
 mod opening;
 mod packets;
+mod put_off;
 mod requests;
 mod socket;
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,12 +26,14 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use self::effects::Effect;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::opening::open;
 pub(super) use self::packets::Said;
+use self::put_off::PutOff;
 use self::requests::{Gone, Requests, Taken};
 use self::socket::Probing;
 use super::Connection;
@@ -58,6 +62,10 @@ pub(super) struct Engine {
     socket: Option<PeerId>,
     /// One that it may go on by.
     probing: Option<Box<Probing>>,
+    /// Another one is on its way.
+    coming: Option<oneshot::Receiver<Infallible>>,
+    /// A poll that waits until that one has been read.
+    put_off: Option<Box<PutOff>>,
     /// A POST that is answered when what it asked for has been begun.
     owed: Option<PeerId>,
     /// The session knows that the hub ends it.
@@ -117,7 +125,7 @@ impl Connection {
             return Poll::Pending;
         };
         let now = Instant::now();
-        if let Some(call) = engine.mailbox.take(cx.waker()) {
+        if let Some(call) = engine.next_call(cx) {
             self.called(now, call, ctx);
         } else if let Some(gone) = engine.requests.gone(cx) {
             let event = match gone {
@@ -131,6 +139,7 @@ impl Connection {
             self.time_passed(now, ctx);
         } else if self.poll_outbox(now, ctx, cx).is_pending()
             && self.poll_sockets(ctx, cx).is_pending()
+            && self.poll_put_off(now, ctx, cx).is_pending()
         {
             return Poll::Pending;
         }
@@ -219,12 +228,15 @@ impl Connection {
                 }
             }
             Call::Posted(id, body) => self.posted(now, id, body, ctx),
-            Call::Socket(id, handed) => match handed.arrive() {
-                Ok(socket) => self.probe(now, id, socket, ctx),
-                Err(error) => tracing::debug!(%error, "a socket was lost on its way"),
-            },
-            // Not handed to a session that there is.
-            Call::Begun(_, Waiting::Socket(_)) => {}
+            Call::Socket(id, handed, _coming) => {
+                engine.coming = None;
+                match handed.arrive() {
+                    Ok(socket) => self.probe(now, id, socket, ctx),
+                    Err(error) => tracing::debug!(%error, "a socket was lost on its way"),
+                }
+            }
+            // Not handed to a session that there is; and taken before.
+            Call::Begun(_, Waiting::Socket(_)) | Call::Coming(_) => {}
         }
     }
 

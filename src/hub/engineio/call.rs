@@ -1,5 +1,6 @@
 //! What threads hand to the thread of a session.
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::io;
 
@@ -20,8 +21,22 @@ pub(crate) enum Call {
     Begun(PeerId, Waiting),
     /// The body of a POST has come; none if it is too long.
     Posted(PeerId, Option<Bytes>),
-    /// A WebSocket for it.
-    Socket(PeerId, Box<Handed>),
+    /// A WebSocket for it is on its way, until the other end of this is dropped.
+    Coming(oneshot::Receiver<Infallible>),
+    /// It is there.
+    Socket(PeerId, Box<Handed>, Option<Coming>),
+}
+
+/// A WebSocket is on its way to its session for as long as this is there.
+#[derive(Debug)]
+pub struct Coming(#[expect(dead_code, reason = "it is dropped")] oneshot::Sender<Infallible>);
+
+impl Coming {
+    /// And what the session sees of it.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Infallible>) {
+        let (coming, seen) = oneshot::channel();
+        (Self(coming), seen)
+    }
 }
 
 /// A request, or a socket, that a session answers.
@@ -49,7 +64,10 @@ impl Call {
             Self::Begun(_, Waiting::Poll { answer, .. }) => drop(answer.send(Err(refused))),
             Self::Begun(_, Waiting::Post { answer, .. }) => drop(answer.send(Err(refused))),
             // Who waits for the POST's answer waits for one that was handed over before.
-            Self::Posted(..) | Self::Begun(_, Waiting::Socket(_)) | Self::Socket(..) => {}
+            Self::Posted(..)
+            | Self::Begun(_, Waiting::Socket(_))
+            | Self::Coming(_)
+            | Self::Socket(..) => {}
         }
     }
 }

@@ -90,7 +90,7 @@ impl PassedOnHost {
             deflate: socket.deflate,
             keep: stream.keep,
         };
-        if let Err(refused) = self.hub.engineio().upgrade(&sid, handover) {
+        if let Err(refused) = self.hub.engineio().upgrade(&sid, handover, None) {
             tracing::debug!(%refused, "a WebSocket that was passed on was not taken");
         }
     }

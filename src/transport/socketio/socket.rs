@@ -58,7 +58,10 @@ pub(in crate::transport) async fn upgrade(
         }
     };
     answer.extend_from_slice(switching_protocols(&accepted).as_bytes());
-    if let To::Session(_) = to {
+    let mut coming = None;
+    if let To::Session(sid) = &to {
+        // If it has ended since it was looked for, that shows below.
+        coming = transport.hub.engineio().expect_socket(sid).ok();
         // Also one that the session does not take is given, and then closed: on another thread there
         // would be no time to say so.
         if !tell(&mut parts.io, &answer).await {
@@ -88,7 +91,10 @@ pub(in crate::transport) async fn upgrade(
         }
         To::Session(sid) => {
             let handover = handover(Box::new(place));
-            ("here", transport.hub.engineio().upgrade(&sid, handover))
+            (
+                "here",
+                transport.hub.engineio().upgrade(&sid, handover, coming),
+            )
         }
         To::Elsewhere(tunnel, seat) => {
             let handover = handover(Box::new((place, seat)));

@@ -4,7 +4,7 @@ use super::{contract, contract_with, engine};
 use crate::harness::eventually;
 
 #[tokio::test]
-async fn a_session_changes_to_a_websocket() {
+pub(crate) async fn a_session_changes_to_a_websocket() {
     let (node, _database) = contract().await;
     let session = engine(&node).open().await;
     let mut socket = session.upgrade().await;
@@ -14,7 +14,7 @@ async fn a_session_changes_to_a_websocket() {
 
 /// "the server … responds to the pending poll with a noop packet", so that the client can go on.
 #[tokio::test]
-async fn a_poll_that_waits_ends_in_a_noop() {
+pub(crate) async fn a_poll_that_waits_ends_in_a_noop() {
     let (node, _database) = contract().await;
     let session = engine(&node).open().await;
     let poll = tokio::spawn(session.get_request().send());
@@ -31,7 +31,7 @@ async fn a_poll_that_waits_ends_in_a_noop() {
 
 /// What was sent between probe and upgrade is not lost.
 #[tokio::test]
-async fn what_waits_goes_by_the_websocket() {
+pub(crate) async fn what_waits_goes_by_the_websocket() {
     let (node, _database) = contract().await;
     let session = engine(&node).open().await;
     let mut socket = session.socket().await;
@@ -56,6 +56,20 @@ async fn polling_requests_are_refused_after_it() {
     session.post("4no").await.error(400, 3, "Bad request");
     socket.send("4still").await;
     assert_eq!(socket.text().await, "4still");
+}
+
+/// Also by the first one after it, which comes to another thread than the socket does.
+#[tokio::test]
+pub(crate) async fn a_poll_right_after_it_is_refused() {
+    let (node, _database) = contract().await;
+    for _ in 0..50 {
+        let session = engine(&node).open().await;
+        let mut socket = session.socket().await;
+        socket.send("2probe").await;
+        socket.send("5").await;
+        session.get().await.error(400, 3, "Bad request");
+        assert_eq!(socket.text().await, "3probe");
+    }
 }
 
 /// It is accepted, then closed; the first is not disturbed.

@@ -25,6 +25,10 @@ by_tls! {
     shutdown: clients_are_told_to_move_and_resume_where_they_were;
     shutdown: connections_without_a_request_hold_nothing_up;
     shutdown: nothing_acknowledged_is_lost_under_load;
+    socketio_contract::upgrade: a_poll_right_after_it_is_refused;
+    socketio_contract::upgrade: a_poll_that_waits_ends_in_a_noop;
+    socketio_contract::upgrade: a_session_changes_to_a_websocket;
+    socketio_contract::upgrade: what_waits_goes_by_the_websocket;
     slow_peers: what_waits_too_long_makes_a_slow_peer;
     slow_peers: who_reads_nothing_goes_and_so_does_the_socket;
     sse::ends: a_client_that_goes_is_noticed_at_once;

@@ -70,6 +70,8 @@ pub(crate) fn open(hub: &HubHandle, opening: Opening, first: Waiting) -> Result<
         mailbox,
         socket: None,
         probing: None,
+        coming: None,
+        put_off: None,
         owed: None,
         is_ending: false,
         timer: Box::pin(sleep_until((now + NEVER).into())),

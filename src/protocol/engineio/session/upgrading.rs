@@ -113,12 +113,10 @@ impl<M: Outgoing> Session<M> {
         let Current::Polling(polling) = &self.current else {
             return;
         };
-        // By the rules there is neither: the client has stopped polling.
-        let post = polling.post;
-        if let Some(poll) = polling.poll {
-            actions.push(Action::Payload(poll, vec![Out::Packet(Packet::Noop)]));
-        }
-        actions.extend(post.map(Action::BadRequest));
+        // By the rules there is neither: the client has stopped polling. Those that came before the
+        // probe were answered then, and a poll that was sent after this packet may have come first.
+        let requests = polling.poll.into_iter().chain(polling.post);
+        actions.extend(requests.map(Action::BadRequest));
         self.current = Current::Websocket(id);
         actions.push(Action::Upgraded(id));
         let queue = self.take_queue();

@@ -73,7 +73,11 @@ fn requests_that_should_not_be_there_are_ended() {
     });
     assert_eq!(
         it.socket(SOCKET, "5"),
-        [noop(2), Action::BadRequest(3), Action::Upgraded(SOCKET)]
+        [
+            Action::BadRequest(2),
+            Action::BadRequest(3),
+            Action::Upgraded(SOCKET)
+        ]
     );
     let body = Body::Text("4late");
     assert_eq!(it.on(Event::Posted { id: 3, body }), []);
