@@ -25,7 +25,7 @@ RELEASE := --release --features hubbub/jemalloc
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test test-long chaos bench k6 fuzz autobahn lint setup
+.PHONY: help run dev build test test-long chaos bench k6 fuzz autobahn socketio-contract lint setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -81,6 +81,11 @@ autobahn: ## run Autobahn's WebSocket suite against /ws/echo; CASES='1.* 12.1.*'
 	@scripts/setup run
 	cargo build $(RELEASE)
 	@set -f; scripts/autobahn $(TARGET_DIR)/release/hubbub $(CASES)
+
+socketio-contract: ## run a node for the suites of Socket.IO's authors, at http://127.0.0.1:3000
+	@scripts/setup run
+	cargo build $(RELEASE)
+	@HUBBUB__CONFIG=config/socketio-contract.toml exec $(TARGET_DIR)/release/hubbub serve $(ARGS)
 
 lint: ## check format, lints, documentation and advisories
 	@scripts/lint

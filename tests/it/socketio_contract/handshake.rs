@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{contract, contract_with, engine};
+use crate::harness::node::Node;
 
 /// "it MUST respond with an `open` packet with the following JSON-encoded payload".
 #[tokio::test]
@@ -43,6 +44,16 @@ async fn a_session_begins_by_a_websocket() {
         "maxPayload": 1_000_000,
     });
     assert_eq!(open, expected);
+}
+
+/// `make socketio-contract` runs a node by these.
+#[tokio::test]
+async fn the_settings_for_the_suites_are_what_those_expect() {
+    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/config/socketio-contract.toml");
+    let (node, _database) = Node::on_fresh_database_with(&[("HUBBUB__CONFIG", settings)]).await;
+    let session = engine(&node).open().await;
+    assert_eq!(session.handshake["pingInterval"], 300);
+    assert_eq!(session.handshake["pingTimeout"], 200);
 }
 
 #[tokio::test]
