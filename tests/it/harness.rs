@@ -3,6 +3,7 @@
 //! Everything that is started here ends with the test process, however that ends: see
 //! [`watchdog`].
 
+pub(crate) mod browser;
 pub(crate) mod deflate;
 pub(crate) mod dev_cluster;
 pub(crate) mod engineio;

@@ -74,8 +74,10 @@ async fn older_npm_clients_miss_nothing() {
     miss_nothing(&[
         run(Client::Node(3, "json"), UPGRADE, false),
         run(Client::Node(3, "json"), POLLING, false),
+        run(Client::Node(3, "json"), WEBSOCKET, false),
         run(Client::Node(2, "json"), UPGRADE, false),
         run(Client::Node(2, "json"), POLLING, false),
+        run(Client::Node(2, "json"), WEBSOCKET, false),
     ])
     .await;
 }

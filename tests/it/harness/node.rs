@@ -265,6 +265,11 @@ impl Node {
         }
     }
 
+    /// Whether it speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.options.certificate.is_some()
+    }
+
     /// The certificate that it shows, if it speaks TLS.
     pub(crate) fn certificate(&self) -> &Certificate {
         let certificate = self.options.certificate.as_ref();
