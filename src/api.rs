@@ -4,6 +4,7 @@
 //! then its route's extractors, then the handler. Whatever fails becomes a
 //! [`problem::ApiError`], and that a problem document, in one place.
 
+mod asks;
 mod asset;
 mod auth;
 mod bans;
@@ -107,6 +108,7 @@ pub fn configure(
             .service(sessions::end_other_sessions)
             .service(connections::list_connections)
             .service(connections::end_connection)
+            .service(asks::ask_connection)
             .service(users::me)
             .service(users::change_profile)
             .service(users::search_users)

@@ -7,6 +7,7 @@
 
 mod anti_entropy;
 mod arbiters;
+mod ask;
 #[doc(hidden)]
 pub mod bench;
 mod bridge;

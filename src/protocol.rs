@@ -5,6 +5,7 @@
 //! [`native`] to JSON or MessagePack over the frames of [`websocket`], [`sse`] to the same JSON in
 //! an event stream, [`socketio`] to the packets of Socket.IO over the messages of [`engineio`].
 
+pub mod ask;
 pub mod body;
 pub mod close;
 pub mod command;

@@ -1,5 +1,6 @@
 //! What the node answers to others, and what it asks them on behalf of its own parts.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::hub::{Asking, HubHandle, NodeSilent, PresenceElsewhere};
 use crate::peers::passing::{PassedOn, PassedSocket, Passing};
 use crate::peers::query::{Answering, RedeemTicket, TicketHolder};
 use crate::peers::{Host, PassedStream, Peers};
+use crate::protocol::ask::{Ask, Asked};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
 use crate::protocol::copies::{CopiesQuery, CopiesReport};
 use crate::protocol::engineio::request::HandshakeError;
@@ -33,6 +35,10 @@ pub(super) struct NodeHost {
 impl Host for NodeHost {
     fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList> {
         Box::pin(async move { self.hub.list_connections(&query).await })
+    }
+
+    fn ask(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Asked> + '_>> {
+        Box::pin(self.hub.ask(ask))
     }
 
     fn presence(&self, pull: PresencePull) -> Answering<'_, PresencePage> {

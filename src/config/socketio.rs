@@ -76,6 +76,10 @@ pub struct SocketIo {
     pub max_refusals: usize,
     /// Acknowledgements of one client that may be awaited.
     pub max_awaited_acks: usize,
+    /// The longest wait for one.
+    pub ack_timeout_ms: u64,
+    /// So many may be awaited on behalf of all who ask.
+    pub max_asks: usize,
     /// Serves what the protocol's own suites expect, and nothing else.
     pub echo_contract: bool,
 }
@@ -149,6 +153,7 @@ impl SocketIo {
                 self.attachments_timeout_ms,
             ),
             ("socketio.close_timeout_ms", self.close_timeout_ms),
+            ("socketio.ack_timeout_ms", self.ack_timeout_ms),
         ] {
             checks.range(key, value, 10..=TEN_MINUTES_MS);
         }
@@ -184,6 +189,7 @@ impl SocketIo {
             self.max_awaited_acks,
             1..=100_000,
         );
+        checks.range("socketio.max_asks", self.max_asks, 1..=10_000);
     }
 
     fn check_cookie(&self, checks: &mut Checks) {

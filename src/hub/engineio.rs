@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 pub use self::call::Coming;
-pub(crate) use self::call::{Answer, Call, Handed, Waiting};
+pub(crate) use self::call::{Answer, Call, Handed, Question, Waiting};
 pub use self::refused::Refused;
 use self::settings::{engine_settings, socketio_settings};
 use super::HubHandle;
@@ -120,6 +120,7 @@ struct Shared {
     engine: Arc<Settings>,
     socket_io: Arc<socketio::session::Settings>,
     config: config::SocketIo,
+    asks: Semaphore,
 }
 
 impl HubHandle {
@@ -169,6 +170,7 @@ impl EngineIo {
                 engine: Arc::new(engine_settings(config)),
                 socket_io: Arc::new(socketio_settings(&config.socketio)),
                 config: config.socketio.clone(),
+                asks: Semaphore::new(max_asks(config)),
             }),
         }
     }
@@ -313,10 +315,22 @@ impl EngineIo {
         &self.shared.socket_io
     }
 
+    /// A place among those who wait for acknowledgements, if there is one.
+    #[must_use]
+    pub fn try_ask(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.asks.try_acquire().ok()
+    }
+
     /// The settings.
     pub(crate) fn config(&self) -> &config::SocketIo {
         &self.shared.config
     }
+}
+
+/// How many may wait for acknowledgements. Other questions between nodes have their turns, too.
+fn max_asks(config: &config::Config) -> usize {
+    let peers = config.peers.calls_max.min(config.peers.max_requests);
+    config.socketio.max_asks.min(peers / 2).max(1)
 }
 
 /// A session's place among those of the node, given back when it is dropped.

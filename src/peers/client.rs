@@ -254,14 +254,14 @@ impl Peers {
         let path = format!("/peer/{name}");
         let shared = Arc::clone(&self.shared);
         let (to, address) = (peer.origin.clone(), peer.address.clone());
+        let limit = Duration::from_millis(self.shared.config.call_timeout_ms) + query.wait();
         let exchange = self.shared.runtime.spawn(async move {
             shared
-                .exchange(to, &address, &path, body.into(), None)
+                .exchange(to, &address, &path, body.into(), Some(limit))
                 .await
         });
         let mut exchange = Exchange(exchange);
         // The client's own time-out is for what it knows of; this one is for all.
-        let limit = Duration::from_millis(self.shared.config.call_timeout_ms);
         let answer = tokio::time::timeout(limit, &mut exchange.0).await;
         let answer = answer.map_err(|_| PeerError::TimedOut)?;
         let answer = answer.map_err(|_| PeerError::BadAnswer)??;

@@ -25,6 +25,7 @@ use super::refused::{RefusalLog, Refused};
 use super::replay::Remembered;
 use super::seal::{self, ANSWER_HEADER, REQUEST_HEADER, Sealed};
 use super::{Peers, passing, tunnel};
+use crate::protocol::ask::Ask;
 use crate::protocol::connection::ConnectionQuery;
 use crate::protocol::copies::CopiesQuery;
 use crate::protocol::error::Refusal;
@@ -257,6 +258,7 @@ impl Desk {
         let (label, answered) = match query_name(request) {
             passing::NAME => (passing::NAME, self.engineio(body).await),
             ConnectionQuery::NAME => (ConnectionQuery::NAME, self.connections(body).await),
+            Ask::NAME => (Ask::NAME, self.ask(body).await),
             PresencePull::NAME => (PresencePull::NAME, self.presence(body).await),
             PresenceStands::NAME => (PresenceStands::NAME, self.presence_stands(body).await),
             RedeemTicket::NAME => (RedeemTicket::NAME, self.redeem_ticket(body)),
@@ -281,6 +283,10 @@ impl Desk {
     async fn connections(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
         let query: ConnectionQuery = read(body)?;
         write(&self.host.connections(query).await?)
+    }
+
+    async fn ask(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {
+        write(&self.host.ask(read(body)?).await)
     }
 
     async fn presence(&self, body: &[u8]) -> Result<Vec<u8>, Declined> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::passing::{PassedOn, PassedSocket, Passing};
 use super::seal::{hex, unhex};
 use super::tunnel::PassedStream;
+use crate::protocol::ask::{Ask, Asked};
 use crate::protocol::connection::{ConnectionList, ConnectionQuery};
 use crate::protocol::copies::{CopiesQuery, CopiesReport};
 use crate::protocol::engineio::request::HandshakeError;
@@ -25,6 +27,21 @@ pub trait Query: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// What is answered, as JSON.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
+
+    /// How long the node may wait before it answers, beside `peers.call_timeout_ms`.
+    fn wait(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A client of the node is asked.
+impl Query for Ask {
+    const NAME: &'static str = "ask";
+    type Answer = Asked;
+
+    fn wait(&self) -> Duration {
+        Duration::from_millis(self.wait_ms)
+    }
 }
 
 /// Who is connected to the node.
@@ -95,6 +112,9 @@ pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + 'a
 pub trait Host: Send + Sync + 'static {
     /// Who is connected here.
     fn connections(&self, query: ConnectionQuery) -> Answering<'_, ConnectionList>;
+
+    /// Asks a client of this node.
+    fn ask(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Asked> + '_>>;
 
     /// Who is present by this node.
     fn presence(&self, pull: PresencePull) -> Answering<'_, PresencePage>;

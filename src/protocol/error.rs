@@ -92,6 +92,8 @@ codes! {
     SessionNotFound = "session_not_found", retry: false;
     /// No such connection of one's own, or no longer.
     ConnectionNotFound = "connection_not_found", retry: false;
+    /// The client did not acknowledge what it was asked in time; it may have received it.
+    AckTimeout = "ack_timeout", retry: true;
     /// The `client_id` was used for another body.
     ClientIdReused = "client_id_reused", retry: false;
     /// The `Idempotency-Key` was used for another request.

@@ -95,6 +95,7 @@ pub const fn status(code: ErrorCode) -> u16 {
         ErrorCode::RateLimited | ErrorCode::TooManyKeys => 429,
         ErrorCode::Internal => 500,
         ErrorCode::Unknown | ErrorCode::Unavailable | ErrorCode::Overloaded => 503,
+        ErrorCode::AckTimeout => 504,
     }
 }
 

@@ -62,6 +62,7 @@ mod shared;
 mod shutdown;
 mod slow_peers;
 mod socketio;
+mod socketio_ask;
 mod socketio_browser;
 mod socketio_clients;
 mod socketio_contract;

@@ -14,6 +14,7 @@ mod mailbox;
 mod opening;
 mod packets;
 mod put_off;
+mod questions;
 mod requests;
 mod socket;
 
@@ -34,6 +35,7 @@ pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::opening::open;
 pub(super) use self::packets::Said;
 use self::put_off::PutOff;
+use self::questions::Questions;
 use self::requests::{Gone, Requests, Taken};
 use self::socket::Probing;
 use super::Connection;
@@ -57,6 +59,7 @@ pub(super) struct Engine {
     socketio: socketio::session::Session,
     contract: Contract,
     requests: Requests,
+    questions: Questions,
     mailbox: Rc<Mailbox>,
     /// The WebSocket that counts.
     socket: Option<PeerId>,
@@ -235,6 +238,7 @@ impl Connection {
                     Err(error) => tracing::debug!(%error, "a socket was lost on its way"),
                 }
             }
+            Call::Ask(question) => self.ask(question),
             // Not handed to a session that there is; and taken before.
             Call::Begun(_, Waiting::Socket(_)) | Call::Coming(_) => {}
         }

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use super::{Handover, Payload, Refused};
 use crate::hub::connection::{DetachedSocket, Socket};
+use crate::protocol::ask::{Asked, NotAsked};
 use crate::protocol::engineio::session::PeerId;
+use crate::protocol::id::UserId;
 
 /// The answer to a request.
 pub(crate) type Answer<T> = Result<T, Refused>;
@@ -25,6 +27,18 @@ pub(crate) enum Call {
     Coming(oneshot::Receiver<Infallible>),
     /// It is there.
     Socket(PeerId, Box<Handed>, Option<Coming>),
+    /// An event that its client is to acknowledge.
+    Ask(Question),
+}
+
+/// An event that a client is to acknowledge, and who waits for that.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// Whose the session must be.
+    pub(crate) user_id: UserId,
+    /// Its name and arguments: a list, as JSON.
+    pub(crate) args: String,
+    pub(crate) answer: oneshot::Sender<Asked>,
 }
 
 /// A WebSocket is on its way to its session for as long as this is there.
@@ -63,6 +77,13 @@ impl Call {
         match self {
             Self::Begun(_, Waiting::Poll { answer, .. }) => drop(answer.send(Err(refused))),
             Self::Begun(_, Waiting::Post { answer, .. }) => drop(answer.send(Err(refused))),
+            Self::Ask(Question { answer, .. }) => {
+                let why = match refused {
+                    Refused::Overloaded => NotAsked::Overloaded,
+                    _ => NotAsked::Gone,
+                };
+                drop(answer.send(Err(why)));
+            }
             // Who waits for the POST's answer waits for one that was handed over before.
             Self::Posted(..)
             | Self::Begun(_, Waiting::Socket(_))

@@ -46,6 +46,16 @@ pub(crate) static SOCKETIO_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Events that clients of this node were to acknowledge, by what became of it.
+pub(crate) static SOCKETIO_ASKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "socketio_asked_total",
+        "Events that clients of this node were to acknowledge, by what became of it; late: \
+         acknowledgements for which nobody waited any longer",
+        &["outcome"],
+    )
+});
+
 /// Clients that came back, by whether they recovered what they had missed.
 pub(crate) static SOCKETIO_RECOVERIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

@@ -149,6 +149,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as JSON, bytes as elsewhere in it (`$bin`).
+    pub fn to_plain_json(&self) -> Result<Cow<'_, str>, ValueError> {
+        match self {
+            Self::Json(json) => Ok(Cow::Borrowed(json)),
+            Self::Packed(bytes) => {
+                let mut json = Vec::new();
+                attached::unpack_plain(bytes, &mut json)?;
+                Ok(String::from_utf8_lossy(&json).into_owned().into())
+            }
+        }
+    }
+
     /// The same, not borrowed from what it was read from.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {

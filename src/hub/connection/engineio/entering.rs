@@ -231,6 +231,9 @@ impl Connection {
         for room_id in attachment.room_ids() {
             self.worker.unsubscribe(&attachment, room_id);
         }
+        if let Some(engine) = &mut self.engine {
+            engine.questions.drop_all();
+        }
         attachment.is_deaf.set(true);
         attachment.has_taken_leave.set(true);
         attachment.outbox.set_farewell(bytes::Bytes::new());

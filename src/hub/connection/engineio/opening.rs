@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::sleep_until;
 
+use super::questions::Questions;
 use super::requests::Requests;
 use super::{Connection, Engine, Mailbox, NEVER, Place};
 use crate::config;
@@ -67,6 +68,7 @@ pub(crate) fn open(hub: &HubHandle, opening: Opening, first: Waiting) -> Result<
         socketio,
         contract: opening.contract,
         requests: Requests::default(),
+        questions: Questions::default(),
         mailbox,
         socket: None,
         probing: None,

@@ -60,8 +60,10 @@ impl Engine {
                     })),
                     Contract::Hub | Contract::Echo => self.request(id, &args),
                 },
-                // Nothing of the hub's asks for one yet.
-                Action::Acked { .. } => continue,
+                Action::Acked { id, args } => {
+                    self.questions.acknowledged(id, &args, self.message_bytes);
+                    continue;
+                }
                 Action::Left { nsp } => Step::Said(Box::new(Said::Left { nsp })),
                 Action::Close(violation) => {
                     tracing::debug!(%violation, "a session has failed");
