@@ -5,6 +5,12 @@
 #
 # compose.yaml runs four of them with Postgres, Redis and nginx.
 
+# The browser's Socket.IO client, which the node serves.
+FROM node:22-bookworm-slim AS client
+WORKDIR /src
+COPY scripts/socketio-client scripts/
+RUN scripts/socketio-client
+
 FROM rust:1-bookworm AS build
 WORKDIR /src
 # The binary's dependencies first: they change seldom and take most of the time.
@@ -16,6 +22,7 @@ RUN mkdir -p src loadtests/src loadtests/tests benches/hot_path tests/it \
     && cargo build --release --locked --features jemalloc \
     && rm -rf src
 COPY . .
+COPY --from=client /src/web/socket.io-client/dist web/socket.io-client/dist
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked --features jemalloc \
     && strip --strip-debug target/release/hubbub
@@ -24,6 +31,8 @@ FROM debian:bookworm-slim
 RUN groupadd --system --gid 10001 hubbub \
     && useradd --system --uid 10001 --gid hubbub --no-create-home --home-dir /var/lib/hubbub hubbub \
     && install -d -o hubbub -g hubbub /var/lib/hubbub
+# Whom a Redis by TLS (rediss://) is trusted by, where redis.tls_ca names nobody else.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/target/release/hubbub /usr/local/bin/hubbub
 USER hubbub
 WORKDIR /var/lib/hubbub

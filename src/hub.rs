@@ -42,6 +42,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use self::anti_entropy::AntiEntropy;
 use self::arbiters::Arbiters;
 use self::bridge::BridgeHandle;
@@ -144,6 +146,8 @@ struct Shared {
     /// Users who became members of a room a moment ago, and when that was told to the threads.
     began: moka::sync::Cache<UserId, Instant>,
     is_draining: AtomicBool,
+    /// The time over which clients are told to move, when they are.
+    drain: watch::Sender<Option<Duration>>,
     engineio: EngineIo,
 }
 
@@ -239,6 +243,7 @@ impl HubHandle {
                 ended: recent::endings(),
                 began: recent::endings(),
                 is_draining: AtomicBool::new(false),
+                drain: watch::Sender::new(None),
                 engineio,
             }),
         };
@@ -335,11 +340,22 @@ impl HubHandle {
     /// Tells every client to move, and closes their connections over `spread`.
     pub fn drain(&self, spread: Duration) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.drain.send_replace(Some(spread));
         self.shared.cluster.poke();
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         self.shared
             .workers
             .send(|| FanoutMessage::Drain { spread_ms });
+    }
+
+    /// Waits until clients are told to move, and says over which time.
+    pub async fn drains(&self) -> Duration {
+        let mut drain = self.shared.drain.subscribe();
+        match drain.wait_for(Option::is_some).await.map(|spread| *spread) {
+            Ok(Some(spread)) => spread,
+            // The sender is this handle's own.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Waits until everything handed to the journal so far is committed or refused.

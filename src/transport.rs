@@ -28,6 +28,12 @@ pub use gate::AuthGate;
 pub use places::Places;
 pub use tls::{Tls, TlsError};
 
+/// Sockets that this node carries to sessions of other nodes.
+#[must_use]
+pub fn tunnels() -> usize {
+    usize::try_from(metrics::SOCKETIO_TUNNELS.get()).unwrap_or_default()
+}
+
 /// What the transports need. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {

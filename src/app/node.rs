@@ -221,9 +221,10 @@ impl Node {
             "stopping: telling clients to move"
         );
         self.hub.drain(spread);
-        if !until(grace, || self.hub.connections() == 0).await {
+        let connections = || self.hub.connections() + transport::tunnels();
+        if !until(grace, || connections() == 0).await {
             tracing::warn!(
-                connections = self.hub.connections(),
+                connections = connections(),
                 "the grace time is over; the rest is cut off"
             );
         }

@@ -69,9 +69,7 @@ impl Caller<'_> {
 
     /// Whether this node takes one more connection, whoever opens it.
     pub(super) fn admit_anybody(&self, transport: &Transport) -> Result<Seat, TransportError> {
-        if transport.hub.is_draining() {
-            return Err(unavailable("this node is shutting down; connect to another").into());
-        }
+        stays(transport)?;
         let seat = transport
             .places
             .sit(self.address, self.peer, self.is_shared)?;
@@ -82,6 +80,16 @@ impl Caller<'_> {
         )?;
         Ok(seat)
     }
+}
+
+/// Whether this node will be there for a while.
+pub(super) fn stays(transport: &Transport) -> Result<(), Refusal> {
+    if transport.hub.is_draining() {
+        return Err(unavailable(
+            "this node is shutting down; connect to another",
+        ));
+    }
+    Ok(())
 }
 
 /// Waits for an answer of the database, but no longer than a command may take.

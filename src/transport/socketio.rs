@@ -16,6 +16,7 @@ mod passed_on;
 mod request;
 pub(super) mod socket;
 mod tunnel;
+mod turn;
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::harness::DEADLINE;
 use crate::harness::engineio::Place;
-use crate::harness::nginx::Nginx;
+use crate::harness::nginx::{Nginx, kept_port};
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 use crate::harness::redis::Redis;
@@ -93,10 +93,32 @@ async fn python_misses_nothing() {
     .await;
 }
 
+/// A deploy: each node in turn, also that of a session and that by which its client comes to it.
+#[tokio::test]
+async fn clients_miss_nothing_of_a_rolling_restart() {
+    for run in [
+        run(Client::Node(4, "json"), UPGRADE, true),
+        run(Client::Node(4, "json"), POLLING, true),
+        run(Client::Python(5), UPGRADE, false),
+    ] {
+        println!("{run:?}");
+        talk(run, End::AllStop).await;
+    }
+}
+
+/// What becomes of the nodes while they talk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// That of Bob's session is killed.
+    OneIsKilled,
+    /// All are stopped and started again, one after the other.
+    AllStop,
+}
+
 async fn miss_nothing(runs: &[Run]) {
     for run in runs {
         println!("{run:?}");
-        talk(*run).await;
+        talk(*run, End::OneIsKilled).await;
     }
 }
 
@@ -107,6 +129,8 @@ async fn nodes(count: usize, settings: &[(&str, &str)]) -> (Vec<Node>, TestDatab
     for number in 1..=count {
         let options = NodeOptions::on(&database.url)
             .set("HUBBUB__NODE__ID", &format!("node-{number}"))
+            .set("HUBBUB__HTTP__BIND", &format!("127.0.0.1:{}", kept_port()))
+            .set("HUBBUB__HTTP__DRAIN_MS", "300")
             .set("HUBBUB__HTTP__TRUSTED_PROXIES", "127.0.0.1/32");
         let set = |options: NodeOptions, (key, value): &(&str, &str)| options.set(key, value);
         nodes.push(Node::start(settings.iter().fold(options, set)).await);
@@ -150,7 +174,7 @@ async fn nginx_prefers_the_node_of_the_session() {
     }
 }
 
-async fn talk(run: Run) {
+async fn talk(run: Run, end: End) {
     let redis = Redis::start().await;
     let (mut nodes, _database) = nodes(3, &[("REDIS_URL", &redis.url())]).await;
     let nginx = Nginx::without_affinity(addresses(&nodes)).await;
@@ -180,9 +204,27 @@ async fn talk(run: Run) {
     );
     let name = kill["node"].as_str().unwrap();
     let number: usize = name.strip_prefix("node-").unwrap().parse().unwrap();
-    nodes[number - 1].kill9();
-    for n in 0..10 {
-        say_until_taken(&ada, &room.id, n).await;
+    match end {
+        End::OneIsKilled => {
+            nodes[number - 1].kill9();
+            for n in 0..10 {
+                say_until_taken(&ada, &room.id, n).await;
+            }
+        }
+        End::AllStop => {
+            for (n, node) in nodes.iter_mut().enumerate() {
+                say_until_taken(&ada, &room.id, 3 * n).await;
+                node.terminate();
+                say_until_taken(&ada, &room.id, 3 * n + 1).await;
+                assert!(node.wait_exit().await.success());
+                say_until_taken(&ada, &room.id, 3 * n + 2).await;
+                let log = node.log().text();
+                assert!(!log.contains("the grace time is over"), "{log}");
+                assert!(!log.contains("not answered in time"), "{log}");
+                node.restart().await;
+            }
+            say_until_taken(&ada, &room.id, 9).await;
+        }
     }
     script.go_on().await;
     let killed = script.step("killed").await;

@@ -180,6 +180,51 @@ async fn a_node_that_dies_ends_what_is_carried_to_it() {
     socket.closed().await;
 }
 
+/// A deploy of a node through which the way of others' sessions leads: it does not wait for them, and
+/// cuts none off.
+#[tokio::test]
+async fn a_node_that_stops_sends_away_whom_it_carries() {
+    let (a, mut b, _database) = two(&[("HUBBUB__HTTP__DRAIN_MS", "600")]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        let session = place(&a).open().await;
+        let mut socket = session.by_way_of(&b.address).upgrade().await;
+        socket.send("4hello").await;
+        assert_eq!(socket.text().await, "4hello");
+        sockets.push(socket);
+    }
+    assert_eq!(b.metric("socketio_tunnels").await, 6);
+    let polling = place(&a).open().await;
+    let other = polling.by_way_of(&b.address);
+    let poll = tokio::spawn(async move { other.get().await });
+    let direct = place(&a).open().await;
+
+    b.terminate();
+    eventually("it is stopping", async || {
+        b.log()
+            .text()
+            .contains("telling clients to move")
+            .then_some(())
+    })
+    .await;
+    for socket in &mut sockets {
+        socket.closed().await;
+    }
+    poll.await.unwrap().unknown_session();
+    assert!(b.wait_exit().await.success());
+    let log = b.log().text();
+    assert!(!log.contains("the grace time is over"), "{log}");
+    assert!(!log.contains("not answered in time"), "{log}");
+    eventually("their sessions are over", async || {
+        (a.metric(SESSIONS).await == 0).then_some(())
+    })
+    .await;
+    polling.post("4hello").await.unknown_session();
+    // Whoever came by another way has noticed nothing.
+    assert_eq!(direct.post("4hello").await.ok(), "ok");
+    assert_eq!(direct.get().await.ok(), "4hello");
+}
+
 #[tokio::test]
 async fn so_many_are_passed_on_at_once() {
     let (a, b, _database) = two(&[("HUBBUB__PEERS__PASSED_ON_MAX", "1")]).await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::answer::Answers;
 use super::request::Asked;
-use super::{body, read};
+use super::{body, read, turn};
 use crate::peers::PeerError;
 use crate::peers::passing::{PassedBack, PassedOn};
 use crate::protocol::engineio::payload::Form;
@@ -64,7 +64,12 @@ pub(super) async fn pass_on(
     };
     let patience = patience(transport);
     let answer = transport.peers.pass_on(&home, &request, body, patience);
-    let answer = answer.await;
+    let answer = tokio::select! {
+        answer = answer => answer,
+        // A poll would wait for longer than this node has. Nobody waiting for it ends the session, as
+        // nobody knows what of it has come; what was posted is answered.
+        () = turn::comes(transport), if !is_post => return Err(HandshakeError::UnknownSid.into()),
+    };
     let PassedBack { status, kind } = match answer {
         Ok((PassedBack { status: 200, kind }, _)) if is_post && kind.is_empty() => {
             return Ok(Passed::Ok);

@@ -14,7 +14,7 @@ use crate::protocol::engineio::request::{HandshakeError, Purpose};
 use crate::protocol::origin::Origin;
 use crate::protocol::websocket::handshake::{self, Accepted, Spoken};
 use crate::transport::Transport;
-use crate::transport::admission::{Caller, peer, texts};
+use crate::transport::admission::{Caller, peer, stays, texts};
 use crate::transport::held::{HeldStream, prepare};
 use crate::transport::metrics::SOCKETIO_REQUESTS;
 use crate::transport::places::Seat;
@@ -174,6 +174,7 @@ async fn tunnelled(
     transport: &Transport,
     (home, deflate): (&Origin, bool),
 ) -> Result<(crate::peers::Tunnel, Seat), TransportError> {
+    stays(transport)?;
     // It has one of the session there; here it is a socket that costs as much.
     let seat = transport
         .places

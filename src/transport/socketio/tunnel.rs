@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix_rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, split};
 
-use super::elsewhere;
+use super::{elsewhere, turn};
 use crate::hub::connection::Socket;
 use crate::hub::engineio::Handover;
 use crate::peers::Tunnel;
@@ -43,10 +43,13 @@ pub(super) async fn open(
     })
 }
 
-/// Carries what comes, until one of the two ends it or nothing came for longer than heartbeats take.
+/// Carries what comes, until one of the two ends it, nothing came for longer than heartbeats take, or
+/// this node is to stop: then the session's node is told that this is the end, and what it still has for
+/// the client is carried.
 pub(super) fn carry(transport: &Transport, client: Handover, tunnel: Tunnel) {
     let patience = elsewhere::patience(transport);
     let last_words = Duration::from_millis(transport.websocket.close_timeout_ms);
+    let transport = transport.clone();
     actix_rt::spawn(async move {
         SOCKETIO_TUNNELS.inc();
         let Handover {
@@ -66,7 +69,8 @@ pub(super) fn carry(transport: &Transport, client: Handover, tunnel: Tunnel) {
             here.write_all(&greeting).await?;
             here.write_all(&there.read_ahead).await?;
             there.stream.write_all(&read_ahead).await?;
-            both_ways(here, there.stream, last_words).await
+            let turn = turn::comes(&transport);
+            both_ways(here, there.stream, (turn, last_words)).await
         };
         tokio::select! {
             ended = carrying => {
@@ -83,12 +87,20 @@ pub(super) fn carry(transport: &Transport, client: Handover, tunnel: Tunnel) {
     });
 }
 
-/// Copies until one side has ended, and the other has, too, or its time for that is over.
-async fn both_ways(here: Carried, there: TcpStream, last_words: Duration) -> io::Result<()> {
+/// Copies until one side has ended, and the other has, too, or its time for that is over. At its turn to
+/// go the client's side has ended.
+async fn both_ways(
+    here: Carried,
+    there: TcpStream,
+    (turn, last_words): (impl Future<Output = ()>, Duration),
+) -> io::Result<()> {
     let (mut from_client, mut to_client) = split(here);
     let (mut from_node, mut to_node) = there.into_split();
     let up = async {
-        copy(&mut from_client, &mut to_node).await?;
+        tokio::select! {
+            copied = copy(&mut from_client, &mut to_node) => drop(copied?),
+            () = turn => tracing::debug!("a WebSocket that is passed on is sent away"),
+        }
         to_node.shutdown().await
     };
     let down = async {
