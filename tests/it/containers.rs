@@ -1,9 +1,12 @@
 //! `compose.yaml` and `Dockerfile`, as far as can be told without a container engine: the nodes' settings
 //! are settings, nginx knows the nodes, and what is copied is there.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::harness::node::NodeOptions;
@@ -42,6 +45,10 @@ fn the_nodes_of_compose_have_settings_that_a_node_takes_and_nginx_knows_them() {
         .collect();
     assert_eq!(nodes, ["node-1", "node-2", "node-3", "node-4"]);
     let nginx = file("nginx.conf");
+    let network = &compose["networks"]["inside"]["ipam"]["config"][0];
+    let net = |name: &str| network[name].as_str().unwrap().parse::<IpNet>().unwrap();
+    let (subnet, others) = (net("subnet"), net("ip_range"));
+    let mut places = HashSet::new();
     // Its folder is where the binary is run.
     let options = NodeOptions::embedded();
     for node in nodes {
@@ -69,6 +76,8 @@ fn the_nodes_of_compose_have_settings_that_a_node_takes_and_nginx_knows_them() {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        let trusted = environment["HUBBUB__HTTP__TRUSTED_PROXIES"].as_str();
+        assert_eq!(trusted.unwrap().parse::<IpNet>().unwrap(), subnet);
         let bind = environment["HUBBUB__HTTP__BIND"].as_str().unwrap();
         let (_, port) = bind.rsplit_once(':').unwrap();
         assert!(nginx.contains(&format!(
@@ -76,9 +85,33 @@ fn the_nodes_of_compose_have_settings_that_a_node_takes_and_nginx_knows_them() {
         )));
         let prefix = format!("\"~^{node}\\~\" at_{node};");
         assert!(nginx.contains(&prefix), "{prefix}");
+        // A node that is started anew is where nginx knows it to be, and nobody else is.
+        let place = service["networks"]["inside"]["ipv4_address"]
+            .as_str()
+            .unwrap();
+        let place: IpAddr = place.parse().unwrap();
+        assert!(subnet.contains(&place) && !others.contains(&place));
+        assert!(places.insert(place), "{place} twice");
         let grace = service["stop_grace_period"].as_str().unwrap();
         let grace: u64 = grace.strip_suffix('s').unwrap().parse().unwrap();
         assert!(grace > 20, "longer than http.shutdown_grace_ms");
+    }
+    for (name, service) in services {
+        let names = |of: &str| match &service[of] {
+            Value::Object(names) => names.keys().cloned().collect(),
+            names => (names.as_array().into_iter().flatten())
+                .map(|it| it.as_str().unwrap().to_owned())
+                .collect::<Vec<_>>(),
+        };
+        for other in names("depends_on") {
+            assert!(services.contains_key(&other), "{name} waits for {other}");
+        }
+        for volume in names("volumes") {
+            let (source, _) = volume.split_once(':').unwrap();
+            let is_known = source.starts_with("./") || compose["volumes"].get(source).is_some();
+            assert!(is_known, "{name}: {volume}");
+        }
+        assert_eq!(names("networks"), ["inside"], "{name}");
     }
     let volumes = services["nginx"]["volumes"].as_array().unwrap();
     assert!(
@@ -105,6 +138,35 @@ fn the_image_is_built_from_what_is_there_and_runs_as_nobodys_user() {
             assert!(Path::new(TOP).join(name).exists(), "COPY {name}");
         }
     }
+    // From one stage into a later one goes what the earlier one makes.
+    let client = file("scripts/socketio-client");
+    let client = client.lines().find_map(|line| line.strip_prefix("DIST="));
+    let client = client.unwrap();
+    for from in [
+        format!("COPY --from=client /src/{client} {client}"),
+        "COPY --from=build /src/target/release/hubbub /usr/local/bin/hubbub".to_owned(),
+        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/".to_owned(),
+    ] {
+        assert!(lines().any(|line| line == from), "{from}");
+    }
+    assert!(lines().any(|line| line == "RUN scripts/socketio-client"));
+    let ignored = file(".dockerignore");
+    for needed in [
+        "Cargo.lock",
+        "build.rs",
+        "config",
+        "scripts",
+        "sql",
+        "src",
+        "web",
+        "docs",
+    ] {
+        assert!(ignored.lines().all(|line| line != needed), "{needed}");
+    }
+    // Production's binary everywhere.
+    assert!(file("Makefile").contains("--features hubbub/jemalloc"));
+    let built = dockerfile.matches("cargo build --release --locked --features jemalloc");
+    assert_eq!(built.count(), 2);
     let place = |what: &str| {
         dockerfile
             .rfind(what)
@@ -129,6 +191,9 @@ fn the_image_is_built_from_what_is_there_and_runs_as_nobodys_user() {
         count += 1;
     }
     assert_eq!(count, 3);
+    let exposed = lines().find_map(|line| line.strip_prefix("EXPOSE "));
+    let bound = format!("HUBBUB__HTTP__BIND=0.0.0.0:{}", exposed.unwrap());
+    assert!(dockerfile.contains(&bound), "{bound}");
     let output = check.output().unwrap();
     assert!(
         output.status.success(),

@@ -62,6 +62,11 @@ impl DevCluster {
         found
     }
 
+    /// All that it has said.
+    pub(crate) fn log(&self) -> String {
+        self.process.log().text()
+    }
+
     /// Starts it anew with the same folder, after it has ended.
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.try_wait().is_some(), "it still runs");

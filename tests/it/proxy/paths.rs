@@ -113,7 +113,7 @@ async fn a_socket_io_session_is_sent_to_the_node_that_its_id_names() {
         Some(line.split(" via ").nth(1)?.to_owned())
     };
     for (place, number) in [2, 3, 1, 2].into_iter().enumerate() {
-        // There is no Socket.IO yet; what counts is who was asked.
+        // No such session is known; what counts is who was asked.
         ask(&format!("node-{number}~1~abc")).await;
         let via = crate::harness::eventually("it is logged", async || via(place)).await;
         assert!(

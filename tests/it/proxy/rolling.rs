@@ -10,7 +10,8 @@ use crate::harness::dev_cluster::DevCluster;
 use crate::harness::node::NodeOptions;
 use crate::harness::rest::register_at;
 
-const NODES: usize = 3;
+/// As many as `nginx.conf` and `compose.yaml` name.
+const NODES: usize = 4;
 const TALKERS: usize = 3;
 const LISTENERS: usize = 4;
 
@@ -71,9 +72,13 @@ async fn a_rolling_restart_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_and_redis_and_nginx_that_are_killed_lose_nothing() {
+async fn whatever_is_killed_nothing_is_lost_and_all_of_it_is_told_in_one_log() {
+    const CHILDREN: [&str; 6] = ["node-1", "redis", "node-2", "nginx", "node-3", "node-4"];
     nothing_is_lost_while(async |cluster| {
-        for name in ["node-1", "redis", "node-2", "nginx", "node-3"] {
+        cluster.folder().kill9_postgres().await;
+        let back = cluster.said(|line| line.contains("Postgres is back").then_some(()));
+        back.await.expect("Postgres is started again");
+        for name in CHILDREN {
             let before = cluster.pid_of(name).await;
             cluster.kill9(name).await;
             let again = format!("{name} ended");
@@ -92,6 +97,14 @@ async fn nodes_and_redis_and_nginx_that_are_killed_lose_nothing() {
                 });
                 serves.await.expect("the node serves again");
             }
+        }
+        let log = cluster.log();
+        for name in CHILDREN.iter().chain(&["hubbub"]) {
+            let prefix = format!("{name:7} | ");
+            assert!(
+                log.lines().any(|line| line.starts_with(&prefix)),
+                "{name}: {log}"
+            );
         }
     })
     .await;

@@ -4,10 +4,17 @@ use redis::aio::MultiplexedConnection;
 
 use super::{BUS_ALONE, Scene};
 use crate::harness::eventually;
-use crate::harness::redis::Redis;
+use crate::harness::redis::{Redis, RedisCluster};
+use crate::harness::socket::Socket;
 
-async fn publish(connection: &mut MultiplexedConnection, channel: &str, payload: &[u8]) {
-    let mut command = redis::cmd("PUBLISH");
+const STRICT: [(&str, &str); 2] = [BUS_ALONE, ("HUBBUB__REDIS__ENVELOPE_MAX_BYTES", "2097152")];
+
+async fn publish(
+    (connection, command): (&mut MultiplexedConnection, &str),
+    channel: &str,
+    payload: &[u8],
+) {
+    let mut command = redis::cmd(command);
     command.arg(channel).arg(payload);
     let receivers: redis::RedisResult<i64> = command.query_async(connection).await;
     assert_eq!(receivers.expect("it is published"), 2, "both nodes listen");
@@ -27,9 +34,28 @@ fn frame(version: u8, node: &str, room: &str, payload: &[u8]) -> Vec<u8> {
 #[tokio::test]
 pub(crate) async fn garbage_on_the_channels_is_refused_and_counted() {
     let redis = Redis::start().await;
-    let settings = [BUS_ALONE, ("HUBBUB__REDIS__ENVELOPE_MAX_BYTES", "2097152")];
-    let scene = Scene::connected(&redis.url(), &settings).await;
-    let (mut ada, mut bob) = scene.sockets().await;
+    let scene = Scene::connected(&redis.url(), &STRICT).await;
+    let sockets = scene.sockets().await;
+    let connection = redis.connect().await;
+    garbage_is_refused(&scene, sockets, (connection, "PUBLISH")).await;
+}
+
+/// The channels of a cluster are others, and so are the messages that come by them.
+#[tokio::test]
+async fn garbage_on_the_channels_of_a_cluster_is_refused_and_counted() {
+    let cluster = RedisCluster::start().await;
+    let scene = Scene::connected(&cluster.url(), &STRICT).await;
+    let sockets = scene.sockets().await;
+    let home = cluster.home_of(&scene.room.id).await;
+    let connection = cluster.servers[home].connect().await;
+    garbage_is_refused(&scene, sockets, (connection, "SPUBLISH")).await;
+}
+
+async fn garbage_is_refused(
+    scene: &Scene,
+    (mut ada, mut bob): (Socket, Socket),
+    (mut connection, command): (MultiplexedConnection, &str),
+) {
     scene.talk(&mut ada, &mut bob, "before").await;
     let room = &scene.room.id;
     let channel = format!("hubbub:room:{}", room.replace('-', ""));
@@ -50,10 +76,9 @@ pub(crate) async fn garbage_on_the_channels_is_refused_and_counted() {
         ("misplaced", frame(1, "n", &other, b"")),
         ("too_large", large),
     ];
-    let mut connection = redis.connect().await;
     let mut counts = std::collections::BTreeMap::new();
     for (fate, payload) in &garbage {
-        publish(&mut connection, &channel, payload).await;
+        publish((&mut connection, command), &channel, payload).await;
         *counts.entry(*fate).or_insert(0) += 1;
     }
     for (fate, count) in counts {

@@ -241,15 +241,23 @@ pub(super) fn strikes(
     let mut chosen: Vec<Fault> = (0..count).map(|_| pick(rng, &faults)).collect();
     if bus == BusPlan::Cluster {
         // What it is there for.
-        let of_clusters = [Fault::RestartRedis, Fault::LoseSlot, Fault::FreezeRedis];
-        chosen.push(pick(rng, &of_clusters));
+        chosen.extend([Fault::RestartRedis, Fault::LoseSlot]);
+        if rng.random_bool(0.3) {
+            chosen.push(Fault::FreezeRedis);
+        }
     }
     let mut strikes: Vec<Strike> = (chosen.into_iter())
         .map(|fault| Strike {
             at_ms: rng.random_range(100..load_ms),
             fault,
             node: rng.random_range(0..nodes),
-            lasts_ms: fault.lasts_ms(rng),
+            lasts_ms: match fault {
+                // Every other time for so long that a replica takes its place.
+                Fault::RestartRedis if bus == BusPlan::Cluster && rng.random_bool(0.5) => {
+                    rng.random_range(4000..6000)
+                }
+                _ => fault.lasts_ms(rng),
+            },
         })
         .collect();
     strikes.sort_by_key(|strike| strike.at_ms);
