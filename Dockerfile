@@ -28,8 +28,8 @@ RUN touch src/main.rs src/lib.rs \
     && strip --strip-debug target/release/hubbub
 
 FROM debian:bookworm-slim
-RUN groupadd --system --gid 10001 hubbub \
-    && useradd --system --uid 10001 --gid hubbub --no-create-home --home-dir /var/lib/hubbub hubbub \
+RUN groupadd --gid 10001 hubbub \
+    && useradd --uid 10001 --gid hubbub --no-create-home --home-dir /var/lib/hubbub --shell /usr/sbin/nologin hubbub \
     && install -d -o hubbub -g hubbub /var/lib/hubbub
 # Whom a Redis by TLS (rediss://) is trusted by, where redis.tls_ca names nobody else.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -6,6 +6,7 @@
 //! known of the others is pure ([`peers`](super::peers)). [`notices`] tells the others of rooms'
 //! heads by NOTIFY, on another connection, and hears what they tell.
 
+mod clock;
 mod heads;
 mod leases;
 mod link;
@@ -128,6 +129,7 @@ struct Shared {
     events: broadcast::Sender<PeerEvent>,
     successor: watch::Sender<Option<Successor>>,
     notices: HeadNotices,
+    clock: clock::Clock,
     poke: Notify,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -163,6 +165,7 @@ impl Cluster {
                 events: broadcast::Sender::new(EVENTS),
                 successor: watch::Sender::new(None),
                 notices,
+                clock: clock::Clock::default(),
                 poke: Notify::new(),
                 tasks: Mutex::default(),
             }),

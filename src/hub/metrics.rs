@@ -361,6 +361,14 @@ pub(crate) static PEERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     )
 });
 
+/// How far this machine's clock is off Postgres's.
+pub(crate) static CLOCK_OFF: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "hub_clock_off_seconds",
+        "How far this machine's clock is ahead of Postgres's, or behind it",
+    )
+});
+
 /// What happened among the other nodes.
 pub(crate) static PEER_EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(

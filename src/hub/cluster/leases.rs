@@ -122,6 +122,9 @@ async fn renew(
     let renewal = cluster.renewal(state_of(hub), hub.connections());
     let is_ours = feed.report(&renewal).await?;
     let seen = feed.peers(me).await?;
+    if !seen.rows.is_empty() {
+        cluster.shared.clock.compare(seen.now_us);
+    }
     if !is_ours {
         let other = seen.rows.into_iter().find(|row| *row.id == **me);
         return Ok(Some(Successor {

@@ -37,7 +37,18 @@ async fn clocks_that_are_an_hour_off_change_nothing() {
     assert!((-3700..-3500).contains(&off_by(&behind).await));
     for node in [&ahead, &behind] {
         living(node, 1).await;
+        let off = node.metric("hub_clock_off_seconds").await;
+        assert!((3500..3700).contains(&off), "{off}");
+        let log = node.log().text();
+        let lines = log.matches("clock is not Postgres's").count();
+        assert_eq!(lines, 1, "{log}");
     }
+    let mut right = shifted(&database.url, "+0").await;
+    living(&right, 2).await;
+    assert!(right.metric("hub_clock_off_seconds").await < 30);
+    assert!(!right.log().text().contains("clock is not Postgres's"));
+    right.terminate();
+    assert!(right.wait_exit().await.success());
     // Sessions made by one are good at the other, in both directions, for sockets and REST.
     let ada = register(&ahead, "ada").await;
     let bob = register(&behind, "bob").await;

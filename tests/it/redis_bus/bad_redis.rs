@@ -27,6 +27,13 @@ async fn is_refused(url: &str, settings: &[(&str, &str)], why: &str) -> Node {
         error.contains(why).then_some(())
     })
     .await;
+    assert_eq!(
+        node.metric("hub_bus_state{state=\"fallback\"}").await,
+        1,
+        "{why}"
+    );
+    let failed = "hub_bus_connects_total{connection=\"publish\",outcome=\"failed\"}";
+    assert!(node.metric(failed).await > 0, "{why}");
     let ada = register(&node, "ada").await;
     let room = ada.create_room("room").await;
     let mut socket = Socket::connect(&node, &ada).await;
