@@ -76,6 +76,8 @@ async fn publishes_are_refused_and_stored_when_there_is_space_again() {
         assert_eq!(error["retry"], true, "{error}");
         entries.push(entry);
     }
+    let refused = "journal_entries_total{outcome=\"unavailable\"}";
+    assert!(node.metric(refused).await >= 3);
     // What needs no space goes on.
     ada.ok("typing", json!({ "room": room.id })).await;
     bob.push("typing").await;
