@@ -117,7 +117,7 @@ fn applies_to(req: &ServiceRequest) -> bool {
         return false;
     }
     let pattern = request::route(req.request()).unwrap_or_default();
-    pattern != PUBLISHING && makes_a_difference(&pattern)
+    &*pattern != PUBLISHING && makes_a_difference(&pattern)
 }
 
 /// Whether a `POST` takes notice of a key, as its description says.
