@@ -13,7 +13,7 @@ use super::encoded::{SharedEvent, WireFormat};
 use super::fanout::table::Table;
 pub use super::journal::bench::Batches;
 use super::room::RoomHandle;
-use crate::protocol::event::{Epoch, Event};
+use crate::protocol::event::{Epoch, Event, Seq};
 use crate::protocol::id::RoomId;
 use crate::protocol::native::Codec;
 
@@ -30,6 +30,7 @@ const FORMAT: WireFormat = WireFormat::Native {
 pub struct Crowd {
     table: Table,
     room_id: RoomId,
+    last_seq: Seq,
 }
 
 /// A socket that nobody has.
@@ -63,7 +64,11 @@ impl Crowd {
             let room = RoomHandle::without_actor(room_id);
             table.subscribe(&attachment, room, Epoch(1), 0);
         }
-        Self { table, room_id }
+        Self {
+            table,
+            room_id,
+            last_seq: 0,
+        }
     }
 
     /// The room.
@@ -72,8 +77,10 @@ impl Crowd {
         self.room_id
     }
 
-    /// Gives an event of the room to everybody: encoded once, then pushed to each outbox.
-    pub fn broadcast(&mut self, event: Event) {
+    /// Gives an event of the room to everybody, as its next: encoded once, then pushed to each outbox.
+    pub fn broadcast(&mut self, mut event: Event) {
+        self.last_seq += 1;
+        event.seq = self.last_seq;
         self.table.deliver(&SharedEvent::new(event, None));
         while self.table.pass().is_left {}
     }
@@ -88,5 +95,32 @@ impl Crowd {
             }
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::event::EventBody;
+    use crate::protocol::id::{EventId, UserId};
+
+    #[test]
+    fn everybody_in_the_crowd_is_given_each_event() {
+        let mut crowd = Crowd::new(3);
+        let event = Event {
+            room_id: crowd.room_id(),
+            epoch: Epoch(1),
+            seq: 0,
+            id: EventId::generate(),
+            user_id: UserId::generate(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            body: EventBody::Delete {
+                message_id: EventId::generate(),
+            },
+        };
+        for _ in 0..2 {
+            crowd.broadcast(event.clone());
+            assert_eq!(crowd.take(), 3);
+        }
     }
 }

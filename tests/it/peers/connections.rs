@@ -31,7 +31,10 @@ async fn ones_own_are_listed_wherever_they_are() {
     let mut at_a = Socket::connect(a, &ada).await;
     at_a.join(&room.id).await;
     let _at_b = Socket::connect(b, &ada).await;
-    let _stream = EventStream::open(&ada.at(c), "/api/events", None).await;
+    let mut stream = EventStream::open(&ada.at(c), "/api/events", None).await;
+    // It takes in its rooms one by one.
+    let resumed = stream.find(|event| event.name == "resumed").await;
+    resumed.expect("it is in the room");
     let _bobs = Socket::connect(b, &bob).await;
     let _nobodys = Socket::anonymous(c).await;
     for node in [a, b, c] {
