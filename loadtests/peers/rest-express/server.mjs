@@ -23,7 +23,8 @@ const LIMIT_MAX = 100;
 // Positions fit into a number.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 // As many connections as a node has at most.
-const pool = new pg.Pool({ connectionString: values.postgres, max: 50 });
+// Beside those of the node, of a hundred that Postgres has.
+const pool = new pg.Pool({ connectionString: values.postgres, max: 20 });
 pool.on('error', () => {});
 const redis = new Redis(values.redis);
 // It connects again by itself.
