@@ -1,14 +1,14 @@
 //! The generators of a measurement, seen from the process that measures.
 
 use std::ops::Range;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::child;
 use crate::cores::Cores;
 use crate::error::LoadError;
 use crate::generator::order::{Connect, Connected, Open, Order, Place, Ran, Report, Run, Setup};
@@ -49,27 +49,13 @@ impl Crowd {
         processes: usize,
         cores: &Cores,
     ) -> Result<Self, LoadError> {
-        let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
         let mut generators = Vec::new();
         for _ in 0..processes {
-            let mut command = Command::new(&us);
-            command
-                .arg("generate")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .kill_on_drop(true);
-            let mut child = cores
-                .within(|| command.spawn())?
-                .map_err(LoadError::io("starting a generator"))?;
-            let missing = || LoadError::Unexpected("a generator without pipes".to_owned());
-            let orders = child.stdin.take().ok_or_else(missing)?;
-            let reports = child.stdout.take().ok_or_else(missing)?;
-            let pid = child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .and_then(Pid::from_raw);
+            let (mut child, pid, orders) = child::start("generate", cores)?;
+            let reports = child.stdout.take();
+            let reports = reports.ok_or_else(child::without_pipes)?;
             let mut generator = Generator {
-                pid: pid.ok_or_else(missing)?,
+                pid,
                 orders,
                 reports: BufReader::new(reports).lines(),
                 child,

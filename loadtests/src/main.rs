@@ -8,6 +8,7 @@ mod bars;
 mod bench;
 mod bench_page;
 mod beside;
+mod child;
 mod churn;
 mod clock;
 mod cluster;

@@ -161,19 +161,7 @@ pub(crate) struct Spent {
 impl Spent {
     pub(crate) fn between(before: &Look, after: &Look) -> Self {
         let seconds = Duration::from_nanos(after.at_ns - before.at_ns).as_secs_f64();
-        let mut conduct = Conduct {
-            processes: after.generators.len(),
-            ..Conduct::default()
-        };
-        for ((before, before_waited), (after, after_waited)) in
-            before.generators.iter().zip(&after.generators)
-        {
-            let used = after.since(*before).total().as_secs_f64() / seconds;
-            let waited = after_waited.saturating_sub(*before_waited).as_secs_f64() / seconds;
-            conduct.cores_used += used;
-            conduct.busiest = conduct.busiest.max(used);
-            conduct.waited = conduct.waited.max(waited);
-        }
+        let conduct = Conduct::between(&before.generators, &after.generators, seconds);
         let servers: Vec<Usage> = (before.servers.iter().zip(&after.servers))
             .map(|((before, _), (after, _))| after.since(*before))
             .collect();

@@ -1,8 +1,11 @@
 //! Whether the generator kept its own promises. A measurement by a generator that was late tells
 //! about the generator, not about the server.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use crate::cpu::Usage;
 use crate::samples::Latency;
 
 /// A message may be sent this much later than meant, in 99 of 100 cases.
@@ -36,6 +39,27 @@ pub(crate) struct Conduct {
 }
 
 impl Conduct {
+    /// Between two looks at what each process has used, and for how long it has waited for a core, so many
+    /// seconds apart. Without the slip.
+    pub(crate) fn between(
+        before: &[(Usage, Duration)],
+        after: &[(Usage, Duration)],
+        seconds: f64,
+    ) -> Self {
+        let mut conduct = Self {
+            processes: after.len(),
+            ..Self::default()
+        };
+        for ((before, before_waited), (after, after_waited)) in before.iter().zip(after) {
+            let used = after.since(*before).total().as_secs_f64() / seconds;
+            let waited = after_waited.saturating_sub(*before_waited).as_secs_f64() / seconds;
+            conduct.cores_used += used;
+            conduct.busiest = conduct.busiest.max(used);
+            conduct.waited = conduct.waited.max(waited);
+        }
+        conduct
+    }
+
     /// Why the run does not count; nothing if it does.
     pub(crate) fn objections(&self) -> Vec<String> {
         let mut objections = Vec::new();

@@ -1,17 +1,17 @@
 //! One load on one server: generators, what they found, and what it cost.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Pid;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStdin};
 
 use super::order::{Asked, Asking, Order, Pace, Wanted};
 use super::spent::{Look, Spent};
 use super::stage::{Listening, Stage};
+use crate::child;
 use crate::clock::{self, NS_PER_S};
 use crate::cores::Cores;
 use crate::error::LoadError;
@@ -248,23 +248,7 @@ struct Asker {
 
 impl Asker {
     async fn start(server: &Listening, order: &Order, cores: &Cores) -> Result<Self, LoadError> {
-        let us = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
-        let mut command = Command::new(us);
-        command
-            .arg("ask")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = cores
-            .within(|| command.spawn())?
-            .map_err(LoadError::io("starting a generator"))?;
-        let missing = || LoadError::Unexpected("a generator without pipes".to_owned());
-        let mut orders = child.stdin.take().ok_or_else(missing)?;
-        let pid = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw)
-            .ok_or_else(missing)?;
+        let (child, pid, mut orders) = child::start("ask", cores)?;
         let mut line =
             serde_json::to_vec(order).map_err(|error| LoadError::Unexpected(error.to_string()))?;
         line.push(b'\n');
@@ -282,8 +266,8 @@ impl Asker {
     }
 
     async fn report(mut self) -> Result<Asked, LoadError> {
-        let missing = || LoadError::Unexpected("a generator without pipes".to_owned());
-        let mut output = self.child.stdout.take().ok_or_else(missing)?;
+        let output = self.child.stdout.take();
+        let mut output = output.ok_or_else(child::without_pipes)?;
         let mut text = String::new();
         let left = Duration::from_nanos(self.until_ns.saturating_sub(clock::now()));
         match tokio::time::timeout(left + REPORTING, output.read_to_string(&mut text)).await {

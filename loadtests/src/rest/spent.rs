@@ -50,19 +50,7 @@ impl Spent {
     pub(super) fn between(before: &Look, after: &Look) -> Self {
         let nanos = after.at_ns.saturating_sub(before.at_ns).max(1);
         let seconds = std::time::Duration::from_nanos(nanos).as_secs_f64();
-        let mut conduct = Conduct {
-            processes: after.generators.len(),
-            ..Conduct::default()
-        };
-        for ((before, before_waited), (after, after_waited)) in
-            before.generators.iter().zip(&after.generators)
-        {
-            let used = after.since(*before).total().as_secs_f64() / seconds;
-            let waited = after_waited.saturating_sub(*before_waited).as_secs_f64() / seconds;
-            conduct.cores_used += used;
-            conduct.busiest = conduct.busiest.max(used);
-            conduct.waited = conduct.waited.max(waited);
-        }
+        let conduct = Conduct::between(&before.generators, &after.generators, seconds);
         let server = after.server.since(before.server);
         let postgres = after.postgres.since(before.postgres);
         let redis = after.redis.since(before.redis);

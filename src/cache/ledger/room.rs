@@ -88,13 +88,7 @@ impl Followed {
         self.progress = Progress::default();
         self.doubt(at);
         self.memberships.clear();
-        for told in [
-            &mut self.head_told,
-            &mut self.earlier,
-            &mut self.members,
-            &mut self.settings,
-            &mut self.any_membership,
-        ] {
+        for told in self.all() {
             told.seq = 0;
         }
     }
@@ -163,14 +157,19 @@ impl Followed {
 
     /// Nothing of before counts.
     pub(super) fn doubt(&mut self, at: Stamp) {
-        for told in [
+        for told in self.all() {
+            told.bare(at);
+        }
+    }
+
+    /// What was told of each of its parts.
+    fn all(&mut self) -> [&mut Told; 5] {
+        [
             &mut self.head_told,
             &mut self.earlier,
             &mut self.members,
             &mut self.settings,
             &mut self.any_membership,
-        ] {
-            told.bare(at);
-        }
+        ]
     }
 }
