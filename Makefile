@@ -48,6 +48,8 @@ test: ## install what the tests need, run all of them at a bounded size
 	@scripts/setup test
 ifeq ($(ARGS),)
 	cargo test --workspace --features hubbub/failpoints -- --skip $(CHECKER)
+# Each benchmark once, unmeasured, so that it does not rot.
+	cargo test --features hubbub/failpoints --bench hot_path
 # By itself: its clusters are a dozen processes, and beside other tests they have too little time.
 	cargo test --workspace --features hubbub/failpoints --test it -- $(CHECKER) --test-threads 1
 else
