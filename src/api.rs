@@ -99,8 +99,11 @@ pub fn configure(
     others(&mut routes);
     routes.service(
         utoipa_actix_web::scope("/api")
-            // Routes are tried one after the other, by regular expressions: first what is asked most.
+            // Routes are tried one after the other, by regular expressions: first what is asked most. What
+            // has no pattern in it goes before what it would match: a request's route is looked up by
+            // the path alone.
             .service(messages::list_messages)
+            .service(room_batch::read_rooms)
             .service(rooms::get_room)
             .service(messages::post_message)
             .service(members::list_members)
@@ -121,7 +124,6 @@ pub fn configure(
             .service(unread::unread_summary)
             .service(rooms::create_room)
             .service(rooms::list_rooms)
-            .service(room_batch::read_rooms)
             .service(rooms::change_room)
             .service(read_markers::mark_read)
             .service(read_markers::mark_all_read)
