@@ -1,6 +1,5 @@
 //! A client that is not Rust and not ours: Python's `websockets`, with its `json` and with `msgpack`.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::msgpack::{bin, with_bytes};
 use crate::harness::node::Node;
 use crate::harness::rest::register;
+use crate::harness::scripts;
 
 #[tokio::test]
 async fn python_talks_in_json() {
@@ -20,13 +20,7 @@ async fn python_talks_in_messagepack() {
 }
 
 async fn python_talks(codec: &str) {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = top.join("target/pyenv/bin/python");
-    assert!(
-        python.exists(),
-        "{} is missing: run `make setup`, which installs Python's `websockets` and `msgpack` there",
-        python.display()
-    );
+    let python = scripts::python("pyenv");
     let (node, _database) = Node::on_fresh_database().await;
     let ada = register(&node, "ada").await;
     let bob = register(&node, "bob").await;
@@ -34,7 +28,7 @@ async fn python_talks(codec: &str) {
     bob.join_room(&room).await;
 
     let child = tokio::process::Command::new(python)
-        .arg(top.join("tests/clients/talk.py"))
+        .arg(scripts::folder("talk.py"))
         .arg(format!("ws://{}/ws", node.address))
         .args([codec, &room.slug, &ada.token, &bob.token])
         .stdin(Stdio::null())

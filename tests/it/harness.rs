@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod rest;
+pub(crate) mod scripts;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tcp_proxy;

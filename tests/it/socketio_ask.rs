@@ -1,7 +1,6 @@
 //! Events that one client is to acknowledge: official clients answer, are silent, go, and answer what
 //! they were not asked.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use reqwest::Method;
@@ -15,6 +14,7 @@ use crate::harness::eventually;
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 use crate::harness::rest::{Answer, Room, User, register};
+use crate::harness::scripts;
 use crate::harness::socket::Socket;
 
 /// Nodes of one database, and one person in a room.
@@ -54,13 +54,7 @@ struct Client {
 
 impl Client {
     async fn start(scene: &Scene, client: u8, parser: &str, transport: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio");
-        let installed = folder.join("node_modules/.installed");
-        assert!(
-            installed.exists(),
-            "{} is missing: run `make setup`, which installs the clients there",
-            installed.display()
-        );
+        let folder = scripts::of_node("socketio");
         let settings = json!({
             "client": client,
             "url": scene.nodes[0].url(""),

@@ -1,7 +1,6 @@
 //! The client that the node serves, in a real browser, on a page of another origin: it talks with a
 //! client in Python, and both see all that is said, once and in order.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use crate::harness::browser::Site;
 use crate::harness::engineio::polled;
 use crate::harness::node::Node;
 use crate::harness::rest::{http, register};
+use crate::harness::scripts;
 
 const ROUNDS: usize = 10;
 
@@ -36,15 +36,8 @@ async fn a_page_with_the_served_client_talks_with_python() {
         json!({ "url": url, "room": room.slug, "token": token, "rounds": ROUNDS }).to_string()
     };
 
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = top.join("tests/clients/socketio");
-    let python = top.join("target/pyenv-socketio5/bin/python");
-    assert!(
-        python.exists(),
-        "{} is missing: run `make setup`, which installs python-socketio there",
-        python.display()
-    );
-    let mut other = Command::new(python)
+    let folder = scripts::folder("socketio");
+    let mut other = Command::new(scripts::python("pyenv-socketio5"))
         .arg(folder.join("chat.py"))
         .arg(settings(&bob.token))
         .stdin(Stdio::null())
@@ -68,16 +61,7 @@ async fn a_page_with_the_served_client_talks_with_python() {
 
     let stored = ada.history(&room.id).await;
     assert_eq!(stored.len(), 2 * ROUNDS + 2);
-    let expected: Vec<Value> = stored
-        .iter()
-        .map(|it| {
-            let body = match it["encoding"].as_str() {
-                Some("base64") => json!({ "$bin": it["body"] }),
-                _ => it["body"].clone(),
-            };
-            json!({ "seq": it["seq"], "body": body, "client_id": it["client_id"] })
-        })
-        .collect();
+    let expected = scripts::as_scripts_tell(&stored);
     assert_eq!(report["messages"], json!(expected), "the page");
     assert_eq!(said, json!(expected), "Python");
     // Bytes came as such: those of Python, and the page's own.

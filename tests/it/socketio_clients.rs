@@ -1,7 +1,7 @@
 //! Official clients of Socket.IO, old and new, through nginx to three nodes without affinity: they
 //! connect, talk, lose their connection, lose their node, and miss nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 use crate::harness::redis::Redis;
 use crate::harness::rest::{User, register_at};
+use crate::harness::scripts;
 
 /// How a client is started.
 #[derive(Clone, Copy, Debug)]
@@ -234,16 +235,7 @@ async fn talk(run: Run, end: End) {
 
     // All of it, in order, once, for both.
     let stored = ada.history(&room.id).await;
-    let expected: Vec<Value> = stored
-        .iter()
-        .map(|it| {
-            let body = match it["encoding"].as_str() {
-                Some("base64") => json!({ "$bin": it["body"] }),
-                _ => it["body"].clone(),
-            };
-            json!({ "seq": it["seq"], "body": body, "client_id": it["client_id"] })
-        })
-        .collect();
+    let expected = scripts::as_scripts_tell(&stored);
     assert_eq!(expected.len(), 16, "{expected:?}");
     for person in done["people"].as_array().unwrap() {
         assert_eq!(person["messages"], json!(expected), "{run:?}: {done:#}");
@@ -325,28 +317,17 @@ impl Script {
 }
 
 fn command(client: Client) -> Command {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = top.join("tests/clients/socketio");
     let (program, script) = match client {
         Client::Node(..) => {
-            present(&folder.join("node_modules/.installed"));
-            (PathBuf::from("node"), "talk.mjs")
+            let folder = scripts::of_node("socketio");
+            (PathBuf::from("node"), folder.join("talk.mjs"))
         }
         Client::Python(version) => {
-            let python = top.join(format!("target/pyenv-socketio{version}/bin/python"));
-            present(&python);
-            (python, "talk.py")
+            let python = scripts::python(&format!("pyenv-socketio{version}"));
+            (python, scripts::folder("socketio").join("talk.py"))
         }
     };
     let mut command = Command::new(program);
-    command.arg(folder.join(script));
+    command.arg(script);
     command
-}
-
-fn present(path: &Path) {
-    assert!(
-        path.exists(),
-        "{} is missing: run `make setup`, which installs the clients there",
-        path.display()
-    );
 }

@@ -1,7 +1,6 @@
 //! How what official clients of Socket.IO say and hear travels: by TLS from polls to a WebSocket, and
 //! compressed.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use tokio::process::Command;
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres;
 use crate::harness::rest::register;
+use crate::harness::scripts;
 
 /// Long, and much shorter when it is compressed.
 const BODY_BYTES: u64 = 20_000;
@@ -19,13 +19,7 @@ const WORDS: usize = 2_858;
 /// What the client tells of a long message, said at a node's own address.
 async fn say(node: &Node, client: u8, transports: &[&str]) -> Value {
     let scheme = if node.is_tls() { "https" } else { "http" };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio");
-    let installed = folder.join("node_modules/.installed");
-    assert!(
-        installed.exists(),
-        "{} is missing: run `make setup`, which installs the clients there",
-        installed.display()
-    );
+    let folder = scripts::of_node("socketio");
     let ada = register(node, "ada").await;
     let room = ada.create_room("general").await;
     let settings = json!({

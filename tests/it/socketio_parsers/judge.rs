@@ -1,23 +1,18 @@
 //! The official parsers, in a process of Node.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hubbub::protocol::data::Data;
 use hubbub::protocol::socketio::Value as Carried;
 use serde_json::{Value, json};
 
+use crate::harness::scripts;
+
 /// The answers to these questions.
 pub(super) fn ask(questions: &[Value]) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/parsers");
-    assert!(
-        folder.join("node_modules/.installed").exists(),
-        "{} has no packages: run `make setup`, which installs them there",
-        folder.display()
-    );
     let mut node = Command::new("node")
-        .arg(folder.join("judge.mjs"))
+        .arg(scripts::of_node("parsers").join("judge.mjs"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
