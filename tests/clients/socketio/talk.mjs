@@ -80,9 +80,10 @@ class Person {
     else options.auth = { token };
     this.socket = connectTo(url, options);
     this.socket.on("connect", () => this.connected().catch(fail));
-    this.socket.on("disconnect", (reason) => this.log.push(["disconnect", reason]));
+    this.socket.on("disconnect", (reason) => this.log.push(["disconnect", reason, this.socket._lastOffset]));
     this.socket.on("connect_error", (error) => this.log.push(["connect_error", String(error?.message ?? error)]));
-    this.socket.on("message", (push) => {
+    this.socket.on("message", (push, offset) => {
+      this.log.push(["message", push.seq, offset]);
       this.messages.push({ seq: push.seq, body: plain(push.body), client_id: push.client_id });
       this.seq = push.seq;
     });

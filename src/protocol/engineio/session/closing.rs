@@ -7,13 +7,16 @@ use crate::protocol::engineio::packet::Packet;
 
 impl<M: Outgoing> Session<M> {
     /// The server ends it: what waits is still sent. With polling that needs a poll, for which it
-    /// waits a while.
+    /// waits a while, and one more for the end itself: the official client (npm, version 4) handles
+    /// messages a moment after they came and the end at once. Messages that came with the end would
+    /// find it disconnected; it keeps those for later without counting them as received, so that it
+    /// asks for them again when it recovers, and has them twice.
     pub(super) fn close(&mut self, now: Instant, actions: &mut Vec<Action<'_, M>>) {
         if self.state != State::Open {
             return;
         }
         self.state = State::Closing(now + self.settings.close_timeout);
-        if !self.takes_nothing() {
+        if !self.takes_nothing() && self.queue.is_empty() {
             self.end(Reason::Server, actions);
         }
     }
@@ -31,7 +34,7 @@ impl<M: Outgoing> Session<M> {
         self.end(reason, actions);
     }
 
-    /// The client is told what waits and that it is over, if that is possible.
+    /// The client is told that it is over, if that is possible. Nothing may be waiting any more.
     pub(super) fn end(&mut self, reason: Reason, actions: &mut Vec<Action<'_, M>>) {
         self.end_poll(Packet::Close, actions);
         self.finish(reason, actions);

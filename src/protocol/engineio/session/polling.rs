@@ -48,7 +48,7 @@ impl<M: Outgoing> Session<M> {
             return self.fail(Reason::Overlap, actions);
         }
         requests.poll = Some(id);
-        if let State::Closing(_) = self.state {
+        if matches!(self.state, State::Closing(_)) && self.queue.is_empty() {
             return self.end(Reason::Server, actions);
         }
         self.expect_pause(now);

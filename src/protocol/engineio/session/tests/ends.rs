@@ -150,13 +150,8 @@ fn the_server_ends_it_after_what_waits() {
     // It says and hears nothing more.
     assert_eq!(it.on(send("b")), []);
     assert_eq!(it.post(2, "4x"), [Action::Ok(2)]);
-    assert_eq!(
-        it.poll(3),
-        [
-            payload(3, [said("a"), own(Packet::Close)]),
-            closed(Reason::Server)
-        ]
-    );
+    assert_eq!(it.poll(3), [payload(3, [said("a")])]);
+    assert_eq!(it.poll(4), [close(4), closed(Reason::Server)]);
     let mut it = Scene::polling(V4);
     it.poll(2);
     assert_eq!(it.on(Event::Close), [close(2), closed(Reason::Server)]);
@@ -165,6 +160,16 @@ fn the_server_ends_it_after_what_waits() {
         it.on(Event::Close),
         [Action::CloseSocket(1), closed(Reason::Server)]
     );
+}
+
+/// The official client takes what comes with the end for not received.
+#[test]
+fn the_end_comes_by_itself() {
+    let mut it = Scene::polling(V4);
+    it.poll(2);
+    assert_eq!(it.on(send("a")), []);
+    assert_eq!(it.on(Event::Close), [payload(2, [said("a")])]);
+    assert_eq!(it.poll(3), [close(3), closed(Reason::Server)]);
 }
 
 #[test]

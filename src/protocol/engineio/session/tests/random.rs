@@ -95,6 +95,11 @@ proptest! {
             let did = it.at(ms(after)).on(event);
             for action in &did {
                 requests.answered(action, gone);
+                if let Action::Payload(_, packets) = action
+                    && packets.contains(&own(Packet::Close))
+                {
+                    prop_assert_eq!(packets.len(), 1, "the end comes by itself");
+                }
             }
             let end = did.iter().position(|it| matches!(it, Action::Closed(_)));
             if let Some(end) = end {
