@@ -61,6 +61,8 @@ pub enum Place {
     Before(Seq),
     /// After an event.
     After(Seq),
+    /// What is pinned, after an event.
+    Pinned(Seq),
 }
 
 impl From<PageAnchor> for Place {
@@ -170,6 +172,8 @@ impl Key {
             Self::Room(room) => vec![Tag::Head(room)],
             Self::Messages(page) => match page.place {
                 Place::Newest => vec![Tag::Head(page.room)],
+                // A message is not pinned when it is said.
+                Place::Pinned(_) => vec![Tag::Earlier(page.room)],
                 // What is said next may belong to it, as long as it is not known to be full.
                 Place::Before(_) | Place::After(_) => {
                     vec![Tag::Head(page.room), Tag::Earlier(page.room)]

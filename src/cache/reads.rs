@@ -104,16 +104,7 @@ impl Cache {
         room: RoomId,
         least: &Least,
     ) -> Result<Option<Answer>, CacheError> {
-        let load = || {
-            let store = store.clone();
-            async move {
-                let room = rooms::shared(&store, room).await?;
-                Ok(room.map(|room: Room| {
-                    let version = Version::new(room.epoch, room.last_seq);
-                    Loaded::new(version, Object::Room(Box::new(room)))
-                }))
-            }
-        };
+        let load = || load_room(store.clone(), room);
         self.get(Key::Room(room), least, load).await
     }
 
@@ -157,16 +148,7 @@ impl Cache {
                 if let Some(loaded) = cache.shared_page(&key, seen).await {
                     return Ok(Some(loaded));
                 }
-                let request = PageRequest {
-                    anchor: match key.place {
-                        Place::Newest => PageAnchor::Newest,
-                        Place::Before(seq) => PageAnchor::Before(seq),
-                        Place::After(seq) => PageAnchor::After(seq),
-                    },
-                    limit: key.limit,
-                    thread: key.thread,
-                };
-                let page = messages::page_touched(&store, key.room, key.floor, request).await?;
+                let page = read_page(&store, &key).await?;
                 let Some(page) = page else { return Ok(None) };
                 let loaded = load_page(&key, &page)?;
                 if let (Some(shared), Object::Body(rendered)) =
@@ -240,6 +222,36 @@ impl Cache {
     }
 }
 
+/// Reads a room, for all who may see it.
+pub(super) async fn load_room(store: Store, room: RoomId) -> Result<Option<Loaded>, CacheError> {
+    let found = rooms::shared(&store, &[room]).await?;
+    Ok(found.into_iter().next().map(loaded_room))
+}
+
+/// A room that was read.
+pub(super) fn loaded_room(room: Room) -> Loaded {
+    let version = Version::new(room.epoch, room.last_seq);
+    Loaded::new(version, Object::Room(Box::new(room)))
+}
+
+async fn read_page(store: &Store, key: &MessagesKey) -> Result<Option<TouchedPage>, StoreError> {
+    let anchor = match key.place {
+        Place::Newest => PageAnchor::Newest,
+        Place::Before(seq) => PageAnchor::Before(seq),
+        Place::After(seq) => PageAnchor::After(seq),
+        Place::Pinned(after) => {
+            let from = key.floor.max(after);
+            return messages::pinned(store, key.room, from, key.limit).await;
+        }
+    };
+    let request = PageRequest {
+        anchor,
+        limit: key.limit,
+        thread: key.thread,
+    };
+    messages::page_touched(store, key.room, key.floor, request).await
+}
+
 fn version_reaches(version: Version, seen: Option<Position>) -> bool {
     seen.is_none_or(|seen| stands(version, seen) == Standing::Reaches)
 }
@@ -276,7 +288,7 @@ fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError
     let etag = match key.place {
         Place::Newest => entity_tag(page.epoch, format_args!("{}{cut}", page.last_seq)),
         // With their number: a page may lose its last one to the length of another.
-        Place::Before(_) | Place::After(_) => {
+        Place::Before(_) | Place::After(_) | Place::Pinned(_) => {
             let (touched, count) = (read.touched, page.messages.len());
             entity_tag(page.epoch, format_args!("{touched}-{count}{cut}"))
         }
@@ -285,7 +297,8 @@ fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError
     let rendered = Rendered::new(etag, to_body(page)?, next);
     let mut loaded = Loaded::new(version, Object::Body(rendered));
     let is_closed = match key.place {
-        Place::Newest => false,
+        // Its key says so already.
+        Place::Newest | Place::Pinned(_) => false,
         Place::Before(before) => before <= page.last_seq.saturating_add(1),
         Place::After(_) => page.next.is_some(),
     };
