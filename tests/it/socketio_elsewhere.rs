@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use crate::harness::engineio::{Place, SEPARATOR};
 use crate::harness::eventually;
+use crate::harness::nginx::Nginx;
 use crate::harness::node::{Node, NodeOptions};
 use crate::harness::postgres::{self, TestDatabase};
 
@@ -234,4 +235,41 @@ async fn so_many_are_passed_on_at_once() {
     let answer = second.post("4hello").await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
+}
+
+/// The node by which a POST comes dies when the session's node has heard it. The proxy must not give it
+/// to another one, by way of which it would be heard twice.
+#[tokio::test]
+async fn what_was_posted_is_not_heard_twice_when_a_node_on_its_way_dies() {
+    let (home, b, database) = two(&[]).await;
+    let c = NodeOptions::on(&database.url).set("HUBBUB__NODE__ID", "node-c");
+    let c = Node::start(c.set("HUBBUB__SOCKETIO__ECHO_CONTRACT", "true")).await;
+    let entries = [&b, &c].map(|node| node.address.parse().unwrap());
+    let nginx = Nginx::before(entries.into()).await;
+    let session = Place::new(&home.address, "/socket.io/", 4).open().await;
+    assert_eq!(session.post("40").await.ok(), "ok");
+    let greeting = session.get().await;
+    assert!(greeting.ok().starts_with("40{"), "{greeting:?}");
+    let by_proxy = session.by_way_of(&nginx.address);
+    for node in [&b, &c] {
+        node.fault("socketio.passed_on", "1*panic").await;
+    }
+    let posted = by_proxy.post(r#"42["message",1]"#).await;
+    assert_eq!(posted.status, 502, "{posted:?}");
+    for node in [&b, &c] {
+        node.fault("socketio.passed_on", "off").await;
+    }
+    let posted = by_proxy.post(r#"42["message",2]"#).await;
+    assert_eq!(posted.ok(), "ok");
+    let mut heard = Vec::new();
+    while heard
+        .last()
+        .is_none_or(|last: &String| !last.ends_with("2]"))
+    {
+        let polled = session.get().await;
+        heard.extend(polled.ok().split(SEPARATOR).map(str::to_owned));
+    }
+    heard.retain(|packet| packet.contains("message-back"));
+    let once = [r#"42["message-back",1]"#, r#"42["message-back",2]"#];
+    assert_eq!(heard, once);
 }

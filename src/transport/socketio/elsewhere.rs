@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::answer::Answers;
 use super::request::Asked;
 use super::{body, read, turn};
+use crate::fault;
 use crate::peers::PeerError;
 use crate::peers::passing::{PassedBack, PassedOn};
 use crate::protocol::engineio::payload::Form;
@@ -70,6 +71,8 @@ pub(super) async fn pass_on(
         // nobody knows what of it has come; what was posted is answered.
         () = turn::comes(transport), if !is_post => return Err(HandshakeError::UnknownSid.into()),
     };
+    // Where a test has this node die when the other has answered.
+    fault::point!("socketio.passed_on");
     let PassedBack { status, kind } = match answer {
         Ok((PassedBack { status: 200, kind }, _)) if is_post && kind.is_empty() => {
             return Ok(Passed::Ok);
