@@ -337,6 +337,23 @@ impl RawSocket {
         while self.message().await.is_some() {}
     }
 
+    /// Waits until the server says that it has heard what breaks the rules (RFC 6455, section 7.4.1:
+    /// 1002). A missed heartbeat would end it, too, but later and otherwise.
+    pub(crate) async fn refused(&mut self) {
+        let end = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame,
+                    Some(Ok(_)) => {}
+                    other => panic!("no close frame: {other:?}"),
+                }
+            }
+        };
+        let frame = timeout(DEADLINE, end).await.expect("it is refused");
+        let code = frame.expect("a code").code;
+        assert_eq!(u16::from(code), 1002);
+    }
+
     /// Whether nothing comes for so long.
     pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
         timeout(time, self.0.next()).await.is_err()

@@ -148,7 +148,7 @@ async fn a_first_packet_that_is_no_connect_ends_the_connection() {
     for first in ["4abc", r#"42["message"]"#, "41", "431[]", "44{}", "4"] {
         let (mut client, _) = socket(&node).open_socket().await;
         client.send(first).await;
-        client.closed().await;
+        client.refused().await;
     }
 }
 
@@ -167,7 +167,7 @@ async fn a_namespace_is_asked_for_once() {
     let (node, _database) = contract().await;
     let mut client = connected(&node).await;
     client.send("40").await;
-    client.closed().await;
+    client.refused().await;
 }
 
 #[tokio::test]

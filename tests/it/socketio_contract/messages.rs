@@ -62,7 +62,7 @@ async fn what_is_no_packet_ends_the_session() {
     for message in ["abc", "7", "0{}", "5"] {
         let (mut socket, _) = engine(&node).open_socket().await;
         socket.send(message).await;
-        socket.closed().await;
+        socket.refused().await;
     }
 }
 
