@@ -254,6 +254,12 @@ impl Membership {
         before.into_iter().find(|(from, _)| *from <= seq)?.1
     }
 
+    /// The history's floor of the membership that there is once `seq` has happened, or was before.
+    pub(super) fn last_floor(&self, seq: u64) -> Option<u64> {
+        let before = self.changes.iter().rev().filter(|(from, _)| *from <= seq);
+        before.filter_map(|(_, floor)| *floor).next()
+    }
+
     /// The end of what has been hidden at any time up to `seq`; none for somebody who never was a
     /// member.
     pub(super) fn lowest_floor(&self, seq: u64) -> Option<u64> {

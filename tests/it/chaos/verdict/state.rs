@@ -102,7 +102,8 @@ fn snapshots(case: &Case<'_>, room: &RoomInfo, stored: &StoredRoom) -> Vec<Viola
             None => folded.messages.range(..),
         };
         let membership = record.client.map(|it| case.membership(it, &room.id));
-        let hidden = membership.as_ref().and_then(|it| it.at(upto));
+        // A page may be given to somebody whose membership ends with the last event that it has.
+        let hidden = membership.as_ref().and_then(|it| it.last_floor(upto));
         let newest = newest
             .filter(|(_, it)| first.is_some() || it.seq > hidden.unwrap_or(0))
             .map(|(number, it)| (*number, it.clone()))
