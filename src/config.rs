@@ -178,6 +178,15 @@ impl Config {
                 ("twice journal.batch_max_bytes", twice),
             );
         }
+        if !self.database.replica_urls.is_empty() {
+            checks.at_most(
+                (
+                    "database.replica_timeout_ms",
+                    self.database.replica_timeout_ms,
+                ),
+                ("cache.load_timeout_ms", self.cache.load_timeout_ms),
+            );
+        }
         self.check_socketio_relations(checks);
         let bind = self.http.bind;
         for (key, is_on) in [

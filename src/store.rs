@@ -22,6 +22,7 @@ pub mod nodes;
 pub mod online_users;
 pub mod pool;
 pub mod read_markers;
+pub mod replicas;
 pub mod request_keys;
 pub mod retention;
 pub mod room_bans;

@@ -166,9 +166,13 @@ impl Cache {
                     limit: key.limit,
                     thread: key.thread,
                 };
-                let page = messages::page_touched(&store, key.room, key.floor, request).await?;
-                let Some(page) = page else { return Ok(None) };
-                let loaded = load_page(&key, &page)?;
+                let loaded = if let Some(loaded) = cache.replica_page(&key, request, seen).await {
+                    loaded
+                } else {
+                    let page = messages::page_touched(&store, key.room, key.floor, request).await?;
+                    let Some(page) = page else { return Ok(None) };
+                    load_page(&key, &page)?
+                };
                 if let (Some(shared), Object::Body(rendered)) =
                     (&cache.inner.shared, &loaded.object)
                 {
@@ -240,7 +244,7 @@ impl Cache {
     }
 }
 
-fn version_reaches(version: Version, seen: Option<Position>) -> bool {
+pub(super) fn version_reaches(version: Version, seen: Option<Position>) -> bool {
     seen.is_none_or(|seen| stands(version, seen) == Standing::Reaches)
 }
 
@@ -264,7 +268,7 @@ fn with_last_seq(body: &Bytes, head: Seq) -> Option<Bytes> {
     Some(again.into())
 }
 
-fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError> {
+pub(super) fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError> {
     let page = &read.page;
     let version = Version::new(page.epoch, page.last_seq);
     // A floor cuts a page for some members alone.
