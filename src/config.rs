@@ -179,12 +179,16 @@ impl Config {
             );
         }
         if !self.database.replica_urls.is_empty() {
+            // The primary has as long, after a replica that has not answered.
             checks.at_most(
                 (
                     "database.replica_timeout_ms",
                     self.database.replica_timeout_ms,
                 ),
-                ("cache.load_timeout_ms", self.cache.load_timeout_ms),
+                (
+                    "half of cache.load_timeout_ms",
+                    self.cache.load_timeout_ms / 2,
+                ),
             );
         }
         self.check_socketio_relations(checks);

@@ -104,7 +104,7 @@ impl Node {
         let limits = Arc::new(Limits::shared(&config.limits, redis.clone()));
         let authenticator = host::authenticator(&store, &config, &peers, redis.as_ref());
         let bus = start_bus(&config, &origin)?;
-        let replicas = Replicas::start(&config.database, &store)?;
+        let replicas = Replicas::start(&config.database, &store, &origin.node)?;
         let cache = Cache::new(&config, &store, &replicas, redis.as_ref());
         let hub = HubHandle::start(HubParts {
             config: &config,

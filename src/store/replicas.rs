@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinHandle;
 
-use self::replica::{Primary, Replica};
+use self::identity::Primary;
+use self::replica::Replica;
 use super::messages::{self, TouchedPage};
 use super::{Store, StoreError};
 use crate::config::Database;
@@ -64,12 +65,13 @@ pub struct ReplicaState {
 }
 
 impl Replicas {
-    /// Begins to look for those of the settings, which follow the server of `store`; waits for none.
-    pub fn start(config: &Database, store: &Store) -> Result<Self, StoreError> {
+    /// Begins to look for those of the settings, which follow the server of `store`, where `node` has begun
+    /// its life; waits for none.
+    pub fn start(config: &Database, store: &Store, node: &Arc<str>) -> Result<Self, StoreError> {
         if config.replica_urls.is_empty() {
             return Ok(Self::default());
         }
-        let primary = Primary::new(store);
+        let primary = Primary::new(store, node);
         let made = config.replica_urls.iter().enumerate();
         let made = made.map(|(at, url)| Ok(Arc::new(Replica::new(at + 1, url, config, &primary)?)));
         let all = made.collect::<Result<Vec<_>, StoreError>>()?;

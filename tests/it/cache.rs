@@ -6,6 +6,7 @@ mod faults;
 mod http;
 mod operators;
 mod redaction;
+mod replicas;
 mod shared_pages;
 
 use hubbub::protocol::cursor::{self, Position};

@@ -1,15 +1,24 @@
-//! Which server this is, and whether it is a replica of ours. Pure, but for the reading.
+//! Which server this is, and whether it is a replica of ours.
+//!
+//! A copy of the primary's files that somebody has made a server of has the primary's number and
+//! databases, too, and so have those that follow it. But it does not know when this node's life began.
 
-use tokio_postgres::Row;
+use std::sync::Arc;
 
-use crate::store::StoreError;
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, Row};
+
+use super::replica::Doubt;
 use crate::store::statement::{Statement, statement};
+use crate::store::{Store, StoreError};
 
-pub(super) const IDENTITY: Statement = statement!("server/identity");
+const IDENTITY: Statement = statement!("server/identity");
+const LIFE: Statement = statement!("nodes/life");
 
 /// What a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+struct Identity {
     /// The same for a primary and all that were copied from it.
     cluster: i64,
     database: String,
@@ -26,11 +35,61 @@ pub(super) enum Unfit {
     OtherServer,
     #[error("its database is {found:?}, and that of database.url is {expected:?}")]
     OtherDatabase { found: String, expected: String },
+    #[error(
+        "it does not know of this node's start: it is far behind, or follows another server with a \
+         copy of these data"
+    )]
+    OtherData,
+}
+
+/// The server that replicas follow. What it is is read when it is first needed.
+#[derive(Debug)]
+pub(super) struct Primary {
+    store: Store,
+    node: Arc<str>,
+    /// What it is, and when this node's life began.
+    known: OnceCell<(Identity, Option<Timestamp>)>,
+}
+
+impl Primary {
+    /// `node` has begun its life there.
+    pub(super) fn new(store: &Store, node: &Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            node: Arc::clone(node),
+            known: OnceCell::new(),
+        })
+    }
+
+    /// Whether what answers by this connection is a replica of it.
+    pub(super) async fn must_be_followed_by(&self, client: &Client) -> Result<(), Doubt> {
+        let (primary, began) = self.known.get_or_try_init(|| self.read()).await?;
+        let sorted = |error| StoreError::classify(error, IDENTITY.name);
+        let found = client.query_one(IDENTITY.sql, &[]).await.map_err(sorted)?;
+        Identity::read(&found)?.must_follow(primary)?;
+        let sorted = |error| StoreError::classify(error, LIFE.name);
+        let life = client.query_opt(LIFE.sql, &[&&*self.node]).await;
+        if began_of(life.map_err(sorted)?.as_ref())? != *began {
+            return Err(Unfit::OtherData.into());
+        }
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<(Identity, Option<Timestamp>), StoreError> {
+        let conn = self.store.get().await?;
+        let identity = Identity::read(&conn.query_one(&IDENTITY, &[]).await?)?;
+        let life = conn.query_opt(&LIFE, &[&&*self.node]).await?;
+        Ok((identity, began_of(life.as_ref())?))
+    }
+}
+
+fn began_of(row: Option<&Row>) -> Result<Option<Timestamp>, StoreError> {
+    let began = row.map(|row| row.try_get(0)).transpose();
+    Ok(began?)
 }
 
 impl Identity {
-    /// Reads the row of [`IDENTITY`].
-    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+    fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             cluster: row.try_get("system_identifier")?,
             database: row.try_get("database")?,
@@ -39,7 +98,7 @@ impl Identity {
     }
 
     /// Refuses a server that is no replica of `primary`.
-    pub(super) fn must_follow(&self, primary: &Self) -> Result<(), Unfit> {
+    fn must_follow(&self, primary: &Self) -> Result<(), Unfit> {
         if !self.follows {
             return Err(Unfit::Primary);
         }

@@ -4,19 +4,20 @@
 //! has a pause, longer each time, and is looked at again. Meanwhile nobody waits for it.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, PoolError};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
-use super::identity::{IDENTITY, Identity, Unfit};
+use super::identity::{Primary, Unfit};
 use super::told::Told;
 use crate::config::Database;
 use crate::store::conn::Limits;
 use crate::store::metrics::REPLICAS_ASKED;
 use crate::store::pool::{Connections, Plan, sort_pool_error};
-use crate::store::{Conn, SessionOptions, Store, StoreError};
+use crate::store::{Conn, SessionOptions, StoreError, connect_single};
 
 /// How often one that is asked is looked at: whether it is still a replica.
 const LOOK: Duration = Duration::from_secs(5);
@@ -76,41 +77,28 @@ impl From<Unfit> for Doubt {
     }
 }
 
-/// The server that replicas follow. What it is is read when it is first needed.
-#[derive(Debug)]
-pub(super) struct Primary {
-    store: Store,
-    identity: OnceCell<Identity>,
-}
-
-impl Primary {
-    pub(super) fn new(store: &Store) -> Arc<Self> {
-        Arc::new(Self {
-            store: store.clone(),
-            identity: OnceCell::new(),
-        })
-    }
-
-    async fn identity(&self) -> Result<&Identity, StoreError> {
-        let read = async || {
-            let conn = self.store.get().await?;
-            Identity::read(&conn.query_one(&IDENTITY, &[]).await?)
-        };
-        self.identity.get_or_try_init(read).await
-    }
-}
-
 /// A replica.
-#[derive(Debug)]
 pub(super) struct Replica {
     /// Its place in `database.replica_urls`, from 1 on.
     pub(super) number: usize,
+    url: String,
+    session: SessionOptions,
     connections: Connections,
     /// The longest that a read may take.
     limit: Duration,
     primary: Arc<Primary>,
     /// Why it is not asked; none: it is.
     doubt: watch::Sender<Option<Doubt>>,
+}
+
+/// Without the address, which holds a password.
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("number", &self.number)
+            .field("doubt", &self.doubt)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Replica {
@@ -136,8 +124,8 @@ impl Replica {
             session: &session,
             max: config.replica_pool_max,
             min: 1,
-            // Only a look waits; it may find all of them in use.
-            wait: LOOK_LIMIT,
+            // Nobody waits for one: who finds none asks the primary.
+            wait: Duration::ZERO,
             idle: Duration::from_secs(config.idle_timeout_s),
             limits: Limits {
                 breaker: None,
@@ -151,6 +139,8 @@ impl Replica {
         })?;
         Ok(Self {
             number,
+            url: url.to_owned(),
+            session,
             connections,
             limit,
             primary: Arc::clone(primary),
@@ -235,14 +225,12 @@ impl Replica {
         }
     }
 
-    /// Whether it is there, and fit. It is asked from then on, or no longer.
+    /// Whether it is there, and fit, by a connection of its own. It is asked from then on, or no longer.
     async fn look(&self) -> Result<(), Doubt> {
         let was_doubted = self.doubt.borrow().is_some();
         let looking = async {
-            let primary = self.primary.identity().await?;
-            let conn = self.connections.take().await.map_err(Doubt::of_pool)?;
-            let found = Identity::read(&conn.query_one(&IDENTITY, &[]).await?)?;
-            Ok(found.must_follow(primary)?)
+            let (client, _driver) = connect_single(&self.url, &self.session).await?;
+            self.primary.must_be_followed_by(&client).await
         };
         let looked = tokio::time::timeout(LOOK_LIMIT, looking).await;
         match looked.unwrap_or(Err(Doubt::Late(LOOK_LIMIT))) {
@@ -271,14 +259,8 @@ fn examination(primary: &Arc<Primary>) -> Hook {
     Hook::async_fn(move |client, _| {
         let primary = Arc::clone(&primary);
         Box::pin(async move {
-            let row = client.query_one(IDENTITY.sql, &[]).await;
-            let found = Identity::read(&row.map_err(HookError::Backend)?);
-            let found = found.map_err(|error| HookError::message(error.to_string()))?;
-            let expected = primary.identity().await;
-            let expected = expected.map_err(|error| HookError::message(error.to_string()))?;
-            found
-                .must_follow(expected)
-                .map_err(|unfit| HookError::message(unfit.to_string()))
+            let examined = primary.must_be_followed_by(client).await;
+            examined.map_err(|doubt| HookError::message(doubt.in_full()))
         })
     })
 }
