@@ -18,6 +18,7 @@
 //! If the database cannot answer, a copy that has become doubtful is given, marked as stale, while it is
 //! not too old ([`staleness`]); one that was told to be out of date is not, and so no deleted text.
 
+mod batch;
 pub mod copy;
 mod finding;
 mod flights;
@@ -229,7 +230,7 @@ impl Cache {
     ) -> Result<Option<Answer>, CacheError>
     where
         L: Fn() -> F,
-        F: Future<Output = Result<Option<Loaded>, StoreError>> + Send + 'static,
+        F: Future<Output = Result<Option<Loaded>, CacheError>> + Send + 'static,
     {
         let seen = key.room().and_then(|room| least.of(room));
         let kind = key.kind();
@@ -273,7 +274,7 @@ impl Cache {
     ) -> Result<Option<Answer>, CacheError>
     where
         L: Fn() -> F,
-        F: Future<Output = Result<Option<Loaded>, StoreError>> + Send + 'static,
+        F: Future<Output = Result<Option<Loaded>, CacheError>> + Send + 'static,
     {
         let inner = &self.inner;
         // A load that begins from now on has read all that the client has seen.

@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod node_name;
 pub mod nodes;
 pub mod online_users;
+pub mod own_rooms;
 pub mod pool;
 pub mod read_markers;
 pub mod replicas;

@@ -27,6 +27,17 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// The answer depends on these, and must not be given by what keeps it to somebody else.
 const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorization, Cookie");
 
+/// What may be said of what the client has seen. Only for the description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)]
+pub(super) struct Seen {
+    /// What the client has seen already, a cursor of a socket or an event stream: the answer is at
+    /// least that new.
+    #[param(rename = "Hubbub-Min-Cursor", max_length = 4096)]
+    min_cursor: Option<String>,
+}
+
 /// What may be said of what the client has. Only for the description.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -159,6 +170,16 @@ pub(super) fn whole(permitted: How, how: How) -> How {
     match (permitted, how) {
         (How::Stale, _) => How::Stale,
         _ => how,
+    }
+}
+
+/// How an answer of several came about, of which so far it is `all`: by copies alone if all of it is.
+pub(super) fn of_all(all: How, one: How) -> How {
+    match (all, one) {
+        (How::Stale, _) | (_, How::Stale) => How::Stale,
+        (How::Miss, _) | (_, How::Miss) => How::Miss,
+        (How::Coalesced, _) | (_, How::Coalesced) => How::Coalesced,
+        (How::Hit, How::Hit) => How::Hit,
     }
 }
 

@@ -13,6 +13,7 @@ use super::problem::{ApiError, Failure};
 use super::rooms::{RoomView, membership, view, visible};
 use super::{ApiState, conditional, permits};
 use crate::auth::Identity;
+use crate::cache::CacheError;
 use crate::cache::copy::{Loaded, Object, Rendered};
 use crate::cache::key::Key;
 use crate::cache::reads::{digest, entity_tag, to_body};
@@ -22,7 +23,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::event::{MembershipChange, Role};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::store::room_members::{self, Member};
-use crate::store::{Store, StoreError, users};
+use crate::store::{Store, users};
 
 /// A page of members is this long when nothing is said.
 const LIST_LIMIT_DEFAULT: u32 = 100;
@@ -197,7 +198,7 @@ async fn load_page(
     room: RoomId,
     after: Option<UserId>,
     limit: u32,
-) -> Result<Option<Loaded>, StoreError> {
+) -> Result<Option<Loaded>, CacheError> {
     let Some(read) = room_members::page_with_head(&store, room, after, limit + 1).await? else {
         return Ok(None);
     };

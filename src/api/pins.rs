@@ -1,22 +1,20 @@
 //! What is pinned in a room.
 
 use actix_web::web::{Data, Json};
-use actix_web::{delete, get, put};
+use actix_web::{HttpRequest, HttpResponse, delete, get, put};
 use utoipa::IntoParams;
 
-use super::ApiState;
 use super::extract::{MessagePath, Query, RoomPath};
 use super::message_changes::change;
 use super::messages::SEQ_MAX;
-use super::paging::Paged;
 use super::problem::{ApiError, Failure};
-use super::rooms::membership;
+use super::{ApiState, conditional, permits};
 use crate::auth::Identity;
+use crate::cache::key::{MessagesKey, Place};
 use crate::protocol::command::MessageChange;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::event::Seq;
 use crate::protocol::reply::{Changed, MessagePage};
-use crate::store::messages;
 
 /// Pins a message. For moderators and owners.
 #[utoipa::path(
@@ -74,24 +72,29 @@ struct ListPins {
 #[utoipa::path(
     tag = "messages",
     security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "The room's id or slug"), ListPins),
-    responses((status = 200, description = "What is pinned", body = MessagePage), Failure)
+    params(("id" = String, Path, description = "The room's id or slug"), ListPins, conditional::Asked),
+    responses((status = 200, description = "What is pinned", body = MessagePage),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/rooms/{id}/pins")]
 pub(super) async fn list_pins(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     room: RoomPath,
     query: Query,
-) -> Result<Paged<MessagePage>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let after = query.number("after", 0..=SEQ_MAX)?.unwrap_or(0);
-    let (access, _) = membership(&state, &room.0, who).await?;
-    let (from, limit) = (
-        access.history_floor.max(after),
-        state.config.limits.pins_per_room,
-    );
-    let page = messages::pinned(&state.store, access.room_id, from, limit).await?;
+    let least = conditional::least(&req)?;
+    let (access, permitted) = permits::member(&state, &room.0, who, &least).await?;
+    let key = MessagesKey {
+        room: access.room_id,
+        floor: access.history_floor,
+        place: Place::Pinned(after),
+        limit: state.config.limits.pins_per_room,
+        thread: None,
+    };
+    let page = state.cache.messages(&state.store, key, &least).await?;
     let page = page.ok_or(ErrorCode::RoomNotFound)?;
-    let next = page.next;
-    Ok(Paged::new(page, "after", next))
+    conditional::of_page(&req, &state, permitted, &page, "after")
 }

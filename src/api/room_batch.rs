@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 
-use actix_web::post;
 use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ApiState;
 use super::extract::Body;
 use super::problem::{ApiError, Failure, FieldError};
-use super::rooms::RoomView;
+use super::rooms::{RoomView, listed};
+use super::{ApiState, conditional};
 use crate::auth::Identity;
 use crate::protocol::id::{RoomId, RoomRef};
-use crate::store::rooms;
+use crate::store::own_rooms;
 
 /// Rooms in one request at most, as in one page of the list.
 pub(super) const ROOMS_MAX: usize = 100;
@@ -39,11 +39,13 @@ pub(super) struct FoundRooms {
 #[utoipa::path(
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
+    params(conditional::Seen),
     request_body = WantedRooms,
     responses((status = 200, description = "Those that are there", body = FoundRooms), Failure)
 )]
 #[post("/rooms/batch")]
 pub(super) async fn read_rooms(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     body: Body<WantedRooms>,
@@ -56,16 +58,20 @@ pub(super) async fn read_rooms(
     // A name that no room can have names none.
     let named: Vec<Option<RoomRef>> = wanted.iter().map(|name| name.parse().ok()).collect();
     let asked: Vec<RoomRef> = named.iter().flatten().cloned().collect();
+    let least = conditional::least(&req)?;
     let conn = state.store.get().await?;
-    let found = rooms::view_many(&conn, &asked, who.user_id).await?;
+    let found = own_rooms::many(&conn, &asked, who.user_id).await?;
     drop(conn);
-    let by_slug: HashMap<String, RoomId> = found
-        .iter()
-        .map(|room| (room.slug.clone(), room.id))
-        .collect();
-    let mut by_id: HashMap<RoomId, Option<RoomView>> = found
+    let (slugs, own): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let by_slug: HashMap<String, RoomId> = slugs
         .into_iter()
-        .map(|room| (room.id, Some(room.into())))
+        .zip(own.iter().map(|room| room.id))
+        .collect();
+    let found = listed::views(&state, &own, &least).await?;
+    let mut by_id: HashMap<RoomId, Option<RoomView>> = found
+        .rooms
+        .into_iter()
+        .map(|room| (room.id(), Some(room)))
         .collect();
     let mut answer = FoundRooms {
         rooms: Vec::with_capacity(by_id.len()),

@@ -1,5 +1,6 @@
 //! Rooms: making, finding and listing them.
 
+pub(super) mod listed;
 mod naming;
 mod shared;
 
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use self::naming::{check_name, check_topic, slug_of};
 use super::extract::{Body, Checks, Query, RoomPath};
-use super::paging::Paged;
 use super::problem::{ApiError, Failure};
 use super::{ApiState, conditional};
 use crate::auth::Identity;
@@ -21,7 +21,8 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::event::{Epoch, History, Role, RoomSettings, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::text::Slug;
-use crate::store::rooms::{self, Listing, NewRoom, Room, RoomAccess};
+use crate::store::own_rooms::{self, Listing};
+use crate::store::rooms::{self, NewRoom, Room, RoomAccess};
 
 /// A page of rooms is this long when nothing is said.
 const LIST_LIMIT_DEFAULT: u32 = 50;
@@ -132,6 +133,13 @@ struct ListRooms {
     limit: Option<u32>,
 }
 
+impl RoomView {
+    /// Which.
+    pub(super) const fn id(&self) -> RoomId {
+        self.id
+    }
+}
+
 impl From<Room> for RoomView {
     fn from(room: Room) -> Self {
         Self {
@@ -219,15 +227,17 @@ pub(super) async fn create_room(
 #[utoipa::path(
     tag = "rooms",
     security(("bearer" = []), ("cookie" = [])),
-    params(ListRooms),
-    responses((status = 200, description = "A page of rooms", body = RoomPage), Failure)
+    params(ListRooms, conditional::Asked),
+    responses((status = 200, description = "A page of rooms", body = RoomPage),
+        (status = 304, description = "The client has it already"), Failure)
 )]
 #[get("/rooms")]
 pub(super) async fn list_rooms(
+    req: HttpRequest,
     state: Data<ApiState>,
     who: Identity,
     query: Query,
-) -> Result<Paged<RoomPage>, ApiError> {
+) -> Result<HttpResponse, ApiError> {
     let limit = query.number("limit", 1..=LIST_LIMIT_MAX)?;
     let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
     let after = query.id("after")?.map(RoomId);
@@ -236,15 +246,14 @@ pub(super) async fn list_rooms(
     } else {
         Listing::All
     };
+    let least = conditional::least(&req)?;
     let conn = state.store.get().await?;
     // One more than asked for tells whether there is a next page.
-    let mut found = rooms::list(&conn, who.user_id, listing, after, limit + 1).await?;
-    let next = super::cut(&mut found, limit, |room| room.id);
-    let page = RoomPage {
-        rooms: found.into_iter().map(RoomView::from).collect(),
-        next,
-    };
-    Ok(Paged::new(page, "after", next))
+    let mut own = own_rooms::list(&conn, who.user_id, listing, after, limit + 1).await?;
+    drop(conn);
+    let next = super::cut(&mut own, limit, |room| room.id);
+    let found = listed::views(&state, &own, &least).await?;
+    found.answer(&req, next)
 }
 
 /// A room, by id or slug.

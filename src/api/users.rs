@@ -17,15 +17,15 @@ use super::problem::{ApiError, Failure};
 use super::{ApiState, conditional};
 use crate::auth::registration::check_username;
 use crate::auth::{AuthError, Identity};
-use crate::cache::How;
 use crate::cache::copy::{Loaded, Object, Rendered};
 use crate::cache::key::Key;
 use crate::cache::reads::{entity_tag, to_body};
 use crate::cache::version::Version;
+use crate::cache::{CacheError, How};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::id::UserId;
+use crate::store::Store;
 use crate::store::users::{self, User};
-use crate::store::{Store, StoreError};
 
 /// A user as others see them.
 #[derive(Serialize, ToSchema)]
@@ -143,7 +143,7 @@ pub(super) async fn get_user(
 }
 
 /// Reads a user, for all who may see them.
-async fn load_user(store: Store, id: UserId) -> Result<Option<Loaded>, StoreError> {
+async fn load_user(store: Store, id: UserId) -> Result<Option<Loaded>, CacheError> {
     let conn = store.get().await?;
     let Some((user, version)) = users::with_version(&conn, id).await? else {
         return Ok(None);

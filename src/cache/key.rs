@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tag::Tag;
-use crate::protocol::command::PageAnchor;
+use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, UserId};
 
@@ -61,6 +61,25 @@ pub enum Place {
     Before(Seq),
     /// After an event.
     After(Seq),
+    /// What is pinned, after an event.
+    Pinned(Seq),
+}
+
+impl MessagesKey {
+    /// What is asked for, unless it is what is pinned.
+    pub(super) fn page_request(&self) -> Option<PageRequest> {
+        let anchor = match self.place {
+            Place::Newest => PageAnchor::Newest,
+            Place::Before(seq) => PageAnchor::Before(seq),
+            Place::After(seq) => PageAnchor::After(seq),
+            Place::Pinned(_) => return None,
+        };
+        Some(PageRequest {
+            anchor,
+            limit: self.limit,
+            thread: self.thread,
+        })
+    }
 }
 
 impl From<PageAnchor> for Place {
@@ -170,6 +189,8 @@ impl Key {
             Self::Room(room) => vec![Tag::Head(room)],
             Self::Messages(page) => match page.place {
                 Place::Newest => vec![Tag::Head(page.room)],
+                // A message is not pinned when it is said.
+                Place::Pinned(_) => vec![Tag::Earlier(page.room)],
                 // What is said next may belong to it, as long as it is not known to be full.
                 Place::Before(_) | Place::After(_) => {
                     vec![Tag::Head(page.room), Tag::Earlier(page.room)]

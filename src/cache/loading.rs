@@ -13,7 +13,6 @@ use super::tag::Tag;
 use super::{CacheError, How, Inner};
 use crate::fault;
 use crate::protocol::cursor::Position;
-use crate::store::StoreError;
 
 /// What one who asks waits for.
 pub(super) enum Boarded {
@@ -36,7 +35,7 @@ impl Inner {
     ) -> Boarded
     where
         L: Fn() -> F,
-        F: Future<Output = Result<Option<Loaded>, StoreError>> + Send + 'static,
+        F: Future<Output = Result<Option<Loaded>, CacheError>> + Send + 'static,
     {
         let tags = key.tags();
         let will_do = |flight: &Flight| {
@@ -69,7 +68,7 @@ impl Inner {
     /// Loads, and keeps what was read if it may be.
     async fn fly<F>(self: Arc<Self>, key: Key, tags: Vec<Tag>, landing: Landing, load: F)
     where
-        F: Future<Output = Result<Option<Loaded>, StoreError>> + Send + 'static,
+        F: Future<Output = Result<Option<Loaded>, CacheError>> + Send + 'static,
     {
         let started = Instant::now();
         let kind = key.kind().name();
@@ -82,7 +81,7 @@ impl Inner {
         let read = tokio::time::timeout(self.settings.load_timeout, reading).await;
         let (outcome, label) = match read {
             Err(_) => (Err(CacheError::Timeout), "timeout"),
-            Ok(Err(error)) => (Err(error.into()), "failed"),
+            Ok(Err(error)) => (Err(error), "failed"),
             Ok(Ok(None)) => (Ok(None), "absent"),
             Ok(Ok(Some(loaded))) => {
                 // Where a test holds up what was read.

@@ -12,7 +12,6 @@ use super::least::{Least, Standing, needed, stands};
 use super::tag::Tag;
 use super::version::{SCHEMA, Version};
 use super::{Answer, Cache, CacheError, How};
-use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::cursor::Position;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
@@ -104,16 +103,7 @@ impl Cache {
         room: RoomId,
         least: &Least,
     ) -> Result<Option<Answer>, CacheError> {
-        let load = || {
-            let store = store.clone();
-            async move {
-                let room = rooms::shared(&store, room).await?;
-                Ok(room.map(|room: Room| {
-                    let version = Version::new(room.epoch, room.last_seq);
-                    Loaded::new(version, Object::Room(Box::new(room)))
-                }))
-            }
-        };
+        let load = || load_room(store.clone(), room);
         self.get(Key::Room(room), least, load).await
     }
 
@@ -157,20 +147,12 @@ impl Cache {
                 if let Some(loaded) = cache.shared_page(&key, seen).await {
                     return Ok(Some(loaded));
                 }
-                let request = PageRequest {
-                    anchor: match key.place {
-                        Place::Newest => PageAnchor::Newest,
-                        Place::Before(seq) => PageAnchor::Before(seq),
-                        Place::After(seq) => PageAnchor::After(seq),
-                    },
-                    limit: key.limit,
-                    thread: key.thread,
-                };
-                let loaded = if let Some(loaded) = cache.replica_page(&key, request, seen).await {
+                let loaded = if let Some(loaded) = cache.replica_page(&key, seen).await {
                     loaded
                 } else {
-                    let page = messages::page_touched(&store, key.room, key.floor, request).await?;
-                    let Some(page) = page else { return Ok(None) };
+                    let Some(page) = read_page(&store, &key).await? else {
+                        return Ok(None);
+                    };
                     load_page(&key, &page)?
                 };
                 if let (Some(shared), Object::Body(rendered)) =
@@ -244,6 +226,29 @@ impl Cache {
     }
 }
 
+/// Reads a room, for all who may see it.
+pub(super) async fn load_room(store: Store, room: RoomId) -> Result<Option<Loaded>, CacheError> {
+    let found = rooms::shared(&store, &[room]).await?;
+    Ok(found.into_iter().next().map(loaded_room))
+}
+
+/// A room that was read.
+pub(super) fn loaded_room(room: Room) -> Loaded {
+    let version = Version::new(room.epoch, room.last_seq);
+    Loaded::new(version, Object::Room(Box::new(room)))
+}
+
+async fn read_page(store: &Store, key: &MessagesKey) -> Result<Option<TouchedPage>, StoreError> {
+    if let Some(request) = key.page_request() {
+        return messages::page_touched(store, key.room, key.floor, request).await;
+    }
+    let from = match key.place {
+        Place::Pinned(after) => key.floor.max(after),
+        Place::Newest | Place::Before(_) | Place::After(_) => key.floor,
+    };
+    messages::pinned(store, key.room, from, key.limit).await
+}
+
 pub(super) fn version_reaches(version: Version, seen: Option<Position>) -> bool {
     seen.is_none_or(|seen| stands(version, seen) == Standing::Reaches)
 }
@@ -280,7 +285,7 @@ pub(super) fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded,
     let etag = match key.place {
         Place::Newest => entity_tag(page.epoch, format_args!("{}{cut}", page.last_seq)),
         // With their number: a page may lose its last one to the length of another.
-        Place::Before(_) | Place::After(_) => {
+        Place::Before(_) | Place::After(_) | Place::Pinned(_) => {
             let (touched, count) = (read.touched, page.messages.len());
             entity_tag(page.epoch, format_args!("{touched}-{count}{cut}"))
         }
@@ -289,7 +294,8 @@ pub(super) fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded,
     let rendered = Rendered::new(etag, to_body(page)?, next);
     let mut loaded = Loaded::new(version, Object::Body(rendered));
     let is_closed = match key.place {
-        Place::Newest => false,
+        // Its key says so already.
+        Place::Newest | Place::Pinned(_) => false,
         Place::Before(before) => before <= page.last_seq.saturating_add(1),
         Place::After(_) => page.next.is_some(),
     };

@@ -20,12 +20,11 @@ impl Cache {
     pub(super) async fn replica_page(
         &self,
         key: &MessagesKey,
-        request: PageRequest,
         seen: Option<Position>,
     ) -> Option<Loaded> {
-        if !self.inner.replicas.are_there() {
-            return None;
-        }
+        let request = key
+            .page_request()
+            .filter(|_| self.inner.replicas.are_there())?;
         let asked = self.ask_replica(key, request, seen).await;
         let result = asked.as_ref().map_or_else(|why| *why, |_| "answered");
         REPLICA_PAGES.with_label_values(&[result]).inc();

@@ -163,6 +163,7 @@ fn field(key: &MessagesKey) -> String {
         Place::Newest => "n".to_owned(),
         Place::Before(seq) => format!("b{seq}"),
         Place::After(seq) => format!("a{seq}"),
+        Place::Pinned(seq) => format!("p{seq}"),
     };
     let thread = key.thread.map(|it| it.to_string()).unwrap_or_default();
     format!("{SCHEMA}:{place}:{}:{}:{thread}", key.limit, key.floor)

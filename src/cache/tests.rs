@@ -97,7 +97,7 @@ async fn load(
     database: Shared,
     room: RoomId,
     is_newest: bool,
-) -> Result<Option<Loaded>, StoreError> {
+) -> Result<Option<Loaded>, CacheError> {
     hold(&database).await;
     let page = {
         let mut database = database.lock();
@@ -226,7 +226,7 @@ async fn without_the_database_a_copy_is_given_as_stale_but_not_what_was_changed(
     let cache = Cache::with(settings(&[]), Some(outages), None);
     let room = RoomId::generate();
     let reads = || async { Ok(Some(page(5, 5))) };
-    let fails = || async { Err(StoreError::unavailable("away")) };
+    let fails = || async { Err(StoreError::unavailable("away").into()) };
     for is_newest in [true, false] {
         let answer = cache.get(key(room, is_newest), &Least::none(), reads).await;
         assert_eq!(answer.unwrap().unwrap().how, How::Miss);

@@ -84,20 +84,20 @@ pub(super) async fn page_by(
     read_page(&rows, matches!(request.anchor, PageAnchor::After(_)))
 }
 
-/// What is pinned in a room after `floor`, as [`page`] gives it, in the order in which it was
+/// What is pinned in a room after `floor`, as [`page_touched`] gives it, in the order in which it was
 /// said: at most `limit` messages, and no more bytes than a page may have.
 pub async fn pinned(
     store: &Store,
     room: RoomId,
     floor: Seq,
     limit: u32,
-) -> Result<Option<MessagePage>, StoreError> {
+) -> Result<Option<TouchedPage>, StoreError> {
     let (limit, floor, bytes) = (i64::from(limit), seq::to_db(floor), PAGE_BODY_BYTES);
     let conn = store.get().await?;
     let rows = conn
         .query(&PINNED, &[&room.0, &limit, &bytes, &floor])
         .await?;
-    Ok(read_page(&rows, true)?.map(|it| it.page))
+    read_page(&rows, true)
 }
 
 /// One message, if it is in this room and after `floor`.

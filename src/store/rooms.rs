@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Conn, Store, StoreError, room_members, seq};
@@ -20,9 +19,6 @@ const VIEW_BY_SLUG: Statement = statement!("rooms/view_by_slug");
 const SHARED: Statement = statement!("rooms/shared");
 const MEMBERSHIP: Statement = statement!("rooms/membership");
 const BUSIEST: Statement = statement!("rooms/busiest");
-const VIEW_MANY: Statement = statement!("rooms/view_many");
-const LIST: Statement = statement!("rooms/list");
-const LIST_MINE: Statement = statement!("rooms/list_mine");
 
 /// What decides on a command in a room, and where the room's log stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,11 +204,13 @@ pub async fn view(conn: &Conn, room: &RoomRef, viewer: UserId) -> Result<Option<
     row.as_ref().map(read).transpose()
 }
 
-/// A room as everybody sees it who may know of it: nobody's role or reading is in it.
-pub async fn shared(store: &Store, room: RoomId) -> Result<Option<Room>, StoreError> {
+/// Several rooms as everybody sees them who may know of them, in no order: nobody's role or reading is
+/// in it.
+pub async fn shared(store: &Store, rooms: &[RoomId]) -> Result<Vec<Room>, StoreError> {
+    let ids: Vec<_> = rooms.iter().map(|room| room.0).collect();
     let conn = store.get().await?;
-    let row = conn.query_opt(&SHARED, &[&room.0]).await?;
-    row.as_ref().map(read).transpose()
+    let rows = conn.query(&SHARED, &[&ids]).await?;
+    rows.iter().map(read).collect()
 }
 
 /// The rooms in which most was said lately, the busiest first, at most `limit`.
@@ -256,52 +254,6 @@ pub async fn membership(
     }))
 }
 
-/// Those of several rooms that `viewer` may know of, each once, in no order.
-pub async fn view_many(
-    conn: &Conn,
-    wanted: &[RoomRef],
-    viewer: UserId,
-) -> Result<Vec<Room>, StoreError> {
-    let (mut ids, mut slugs) = (Vec::new(), Vec::new());
-    for room in wanted {
-        match room {
-            RoomRef::Id(id) => ids.push(id.0),
-            RoomRef::Slug(slug) => slugs.push(slug.as_str()),
-        }
-    }
-    let rows = conn.query(&VIEW_MANY, &[&viewer.0, &ids, &slugs]).await?;
-    rows.iter().map(read).collect()
-}
-
-/// Which rooms are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
-    /// All public ones, and the viewer's own.
-    All,
-    /// The viewer's own.
-    Mine,
-}
-
-/// Rooms, the newest first: those made before `after` (the last of the page before), at most
-/// `limit`.
-pub async fn list(
-    conn: &Conn,
-    viewer: UserId,
-    listing: Listing,
-    after: Option<RoomId>,
-    limit: u32,
-) -> Result<Vec<Room>, StoreError> {
-    let statement = match listing {
-        Listing::All => &LIST,
-        Listing::Mine => &LIST_MINE,
-    };
-    let before = after.map_or(Uuid::max(), |room| room.0);
-    let rows = conn
-        .query(statement, &[&viewer.0, &before, &i64::from(limit)])
-        .await?;
-    rows.iter().map(read).collect()
-}
-
 fn read(row: &Row) -> Result<Room, StoreError> {
     Ok(Room {
         id: RoomId(row.try_get("id")?),
@@ -329,7 +281,7 @@ fn history(text: &str) -> Result<History, StoreError> {
     })
 }
 
-fn reading(row: &Row) -> Result<Option<Reading>, StoreError> {
+pub(super) fn reading(row: &Row) -> Result<Option<Reading>, StoreError> {
     let Some(read_msg_no) = row.try_get::<_, Option<i64>>("read_msg_no")? else {
         return Ok(None);
     };

@@ -7,6 +7,7 @@ mod http;
 mod operators;
 mod redaction;
 mod replicas;
+mod rooms;
 mod shared_pages;
 
 use hubbub::protocol::cursor::{self, Position};
@@ -45,12 +46,18 @@ impl Cluster {
 
 /// What somebody has seen of a room, as `Hubbub-Min-Cursor` says it.
 fn seen(room: &Room, seq: u64) -> String {
-    let position = Position {
+    seen_of(&[(room, seq)])
+}
+
+/// The same of several rooms.
+fn seen_of(rooms: &[(&Room, u64)]) -> String {
+    let position = |&(room, seq): &(&Room, u64)| Position {
         room_id: RoomId(room.id.parse().unwrap()),
         epoch: Epoch(i32::try_from(room.epoch).unwrap()),
         seq,
     };
-    cursor::encode(&[position]).unwrap()
+    let positions: Vec<_> = rooms.iter().map(position).collect();
+    cursor::encode(&positions).unwrap()
 }
 
 async fn get_with(user: &User, path: &str, headers: &[(&str, &str)]) -> Answer {

@@ -16,16 +16,16 @@ use crate::api::problem::{ApiError, Failure, FieldError};
 use crate::api::{ApiState, conditional, cut};
 use crate::auth::Identity;
 use crate::auth::registration::DISPLAY_NAME_MAX_CHARS;
-use crate::cache::How;
 use crate::cache::copy::{Loaded, Object, Rendered};
 use crate::cache::key::{Key, SearchKey};
 use crate::cache::reads::{digest, entity_tag, to_body};
 use crate::cache::version::Version;
+use crate::cache::{CacheError, How};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::UserId;
 use crate::protocol::text::{TextError, check_line};
+use crate::store::Store;
 use crate::store::users::{self, Place};
-use crate::store::{Store, StoreError};
 
 /// A page is this long when nothing is said: what a list below a field shows.
 const LIST_LIMIT_DEFAULT: u32 = 20;
@@ -105,7 +105,7 @@ async fn load_page(
     store: Store,
     key: Arc<SearchKey>,
     after: Option<Place>,
-) -> Result<Option<Loaded>, StoreError> {
+) -> Result<Option<Loaded>, CacheError> {
     let conn = store.get().await?;
     let mut found = users::search(&conn, &key.query, after.as_ref(), key.limit + 1).await?;
     drop(conn);

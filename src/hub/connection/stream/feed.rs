@@ -9,8 +9,7 @@ use crate::protocol::cursor::{CURSOR_ROOMS_MAX, Position};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
 use crate::protocol::sse::LastEventId;
-use crate::store;
-use crate::store::rooms::Listing;
+use crate::store::own_rooms::{self, Listing};
 
 /// The rooms of a stream, checked.
 #[derive(Debug)]
@@ -146,7 +145,7 @@ impl HubHandle {
         let refuse = |error| refuse(&error);
         let conn = self.shared.store.get().await.map_err(refuse)?;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let rooms = store::rooms::list(&conn, user, Listing::Mine, None, limit).await;
+        let rooms = own_rooms::list(&conn, user, Listing::Mine, None, limit).await;
         Ok(rooms.map_err(refuse)?.iter().map(|room| room.id).collect())
     }
 }

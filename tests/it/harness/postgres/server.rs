@@ -26,7 +26,7 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts an instance with the migrated template in it.
     pub(crate) async fn start(options: Options) -> Self {
-        let server = Self::start_with(options, |data| template::copy_to(data)).await;
+        let server = Self::start_with(options, template::copy_to).await;
         super::create_template(&server).await;
         server
     }
