@@ -30,6 +30,7 @@ mod local;
 mod metrics;
 mod progress;
 pub mod reads;
+mod replica_pages;
 mod settings;
 mod shared;
 mod staleness;
@@ -63,6 +64,7 @@ use crate::protocol::cursor::Position;
 use crate::protocol::id::RoomId;
 use crate::protocol::text::Slug;
 use crate::redis::Client;
+use crate::store::replicas::Replicas;
 use crate::store::{Store, StoreError};
 
 /// Slugs whose rooms are remembered.
@@ -165,20 +167,37 @@ struct Inner {
     started: Instant,
     outages: Option<watch::Receiver<bool>>,
     shared: Option<SharedPages>,
+    replicas: Replicas,
 }
 
 impl Cache {
     /// Empty.
     #[must_use]
-    pub fn new(config: &Config, store: &Store, redis: Option<&Client>) -> Self {
+    pub fn new(
+        config: &Config,
+        store: &Store,
+        replicas: &Replicas,
+        redis: Option<&Client>,
+    ) -> Self {
         let shared = redis.and_then(|client| SharedPages::new(client.clone(), config));
-        Self::with(Settings::new(config), Some(store.outages()), shared)
+        let outages = Some(store.outages());
+        Self::beside(Settings::new(config), outages, shared, replicas.clone())
     }
 
+    #[cfg(test)]
     fn with(
         settings: Settings,
         outages: Option<watch::Receiver<bool>>,
         shared: Option<SharedPages>,
+    ) -> Self {
+        Self::beside(settings, outages, shared, Replicas::default())
+    }
+
+    fn beside(
+        settings: Settings,
+        outages: Option<watch::Receiver<bool>>,
+        shared: Option<SharedPages>,
+        replicas: Replicas,
     ) -> Self {
         let local = Local::new(settings.local_bytes, settings.lives());
         Self {
@@ -195,6 +214,7 @@ impl Cache {
                 started: Instant::now(),
                 outages,
                 shared,
+                replicas,
                 settings,
             }),
         }

@@ -178,6 +178,19 @@ impl Config {
                 ("twice journal.batch_max_bytes", twice),
             );
         }
+        if !self.database.replica_urls.is_empty() {
+            // The primary has as long, after a replica that has not answered.
+            checks.at_most(
+                (
+                    "database.replica_timeout_ms",
+                    self.database.replica_timeout_ms,
+                ),
+                (
+                    "half of cache.load_timeout_ms",
+                    self.cache.load_timeout_ms / 2,
+                ),
+            );
+        }
         self.check_socketio_relations(checks);
         let bind = self.http.bind;
         for (key, is_on) in [

@@ -23,6 +23,7 @@ pub mod online_users;
 pub mod own_rooms;
 pub mod pool;
 pub mod read_markers;
+pub mod replicas;
 pub mod request_keys;
 pub mod retention;
 pub mod room_bans;

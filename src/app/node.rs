@@ -33,6 +33,7 @@ use crate::peers::{Channel, Peers};
 use crate::protocol::origin::Origin;
 use crate::redis::Client;
 use crate::store::embedded::{Cluster, FolderLock};
+use crate::store::replicas::Replicas;
 use crate::store::{self, Store};
 use crate::transport::server::{self, Ending};
 use crate::transport::{self, AuthGate, Places, Tls, Transport};
@@ -103,7 +104,8 @@ impl Node {
         let limits = Arc::new(Limits::shared(&config.limits, redis.clone()));
         let authenticator = host::authenticator(&store, &config, &peers, redis.as_ref());
         let bus = start_bus(&config, &origin)?;
-        let cache = Cache::new(&config, &store, redis.as_ref());
+        let replicas = Replicas::start(&config.database, &store, &origin.node)?;
+        let cache = Cache::new(&config, &store, &replicas, redis.as_ref());
         let hub = HubHandle::start(HubParts {
             config: &config,
             database_url: url,
@@ -137,7 +139,7 @@ impl Node {
             socketio: Arc::new(config.socketio.clone()),
             peers: peers.clone(),
         };
-        let health = health(&id, &store, &hub, &bus);
+        let health = health(&id, &store, &replicas, &hub, &bus);
         let sweeper = sweeper::start(store.clone(), authenticator.clone(), &config);
         let retention = retention::start(store.clone(), config.retention.clone());
         let pool_share = pool_share::start(store.clone(), &hub);
@@ -346,11 +348,18 @@ fn start_bus(config: &Config, origin: &Origin) -> Result<Arc<dyn Bus>, StartErro
 }
 
 /// What is told of how the node is.
-fn health(id: &str, store: &Store, hub: &HubHandle, bus: &Arc<dyn Bus>) -> Data<HealthState> {
+fn health(
+    id: &str,
+    store: &Store,
+    replicas: &Replicas,
+    hub: &HubHandle,
+    bus: &Arc<dyn Bus>,
+) -> Data<HealthState> {
     Data::new(HealthState {
         node: id.to_owned(),
         started: Instant::now(),
         store: store.clone(),
+        replicas: replicas.clone(),
         hub: hub.clone(),
         bus: Arc::clone(bus),
     })

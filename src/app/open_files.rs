@@ -24,7 +24,10 @@ const OTHER_THREADS: usize = 4;
 /// it. `outside` is how many connections to Postgres there are besides the pool's.
 pub(super) fn make_room(config: &Config, outside: usize) -> usize {
     let limit = raise();
-    let ours = config.database.pool_max + outside + RESERVE + FAREWELLS + files_of_threads(config);
+    let database = &config.database;
+    let of_replicas = database.replica_urls.len() * database.replica_pool_max;
+    let ours =
+        database.pool_max + of_replicas + outside + RESERVE + FAREWELLS + files_of_threads(config);
     let wanted = config.http.max_tcp_connections;
     let possible = limit.saturating_sub(ours).clamp(1, MOST);
     if wanted == 0 {

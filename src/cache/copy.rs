@@ -86,7 +86,7 @@ pub struct Loaded {
     pub tags: Option<Vec<Tag>>,
     /// It is not good for longer than this.
     pub good_for: Option<Duration>,
-    /// Another node has read it.
+    /// This node has not read it from the primary: another node has, or it is from a replica.
     pub is_shared: bool,
 }
 
@@ -115,7 +115,7 @@ pub struct Copy {
     pub(super) began: Stamp,
     pub(super) loaded_at: Instant,
     pub(super) good_for: Option<Duration>,
-    /// Another node has read it.
+    /// See [`Loaded::is_shared`].
     pub(super) is_shared: bool,
     /// Its own random part of the ttl, 0 to 1.
     pub(super) jitter: f64,

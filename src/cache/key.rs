@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tag::Tag;
-use crate::protocol::command::PageAnchor;
+use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::event::Seq;
 use crate::protocol::id::{EventId, RoomId, UserId};
 
@@ -63,6 +63,23 @@ pub enum Place {
     After(Seq),
     /// What is pinned, after an event.
     Pinned(Seq),
+}
+
+impl MessagesKey {
+    /// What is asked for, unless it is what is pinned.
+    pub(super) fn page_request(&self) -> Option<PageRequest> {
+        let anchor = match self.place {
+            Place::Newest => PageAnchor::Newest,
+            Place::Before(seq) => PageAnchor::Before(seq),
+            Place::After(seq) => PageAnchor::After(seq),
+            Place::Pinned(_) => return None,
+        };
+        Some(PageRequest {
+            anchor,
+            limit: self.limit,
+            thread: self.thread,
+        })
+    }
 }
 
 impl From<PageAnchor> for Place {

@@ -149,6 +149,12 @@ impl Ledger {
         })
     }
 
+    /// Whether anything was read of a room that a copy of others could be held against.
+    pub(super) fn has_base(&self, room: RoomId) -> bool {
+        let base = self.rooms.get(&room).and_then(|room| room.base);
+        base.is_some_and(|(_, at)| at >= self.all_at)
+    }
+
     /// Whether a copy that another node has made holds here: it was built from no less than what this
     /// node has read of the room, and from all that it was told since.
     pub(super) fn takes(&self, room: RoomId, tags: &[Tag], version: Version) -> bool {

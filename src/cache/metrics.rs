@@ -80,6 +80,17 @@ pub(super) static BEHIND: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// What came of asking read replicas for pages of messages: `answered`, `behind` (what this node knows or
+/// the client has seen), `unreachable`, `not_asked` (there is none that could be, or nothing is known of the
+/// room that a page could be held against).
+pub(super) static REPLICA_PAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metric::counters(
+        "cache_replica_pages_total",
+        "What came of asking read replicas for pages of messages",
+        &["result"],
+    )
+});
+
 /// What was found in the copies that nodes share by Redis: `hit`, `miss`, `older` (than what this node
 /// knows), `bad`, `unreachable`.
 pub(super) static SHARED: LazyLock<IntCounterVec> = LazyLock::new(|| {

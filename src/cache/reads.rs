@@ -12,7 +12,6 @@ use super::least::{Least, Standing, needed, stands};
 use super::tag::Tag;
 use super::version::{SCHEMA, Version};
 use super::{Answer, Cache, CacheError, How};
-use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::cursor::Position;
 use crate::protocol::event::{Epoch, Seq};
 use crate::protocol::id::{RoomId, RoomRef, UserId};
@@ -148,9 +147,14 @@ impl Cache {
                 if let Some(loaded) = cache.shared_page(&key, seen).await {
                     return Ok(Some(loaded));
                 }
-                let page = read_page(&store, &key).await?;
-                let Some(page) = page else { return Ok(None) };
-                let loaded = load_page(&key, &page)?;
+                let loaded = if let Some(loaded) = cache.replica_page(&key, seen).await {
+                    loaded
+                } else {
+                    let Some(page) = read_page(&store, &key).await? else {
+                        return Ok(None);
+                    };
+                    load_page(&key, &page)?
+                };
                 if let (Some(shared), Object::Body(rendered)) =
                     (&cache.inner.shared, &loaded.object)
                 {
@@ -235,24 +239,17 @@ pub(super) fn loaded_room(room: Room) -> Loaded {
 }
 
 async fn read_page(store: &Store, key: &MessagesKey) -> Result<Option<TouchedPage>, StoreError> {
-    let anchor = match key.place {
-        Place::Newest => PageAnchor::Newest,
-        Place::Before(seq) => PageAnchor::Before(seq),
-        Place::After(seq) => PageAnchor::After(seq),
-        Place::Pinned(after) => {
-            let from = key.floor.max(after);
-            return messages::pinned(store, key.room, from, key.limit).await;
-        }
+    if let Some(request) = key.page_request() {
+        return messages::page_touched(store, key.room, key.floor, request).await;
+    }
+    let from = match key.place {
+        Place::Pinned(after) => key.floor.max(after),
+        Place::Newest | Place::Before(_) | Place::After(_) => key.floor,
     };
-    let request = PageRequest {
-        anchor,
-        limit: key.limit,
-        thread: key.thread,
-    };
-    messages::page_touched(store, key.room, key.floor, request).await
+    messages::pinned(store, key.room, from, key.limit).await
 }
 
-fn version_reaches(version: Version, seen: Option<Position>) -> bool {
+pub(super) fn version_reaches(version: Version, seen: Option<Position>) -> bool {
     seen.is_none_or(|seen| stands(version, seen) == Standing::Reaches)
 }
 
@@ -276,7 +273,7 @@ fn with_last_seq(body: &Bytes, head: Seq) -> Option<Bytes> {
     Some(again.into())
 }
 
-fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError> {
+pub(super) fn load_page(key: &MessagesKey, read: &TouchedPage) -> Result<Loaded, StoreError> {
     let page = &read.page;
     let version = Version::new(page.epoch, page.last_seq);
     // A floor cuts a page for some members alone.

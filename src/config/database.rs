@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checks, DAY_S, HOUR_MS};
 use super::{optional, redact};
 
+/// The replicas at most.
+const REPLICAS_MAX: usize = 16;
+
+/// A minute, the longest that a replica may keep a read waiting, in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+
 /// The section `database`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +43,12 @@ pub struct Database {
     pub log_queries: bool,
     /// Refuse a server with `fsync` off.
     pub require_fsync: bool,
+    /// Connection strings of read replicas. They hold passwords.
+    pub replica_urls: Vec<String>,
+    /// Connections to each of them at most.
+    pub replica_pool_max: usize,
+    /// A replica that takes longer for a read is not waited for.
+    pub replica_timeout_ms: u64,
     /// The private Postgres used when there is no `url`.
     pub embedded: Embedded,
 }
@@ -55,6 +67,13 @@ pub struct Embedded {
 }
 
 impl Database {
+    /// Where the replicas are, without what is needed to get in.
+    #[must_use]
+    pub fn replica_places(&self) -> Vec<String> {
+        let urls = self.replica_urls.iter();
+        urls.map(|url| redact::database_url(url)).collect()
+    }
+
     pub(super) fn check(&self, checks: &mut Checks) {
         if let Some(url) = &self.url {
             // The parser's own message may quote the text, which holds a password.
@@ -63,6 +82,7 @@ impl Database {
                 "it is not a connection string that Postgres clients understand".to_owned()
             });
         }
+        self.check_replicas(checks);
         checks.range("database.pool_max", self.pool_max, 1..=10_000);
         checks.range("database.nodes_expected", self.nodes_expected, 1..=1000);
         checks.range("database.pool_min", self.pool_min, 0..=10_000);
@@ -90,6 +110,32 @@ impl Database {
             || "it is empty".to_owned(),
         );
     }
+
+    fn check_replicas(&self, checks: &mut Checks) {
+        const KEY: &str = "database.replica_urls";
+        for (at, url) in self.replica_urls.iter().enumerate() {
+            let parsed = url.parse::<tokio_postgres::Config>();
+            checks.require(parsed.is_ok(), KEY, || {
+                let number = at + 1;
+                format!(
+                    "number {number} is not a connection string that Postgres clients understand"
+                )
+            });
+        }
+        let count = self.replica_urls.len();
+        checks.require(count <= REPLICAS_MAX, KEY, || {
+            format!("{count} are too many")
+        });
+        checks.require(count == 0 || self.url.is_some(), KEY, || {
+            "there is no database.url that they could be replicas of".to_owned()
+        });
+        checks.range("database.replica_pool_max", self.replica_pool_max, 1..=1000);
+        checks.range(
+            "database.replica_timeout_ms",
+            self.replica_timeout_ms,
+            1..=MINUTE_MS,
+        );
+    }
 }
 
 /// Without the password, so that no log line can hold it.
@@ -100,6 +146,7 @@ impl fmt::Debug for Database {
             .field("pool_max", &self.pool_max)
             .field("nodes_expected", &self.nodes_expected)
             .field("pool_min", &self.pool_min)
+            .field("replica_urls", &self.replica_places())
             .field("embedded", &self.embedded)
             .finish_non_exhaustive()
     }

@@ -12,6 +12,7 @@ use super::{Config, redact};
 pub(super) fn redacted(config: &Config, origins: &Origins) -> String {
     let mut config = config.clone();
     config.database.url = config.database.url.as_deref().map(redact::database_url);
+    config.database.replica_urls = config.database.replica_places();
     config.redis.url = config.redis.url.as_deref().map(redact::redis_url);
     match Table::try_from(&config) {
         Ok(table) => {

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::bus::{Bus, BusState};
 use crate::hub::HubHandle;
 use crate::store::Store;
+use crate::store::replicas::{ReplicaState, Replicas};
 
 /// The database has this long to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,6 +28,8 @@ pub struct HealthState {
     pub started: Instant,
     /// Postgres.
     pub store: Store,
+    /// Its read replicas.
+    pub replicas: Replicas,
     /// The hub.
     pub hub: HubHandle,
     /// The way to other nodes.
@@ -72,6 +75,31 @@ pub struct DatabaseHealth {
     pool_size: usize,
     /// The most that the pool may have.
     pool_max: usize,
+    /// Read replicas. None of them has to be there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replicas: Vec<ReplicaHealth>,
+}
+
+/// How a read replica is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplicaHealth {
+    /// Its place in `database.replica_urls`, from 1 on.
+    number: usize,
+    /// `ok`, or `unavailable`: the primary is asked in its place.
+    status: &'static str,
+    /// Why it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl From<ReplicaState> for ReplicaHealth {
+    fn from(state: ReplicaState) -> Self {
+        Self {
+            number: state.number,
+            status: word(state.doubt.is_none()),
+            error: state.doubt,
+        }
+    }
 }
 
 impl DatabaseHealth {
@@ -93,6 +121,12 @@ impl DatabaseHealth {
             journal,
             pool_size: state.store.pool_size(),
             pool_max: state.store.pool_max(),
+            replicas: state
+                .replicas
+                .states()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 

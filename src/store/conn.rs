@@ -29,8 +29,8 @@ pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Limits of every statement.
 #[derive(Debug)]
 pub(super) struct Limits {
-    /// Told how the server does.
-    pub(super) breaker: Breaker,
+    /// Told how the server does, if there is one.
+    pub(super) breaker: Option<Breaker>,
     /// A statement that takes longer makes one wonder whether the server is there.
     pub(super) suspicion: Duration,
     /// How long a statement may take before its connection is given up.
@@ -39,6 +39,14 @@ pub(super) struct Limits {
     pub(super) slow: Duration,
     /// Log every statement.
     pub(super) log_all: bool,
+}
+
+impl Limits {
+    fn suspect(&self) {
+        if let Some(breaker) = &self.breaker {
+            breaker.suspect();
+        }
+    }
 }
 
 /// Runs statements of one connection within its limits.
@@ -60,7 +68,7 @@ impl Watch {
             outcome.map_err(|error| self.sort(error, name))
         } else {
             self.broken.store(true, Ordering::Relaxed);
-            self.limits.breaker.suspect();
+            self.limits.suspect();
             Err(StoreError::Timeout { what: name })
         };
         let took = started.elapsed();
@@ -80,7 +88,6 @@ impl Watch {
     /// What comes of the work; none if that takes too long.
     async fn within_limits<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let Limits {
-            breaker,
             suspicion,
             patience,
             ..
@@ -89,7 +96,7 @@ impl Watch {
         if let Ok(outcome) = tokio::time::timeout(*suspicion, &mut work).await {
             return Some(outcome);
         }
-        breaker.suspect();
+        self.limits.suspect();
         let left = patience.saturating_sub(*suspicion);
         tokio::time::timeout(left, work).await.ok()
     }
@@ -105,7 +112,7 @@ impl Watch {
             self.broken.store(true, Ordering::Relaxed);
         }
         if is_lost {
-            self.limits.breaker.suspect();
+            self.limits.suspect();
         }
         StoreError::classify(error, name)
     }

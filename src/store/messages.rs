@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Store, StoreError, rooms, seq};
+use super::{Conn, Store, StoreError, rooms, seq};
 use crate::protocol::body::Body;
 use crate::protocol::command::{PageAnchor, PageRequest};
 use crate::protocol::event::{Epoch, Role, Seq};
@@ -52,13 +52,22 @@ pub async fn page_touched(
     floor: Seq,
     request: PageRequest,
 ) -> Result<Option<TouchedPage>, StoreError> {
+    page_by(&store.get().await?, room, floor, request).await
+}
+
+/// The same, by this connection.
+pub(super) async fn page_by(
+    conn: &Conn,
+    room: RoomId,
+    floor: Seq,
+    request: PageRequest,
+) -> Result<Option<TouchedPage>, StoreError> {
     let (limit, floor, bytes) = (i64::from(request.limit), seq::to_db(floor), PAGE_BODY_BYTES);
     let (statement, of_thread, position) = match request.anchor {
         PageAnchor::Newest => (&BEFORE, &THREAD_BEFORE, i64::MAX),
         PageAnchor::Before(before) => (&BEFORE, &THREAD_BEFORE, seq::to_db(before)),
         PageAnchor::After(after) => (&AFTER, &THREAD_AFTER, seq::to_db(after)),
     };
-    let conn = store.get().await?;
     let rows = match request.thread {
         None => {
             conn.query(statement, &[&room.0, &limit, &bytes, &floor, &position])

@@ -91,6 +91,14 @@ pub(super) static BREAKER_OPENED: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// Read replicas that are asked.
+pub(super) static REPLICAS_ASKED: LazyLock<IntGauge> = LazyLock::new(|| {
+    metric::gauge(
+        "database_replicas_asked",
+        "Read replicas that answer and are asked, of those in database.replica_urls",
+    )
+});
+
 /// Rows that retention has removed, by table.
 pub static RETENTION_ROWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric::counters(

@@ -1,24 +1,20 @@
-//! The pool of connections: its size, its time-outs, and the closing of idle ones.
+//! The node's access to Postgres: the pool of connections, its part of what the server has, and who gets
+//! none.
 
+mod connections;
 mod places;
 mod share;
 mod shortage;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
-};
+use deadpool_postgres::{PoolError, TimeoutType};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
 
+pub(super) use self::connections::{Connections, Plan, sort_pool_error};
 pub(super) use self::places::Place;
-use self::places::Places;
 use self::share::{Division, Share};
 use self::shortage::ShortageLog;
 use super::breaker::Breaker;
@@ -44,25 +40,13 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    pool: Pool,
-    /// Who uses a connection of the pool has one of these.
-    places: Arc<Places>,
+    connections: Connections,
     division: Mutex<Division>,
     shortage: ShortageLog,
-    /// The longest wait for a place.
-    acquire_timeout: Duration,
-    limits: Arc<Limits>,
+    /// Who waits longer for a connection has the server probed.
+    suspicion: Duration,
     breaker: Breaker,
     server: Server,
-    reaper: JoinHandle<()>,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.reaper.abort();
-        self.places.close();
-        self.pool.close();
-    }
 }
 
 impl Store {
@@ -108,33 +92,34 @@ impl Store {
         if size < config.pool_max {
             tell_of_less(&division);
         }
-        let places = Places::new(size);
-        let pool = make_pool(config, &session, url)?;
         let suspicion = Duration::from_millis(config.suspect_after_ms);
         let breaker = Breaker::new(url, &session, suspicion);
-        let reaper = tokio::spawn(reap(
-            pool.clone(),
-            Arc::clone(&places),
-            Duration::from_secs(config.idle_timeout_s),
-            config.pool_min,
-        ));
+        let connections = Connections::new(Plan {
+            url,
+            session: &session,
+            max: config.pool_max,
+            min: config.pool_min,
+            wait: Duration::from_millis(config.acquire_timeout_ms),
+            idle: Duration::from_secs(config.idle_timeout_s),
+            limits: Limits {
+                breaker: Some(breaker.clone()),
+                patience: session.statement_timeout + MARGIN,
+                suspicion,
+                slow: Duration::from_millis(config.slow_query_ms),
+                log_all: config.log_queries,
+            },
+            examination: None,
+            show: metrics::show_pool,
+        })?;
+        connections.resize(size);
         Ok(Self {
             shared: Arc::new(Shared {
-                pool,
-                places,
+                connections,
                 division: Mutex::new(division),
                 shortage: ShortageLog::default(),
-                acquire_timeout: Duration::from_millis(config.acquire_timeout_ms),
-                breaker: breaker.clone(),
-                limits: Arc::new(Limits {
-                    breaker,
-                    patience: session.statement_timeout + MARGIN,
-                    suspicion,
-                    slow: Duration::from_millis(config.slow_query_ms),
-                    log_all: config.log_queries,
-                }),
+                suspicion,
+                breaker,
                 server,
-                reaper,
             }),
         })
     }
@@ -142,13 +127,12 @@ impl Store {
     /// So many nodes live that use the server, this one included: the pool takes no more than its
     /// part. How long from now this should be said again, if at all.
     pub fn divide_among(&self, nodes: usize) -> Option<Duration> {
-        let Shared { pool, places, .. } = &*self.shared;
+        let connections = &self.shared.connections;
         let mut division = self.shared.division.lock();
         let again_in = division.living(nodes, Instant::now());
-        let (before, size) = (places.size(), division.size());
+        let (before, size) = (connections.size(), division.size());
         if size != before {
-            places.resize(size);
-            close_idle(pool, size, |_| true);
+            connections.resize(size);
             if size < division.share.asked {
                 tell_of_less(&division);
             } else {
@@ -158,7 +142,7 @@ impl Store {
                     "the pool has all that database.pool_max says"
                 );
             }
-            self.show();
+            connections.show();
         }
         again_in
     }
@@ -168,7 +152,7 @@ impl Store {
         let started = Instant::now();
         let acquired = self.acquire().await;
         metrics::observe_acquire(started.elapsed());
-        self.show();
+        self.shared.connections.show();
         match &acquired {
             Ok(_) => self.shared.shortage.served(),
             Err(error) => metrics::count_error(error.kind()),
@@ -176,21 +160,19 @@ impl Store {
         acquired
     }
 
-    fn show(&self) {
-        let Shared { pool, places, .. } = &*self.shared;
-        show_pool(pool, places);
-    }
-
     async fn acquire(&self) -> Result<Conn, StoreError> {
         let Shared {
-            limits, breaker, ..
+            connections,
+            suspicion,
+            breaker,
+            ..
         } = &*self.shared;
         breaker.check()?;
         let acquiring = async {
-            let getting = self.take();
+            let getting = connections.take();
             tokio::pin!(getting);
             // Often there is one, and then nothing else is looked at.
-            if let Ok(taken) = tokio::time::timeout(limits.suspicion, &mut getting).await {
+            if let Ok(taken) = tokio::time::timeout(*suspicion, &mut getting).await {
                 return taken;
             }
             breaker.suspect();
@@ -221,21 +203,6 @@ impl Store {
         })
     }
 
-    async fn take(&self) -> Result<Conn, PoolError> {
-        let Shared {
-            pool,
-            places,
-            limits,
-            acquire_timeout,
-            ..
-        } = &*self.shared;
-        let place = tokio::time::timeout(*acquire_timeout, places.take())
-            .await
-            .map_err(|_| PoolError::Timeout(TimeoutType::Wait))?
-            .map_err(|_| PoolError::Closed)?;
-        Ok(Conn::new(pool.get().await?, place, limits))
-    }
-
     /// Whether Postgres counts as away, and when that changes. While it does, requests to it are
     /// refused at once.
     #[must_use]
@@ -263,20 +230,19 @@ impl Store {
     /// How many connections the pool may open. Changes with the number of nodes.
     #[must_use]
     pub fn pool_max(&self) -> usize {
-        self.shared.places.size()
+        self.shared.connections.size()
     }
 
     /// How many connections of the pool are open.
     #[must_use]
     pub fn pool_size(&self) -> usize {
-        self.shared.pool.status().size
+        self.shared.connections.open()
     }
 
     /// Closes the pool: connections that are in use end when they are dropped, and nobody gets
     /// a new one.
     pub fn close(&self) {
-        self.shared.places.close();
-        self.shared.pool.close();
+        self.shared.connections.close();
     }
 }
 
@@ -312,105 +278,4 @@ fn tell_of_less(division: &Division) {
          pool: the pool has fewer than database.pool_max = {asked}. Raise max_connections of \
          Postgres, or lower database.pool_max"
     );
-}
-
-fn make_pool(
-    config: &crate::config::Database,
-    session: &SessionOptions,
-    url: &str,
-) -> Result<Pool, StoreError> {
-    let connect = OnRuntime {
-        runtime: tokio::runtime::Handle::current(),
-    };
-    let manager = Manager::from_connect(
-        session.apply(url)?,
-        connect,
-        ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        },
-    );
-    Pool::builder(manager)
-        // Who has a place need not wait.
-        .max_size(config.pool_max)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(Duration::from_millis(config.acquire_timeout_ms)))
-        .create_timeout(Some(session.connect_timeout))
-        .build()
-        .map_err(StoreError::unavailable)
-}
-
-/// Opens connections on the store's runtime. Any worker thread may find the pool empty; a
-/// connection that it opened on its own single-threaded runtime would stall whenever it is busy.
-struct OnRuntime {
-    runtime: tokio::runtime::Handle,
-}
-
-type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
-
-impl Connect for OnRuntime {
-    fn connect(
-        &self,
-        config: &tokio_postgres::Config,
-    ) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
-        let config = config.clone();
-        Box::pin(async move {
-            let there = self.runtime.spawn(open(config.clone())).await;
-            match there {
-                Ok(connected) => connected,
-                // The store's runtime is shutting down.
-                Err(_) => open(config).await,
-            }
-        })
-    }
-}
-
-async fn open(config: tokio_postgres::Config) -> Connected {
-    let (client, connection) = config.connect(NoTls).await?;
-    let driver = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection of the pool was lost");
-        }
-    });
-    Ok((client, driver))
-}
-
-fn sort_pool_error(error: PoolError) -> StoreError {
-    match error {
-        PoolError::Timeout(TimeoutType::Wait) => StoreError::Timeout {
-            what: "waiting for a connection of the pool",
-        },
-        PoolError::Timeout(_) => StoreError::Timeout { what: "connecting" },
-        other => StoreError::unavailable(other),
-    }
-}
-
-/// Closes connections that nobody has used for `idle`, except for `keep` of them, and those that
-/// are more than there are places.
-async fn reap(pool: Pool, places: Arc<Places>, idle: Duration, keep: usize) {
-    let mut tick = tokio::time::interval((idle / 4).max(Duration::from_millis(250)));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let size = places.size();
-        close_idle(&pool, keep.min(size), |unused| unused >= idle);
-        close_idle(&pool, size, |_| true);
-        show_pool(&pool, &places);
-    }
-}
-
-/// Closes connections that are lost, and of those that nobody uses as many as there are beyond
-/// `keep`, if they have been unused for long enough.
-fn close_idle(pool: &Pool, keep: usize, is_enough: impl Fn(Duration) -> bool) {
-    let mut open = pool.status().size;
-    pool.retain(|client, metrics| {
-        let stays = !client.is_closed() && (open <= keep || !is_enough(metrics.last_used()));
-        if !stays {
-            open = open.saturating_sub(1);
-        }
-        stays
-    });
-}
-
-fn show_pool(pool: &Pool, places: &Places) {
-    metrics::show_pool(&pool.status(), places.size(), places.waiting());
 }

@@ -6,6 +6,7 @@ mod faults;
 mod http;
 mod operators;
 mod redaction;
+mod replicas;
 mod rooms;
 mod shared_pages;
 

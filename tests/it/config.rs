@@ -2,6 +2,7 @@
 
 mod command;
 mod redis;
+mod replicas;
 
 use std::io::Write as _;
 

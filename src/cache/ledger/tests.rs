@@ -226,6 +226,14 @@ fn a_copy_of_another_node_must_have_what_this_one_knows() {
     assert!(!ledger.takes(room, &tags, version(11)));
     assert!(ledger.takes(room, &[Tag::Earlier(room)], version(11)));
     assert!(ledger.takes(room, &tags, version(12)));
+    ledger.touched(&run(room, (13, 13), Parts::EARLIER, &[]));
+    for tags in [tags, [Tag::Earlier(room)]] {
+        assert!(
+            !ledger.takes(room, &tags, version(12)),
+            "of before the deletion"
+        );
+        assert!(ledger.takes(room, &tags, version(13)));
+    }
     ledger.lose();
     assert!(!ledger.takes(room, &tags, version(99)), "nothing is known");
     assert!(!ledger.takes(RoomId::generate(), &tags, version(99)));

@@ -38,6 +38,11 @@ impl Places {
         self.counts.lock().size
     }
 
+    /// How many of them nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
     /// How many callers wait for one.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

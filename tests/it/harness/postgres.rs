@@ -6,6 +6,7 @@
 //! tests that stop, kill or freeze it.
 
 mod binaries;
+mod replica;
 mod server;
 mod template;
 
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
+pub(crate) use replica::{catch_up, pause, replica_of, resume};
 pub(crate) use server::{Options, TestServer, freeze_in, has_ended, kill9_in, stop_in};
 pub(crate) use template::root;
 
@@ -61,6 +63,18 @@ impl TestDatabase {
     /// Its address by way of a proxy.
     pub(crate) fn url_at(&self, proxy: SocketAddr) -> String {
         format!("postgres://postgres@{proxy}/{}", self.name)
+    }
+
+    /// The database of the same name on another server.
+    pub(crate) fn url_on(&self, server: &TestServer) -> String {
+        server.url(&self.name)
+    }
+
+    /// Makes a fresh one of the same name on another server.
+    pub(crate) async fn make_namesake_on(&self, server: &TestServer) {
+        let admin = connect(&server.url("postgres")).await;
+        let sql = format!("CREATE DATABASE {} TEMPLATE {TEMPLATE}", self.name);
+        admin.batch_execute(&sql).await.expect("it is made");
     }
 
     /// A connection of the test's own.

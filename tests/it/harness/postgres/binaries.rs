@@ -36,13 +36,23 @@ pub(crate) fn server_user() -> Option<ServerUser> {
 
 /// One of Postgres's programs, run by the right user and with messages in English.
 pub(super) fn program(name: &str) -> Command {
-    let mut command = Command::new(folder().join(name));
+    let mut command = Command::new(path_of(name));
     command.env_clear().env("LC_ALL", "C").current_dir("/");
     // The standard library drops the supplementary groups along with the user.
     if let Some(user) = server_user() {
         command.uid(user.uid).gid(user.gid);
     }
     command
+}
+
+/// Links on the PATH may be to some of the programs only; the others are beside what they lead to.
+fn path_of(name: &str) -> PathBuf {
+    let path = folder().join(name);
+    if path.is_file() {
+        return path;
+    }
+    let postgres = folder().join("postgres").canonicalize();
+    postgres.expect("it is there").with_file_name(name)
 }
 
 /// The version, such as `15.18`.

@@ -26,6 +26,16 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts an instance with the migrated template in it.
     pub(crate) async fn start(options: Options) -> Self {
+        let server = Self::start_with(options, template::copy_to).await;
+        super::create_template(&server).await;
+        server
+    }
+
+    /// Starts an instance with the data that `fill` puts into a folder.
+    pub(super) async fn start_with(
+        options: Options,
+        fill: impl FnOnce(&Path) + Send + 'static,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = template::root().join(format!("pg-{}-{number}", std::process::id()));
@@ -35,7 +45,7 @@ impl TestServer {
             // A killed run of the same process id may have left one.
             let _ = std::fs::remove_dir_all(&prepared);
             template::make_folder(&prepared);
-            template::copy_to(&prepared.join("data"));
+            fill(&prepared.join("data"));
         })
         .await
         .expect("the data folder is made");
@@ -45,7 +55,6 @@ impl TestServer {
             process: None,
         };
         server.restart().await;
-        super::create_template(&server).await;
         server
     }
 
@@ -107,8 +116,9 @@ impl TestServer {
         let ready = process
             .log()
             .find(0, |line| {
-                line.contains("is ready to accept connections")
-                    .then_some(())
+                // A replica: read-only connections.
+                let is_ready = line.contains("is ready to accept") && line.contains("connections");
+                is_ready.then_some(())
             })
             .await;
         assert!(ready.is_some(), "Postgres does not start");
