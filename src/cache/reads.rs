@@ -171,7 +171,12 @@ impl Cache {
     /// The page as another node has read it, if it is as new as what this one knows and the client has
     /// seen.
     async fn shared_page(&self, key: &MessagesKey, seen: Option<Position>) -> Option<Loaded> {
-        let shared = self.inner.shared.as_ref()?;
+        // What it is held against is what was told, so somebody must tell.
+        let shared = self
+            .inner
+            .shared
+            .as_ref()
+            .filter(|_| self.inner.is_sound())?;
         let tags = Key::Messages(*key).tags();
         let is_good = |version| {
             version_reaches(version, seen)

@@ -8,6 +8,7 @@
 //! pauses, and the first that is answered closes it. What was under way when it opened is left to
 //! its own limits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,6 @@ pub(super) struct Breaker {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     url: String,
     options: SessionOptions,
@@ -52,6 +52,15 @@ struct Shared {
     /// Whether it is open.
     open: watch::Sender<bool>,
     probing: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Without the address, which holds a password.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("opinion", &self.opinion)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Shared {

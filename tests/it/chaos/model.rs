@@ -256,8 +256,8 @@ impl Membership {
 
     /// The history's floor of the membership that there is once `seq` has happened, or was before.
     pub(super) fn last_floor(&self, seq: u64) -> Option<u64> {
-        let before = self.changes.iter().rev().filter(|(from, _)| *from <= seq);
-        before.filter_map(|(_, floor)| *floor).next()
+        let mut before = self.changes.iter().rev().filter(|(from, _)| *from <= seq);
+        before.find_map(|(_, floor)| *floor)
     }
 
     /// The end of what has been hidden at any time up to `seq`; none for somebody who never was a
