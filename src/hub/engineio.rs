@@ -31,7 +31,7 @@ use super::connection::Socket;
 use super::connection::identity::Identity;
 use super::fanout::{ConnectionKey, FanoutHandle, FanoutMessage};
 use crate::config;
-use crate::protocol::engineio::request::Known;
+use crate::protocol::engineio::request::{Known, Query};
 use crate::protocol::engineio::session::{PeerId, Settings};
 use crate::protocol::engineio::sid::{self, RANDOM_BYTES};
 use crate::protocol::engineio::{Revision, Transport};
@@ -141,6 +141,8 @@ impl HubHandle {
         let first = Waiting::Poll {
             answer,
             takes_bytes,
+            // Sent again it would begin another one.
+            stamp: None,
         };
         super::connection::engineio::open(self, opening, first)?;
         wait.await.unwrap_or(Err(Refused::UnknownSid))
@@ -190,12 +192,13 @@ impl EngineIo {
         })
     }
 
-    /// Waits for packets of a session. `takes_bytes` as in the query.
-    pub async fn poll(&self, sid: &str, takes_bytes: bool) -> Result<Payload, Refused> {
+    /// Waits for packets of a session, as the query says.
+    pub async fn poll(&self, sid: &str, query: &Query) -> Result<Payload, Refused> {
         let (answer, wait) = oneshot::channel();
         let waiting = Waiting::Poll {
             answer,
-            takes_bytes,
+            takes_bytes: query.takes_bytes,
+            stamp: query.stamp,
         };
         self.call(sid, Call::Begun(self.next_peer(), waiting))?;
         wait.await.unwrap_or(Err(Refused::UnknownSid))

@@ -124,7 +124,7 @@ async fn answer(
             counted("open", false, opened.map(|payload| answers.opened(payload)))
         }
         Purpose::Poll => {
-            let poll = engineio.poll(asked.sid(), asked.query.takes_bytes);
+            let poll = engineio.poll(asked.sid(), &asked.query);
             let answer = unless_gone(req, async { Ok(poll.await?) }).await;
             counted(
                 "poll",

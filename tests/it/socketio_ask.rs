@@ -78,8 +78,13 @@ impl Client {
             id: String::new(),
         };
         assert_eq!(client.line().await, "joined");
-        let listed = scene.ada.get("/api/auth/connections").await.ok();
-        client.id = crate::harness::rest::text(&listed["connections"][0]["id"]);
+        // The one before may be on its way out.
+        client.id = crate::harness::eventually("it is the only one", async || {
+            let listed = scene.ada.get("/api/auth/connections").await.ok();
+            let all = listed["connections"].as_array().unwrap();
+            (all.len() == 1).then(|| crate::harness::rest::text(&all[0]["id"]))
+        })
+        .await;
         client
     }
 

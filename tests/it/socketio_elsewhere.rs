@@ -237,10 +237,10 @@ async fn so_many_are_passed_on_at_once() {
     assert!(answer.header("retry-after").is_some());
 }
 
-/// The node by which a request comes dies when the session's node has heard it. The proxy must not give it
-/// to another one: what was posted would be heard twice, and what was handed out for a poll is lost.
+/// The node by which a POST comes dies when the session's node has heard it. The proxy must not give it to
+/// another one, by way of which it would be heard twice.
 #[tokio::test]
-async fn what_a_node_has_heard_is_not_sent_to_another_when_it_dies() {
+async fn what_was_posted_is_not_sent_again_when_a_node_on_its_way_dies() {
     let (home, b, database) = two(&[]).await;
     let c = NodeOptions::on(&database.url).set("HUBBUB__NODE__ID", "node-c");
     let c = Node::start(c.set("HUBBUB__SOCKETIO__ECHO_CONTRACT", "true")).await;
@@ -272,12 +272,23 @@ async fn what_a_node_has_heard_is_not_sent_to_another_when_it_dies() {
     heard.retain(|packet| packet.contains("message-back"));
     let once = [r#"42["message-back",1]"#, r#"42["message-back",2]"#];
     assert_eq!(heard, once);
+}
 
-    assert_eq!(session.post(r#"42["message",3]"#).await.ok(), "ok");
-    faults("1*panic").await;
-    let poll = by_proxy.get_request().send();
-    let (polled, posted) = tokio::join!(poll, async { session.post(r#"42["message",4]"#).await });
-    assert_eq!(posted.ok(), "ok");
-    let polled = polled.unwrap();
-    assert_eq!(polled.status(), 400, "{:?}", polled.text().await);
+/// The same of a poll: the proxy sends that again. What was handed out for it is lost, so the session must
+/// not go on as if nothing were.
+#[tokio::test]
+async fn a_poll_that_is_sent_again_ends_the_session() {
+    let (home, b, _database) = two(&[]).await;
+    let session = place(&home).open().await;
+    let by_b = session.by_way_of(&b.address);
+    assert_eq!(session.post("4one").await.ok(), "ok");
+    assert_eq!(by_b.get_stamped("a").await.ok(), "4one");
+    assert_eq!(session.post("4two").await.ok(), "ok");
+    b.fault("socketio.passed_on", "1*panic").await;
+    let lost = by_b.try_get_stamped("b").await;
+    assert!(lost.is_err(), "the node on the way has died: {lost:?}");
+    assert_eq!(session.post("4three").await.ok(), "ok");
+    let again = session.get_stamped("b").await;
+    assert_eq!(again.status, 400, "{again:?}");
+    session.get_stamped("c").await.unknown_session();
 }

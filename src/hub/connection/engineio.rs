@@ -215,10 +215,16 @@ impl Connection {
                 Waiting::Poll {
                     answer,
                     takes_bytes,
+                    stamp,
                 },
             ) => {
+                let event = if engine.requests.repeats(stamp) {
+                    Event::PollRepeated(id)
+                } else {
+                    Event::Poll(id)
+                };
                 engine.requests.poll(id, answer, takes_bytes);
-                self.happened(now, Event::Poll(id), ctx);
+                self.happened(now, event, ctx);
             }
             Call::Begun(id, Waiting::Post { answer, is_bytes }) => {
                 engine.requests.post(id, answer, is_bytes);

@@ -60,6 +60,8 @@ pub(crate) enum Waiting {
     Poll {
         answer: oneshot::Sender<Answer<Payload>>,
         takes_bytes: bool,
+        /// See [`Query::stamp`](crate::protocol::engineio::request::Query::stamp).
+        stamp: Option<u64>,
     },
     /// A POST.
     Post {

@@ -1,6 +1,7 @@
 //! What a request's address says, and how one is refused that cannot be served.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::Serialize;
 
@@ -111,6 +112,9 @@ pub struct Query {
     pub sid: Option<Box<str>>,
     /// Not `b64`: answers may have bytes, in revision 3.
     pub takes_bytes: bool,
+    /// A digest of `t`, which clients make up for each request, so that no cache answers it. Two requests
+    /// with the same are one that was sent again on its way.
+    pub stamp: Option<u64>,
 }
 
 /// What is known of the session that a request is for.
@@ -135,6 +139,14 @@ pub enum Purpose {
     Upgrade,
 }
 
+/// The same in every process of this version. Who makes two texts with the same digest spoils a session of
+/// their own.
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Query {
     /// Reads the pairs of a query. Others than those of the protocol are not looked at.
     pub fn read<'a>(
@@ -142,6 +154,7 @@ impl Query {
         offered: Offered,
     ) -> Result<Self, HandshakeError> {
         let (mut eio, mut transport, mut sid) = (None, None, None);
+        let mut stamp = None;
         let (mut takes_bytes, mut is_ambiguous, mut wants_script) = (true, false, false);
         for (name, value) in pairs {
             let place = match &*name {
@@ -150,6 +163,10 @@ impl Query {
                 "sid" => &mut sid,
                 "b64" => {
                     takes_bytes &= value.is_empty();
+                    continue;
+                }
+                "t" => {
+                    stamp = Some(digest(&value));
                     continue;
                 }
                 // JSONP: an answer that is a script, which any page could run.
@@ -183,6 +200,7 @@ impl Query {
             transport,
             sid: sid.map(Into::into),
             takes_bytes,
+            stamp,
         })
     }
 

@@ -206,6 +206,7 @@ impl<M: Outgoing> Session<M> {
         self.pass_time(now, actions);
         match event {
             Event::Poll(id) => self.poll(now, id, actions),
+            Event::PollRepeated(id) => self.poll_repeated(id, actions),
             Event::PollAborted(id) => self.poll_aborted(id, actions),
             Event::PostBegun { id, is_bytes } => self.post_begun(id, is_bytes, actions),
             Event::PostTooLarge(id) => self.post_too_large(id, actions),

@@ -10,7 +10,7 @@ use crate::hub::HubHandle;
 use crate::hub::connection::Socket;
 use crate::hub::engineio::{Handover, Refused};
 use crate::peers::passing::{PassedBack, PassedOn, PassedSocket};
-use crate::protocol::engineio::request::{HandshakeError, Method, Purpose};
+use crate::protocol::engineio::request::{HandshakeError, Method, Purpose, Query};
 
 /// Answers them, out of this node's sessions alone. Cheap to clone.
 #[derive(Clone)]
@@ -51,11 +51,11 @@ impl PassedOnHost {
         } else {
             Method::Get { is_upgrade: false }
         };
-        let (sid, takes_bytes, purpose) = self.look(method, &request.query)?;
+        let (sid, query, purpose) = self.look(method, &request.query)?;
         let engineio = self.hub.engineio();
         match purpose {
             Purpose::Poll => {
-                let payload = engineio.poll(&sid, takes_bytes).await?;
+                let payload = engineio.poll(&sid, &query).await?;
                 Ok((payload.content_type, payload.body))
             }
             Purpose::Post => {
@@ -96,19 +96,18 @@ impl PassedOnHost {
     }
 
     /// What a request is for, by what it says and the sessions that there are.
-    fn look(&self, method: Method, query: &str) -> Result<(Box<str>, bool, Purpose), Refused> {
+    fn look(&self, method: Method, query: &str) -> Result<(Box<str>, Query, Purpose), Refused> {
         let pairs = form_urlencoded::parse(query.as_bytes());
         let refused = |error| match error {
             HandshakeError::UnknownSid => Refused::UnknownSid,
             _ => Refused::BadRequest,
         };
         let offered = request::offered(&self.config);
-        let query = crate::protocol::engineio::request::Query::read(pairs, offered);
-        let query = query.map_err(refused)?;
+        let mut query = Query::read(pairs, offered).map_err(refused)?;
         let engineio = self.hub.engineio();
         let purpose = query.purpose(method, |sid| engineio.known(sid));
         let purpose = purpose.map_err(refused)?;
-        let sid = query.sid.ok_or(Refused::BadRequest)?;
-        Ok((sid, query.takes_bytes, purpose))
+        let sid = query.sid.take().ok_or(Refused::BadRequest)?;
+        Ok((sid, query, purpose))
     }
 }

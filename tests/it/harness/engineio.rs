@@ -196,12 +196,16 @@ impl Place {
 
 /// Sends a request and waits for its answer.
 pub(crate) async fn polled(request: RequestBuilder) -> Polled {
-    let response = request.send().await.expect("the node answers");
-    Polled {
+    try_polled(request).await.expect("the node answers")
+}
+
+async fn try_polled(request: RequestBuilder) -> Result<Polled, reqwest::Error> {
+    let response = request.send().await?;
+    Ok(Polled {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
-        body: response.bytes().await.expect("a whole answer").to_vec(),
-    }
+        body: response.bytes().await?.to_vec(),
+    })
 }
 
 /// A session by polling.
@@ -231,6 +235,18 @@ impl Polling {
     pub(crate) fn get_request(&self) -> RequestBuilder {
         let more = format!("&b64=1&sid={}", self.sid);
         self.http.get(self.place.polling(&more))
+    }
+
+    /// Waits for packets, as clients do: by a `t` that they make up for each request.
+    pub(crate) async fn get_stamped(&self, t: &str) -> Polled {
+        let polled = self.try_get_stamped(t).await;
+        polled.expect("the node answers")
+    }
+
+    /// The same of a node that may not answer.
+    pub(crate) async fn try_get_stamped(&self, t: &str) -> Result<Polled, reqwest::Error> {
+        let more = format!("&b64=1&sid={}&t={t}", self.sid);
+        try_polled(self.http.get(self.place.polling(&more))).await
     }
 
     /// Waits for packets, of which some may be bytes in revision 3.

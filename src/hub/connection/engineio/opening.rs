@@ -160,6 +160,7 @@ impl Connection {
             Waiting::Poll {
                 answer,
                 takes_bytes,
+                ..
             } => engine.requests.poll(id, answer, takes_bytes),
             // No session begins so.
             Waiting::Post { .. } => {}

@@ -26,6 +26,8 @@ impl Outgoing for Taken {
 pub(super) struct Requests {
     polls: Vec<Poll>,
     posts: Vec<Post>,
+    /// That of the last poll which had one.
+    stamp: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,12 @@ pub(super) enum Gone {
 }
 
 impl Requests {
+    /// Whether a poll with this stamp is the last one again: whoever was to bring its answer did not, and
+    /// has sent it by another way.
+    pub(super) fn repeats(&mut self, stamp: Option<u64>) -> bool {
+        stamp.is_some() && std::mem::replace(&mut self.stamp, stamp) == stamp
+    }
+
     pub(super) fn poll(
         &mut self,
         id: PeerId,

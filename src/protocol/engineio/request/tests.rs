@@ -107,8 +107,15 @@ fn a_query_is_read() {
         transport: Transport::Polling,
         sid: None,
         takes_bytes: false,
+        stamp: query.as_ref().unwrap().stamp,
     };
     assert_eq!(query, Ok(expected));
+    let stamp = |query| read(query, ALL).unwrap().stamp;
+    let of = "EIO=4&transport=polling&t=N8hyd6w";
+    assert!(stamp(of).is_some());
+    assert_eq!(stamp(of), stamp("t=N8hyd6w&EIO=3&transport=polling&b64=1"));
+    assert_ne!(stamp(of), stamp("EIO=4&transport=polling&t=N8hyd6x"));
+    assert_eq!(stamp("EIO=4&transport=polling"), None);
     let query = read("sid=n1~x&transport=websocket&EIO=4", ALL).unwrap();
     assert_eq!(query.sid.as_deref(), Some("n1~x"));
     assert!(query.takes_bytes);

@@ -22,6 +22,8 @@ pub enum Message<'a> {
 pub enum Event<'a, M> {
     /// A GET is waiting for packets.
     Poll(PeerId),
+    /// A GET that was here before, perhaps by another way: what it was answered has not arrived.
+    PollRepeated(PeerId),
     /// Its client has gone.
     PollAborted(PeerId),
     /// A POST has begun.

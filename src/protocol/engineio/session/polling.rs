@@ -54,6 +54,14 @@ impl<M: Outgoing> Session<M> {
         self.expect_pause(now);
     }
 
+    /// What was handed out for it before is lost, and nobody knows what that was.
+    pub(super) fn poll_repeated(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
+        actions.push(Action::BadRequest(id));
+        if self.requests().is_some() {
+            self.fail(Reason::Aborted, actions);
+        }
+    }
+
     pub(super) fn poll_aborted(&mut self, id: PeerId, actions: &mut Vec<Action<'_, M>>) {
         if let Some(requests) = self.requests()
             && requests.poll.take_if(|it| *it == id).is_some()

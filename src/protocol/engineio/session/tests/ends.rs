@@ -162,6 +162,28 @@ fn the_server_ends_it_after_what_waits() {
     );
 }
 
+/// A proxy has sent it again, as the node that was to bring the answer has died.
+#[test]
+fn a_poll_whose_answer_was_lost_ends_it() {
+    let mut it = Scene::polling(V4);
+    it.send("a");
+    assert_eq!(it.poll(2), [payload(2, [said("a")])]);
+    it.send("b");
+    assert_eq!(
+        it.on(Event::PollRepeated(3)),
+        [Action::BadRequest(3), closed(Reason::Aborted)]
+    );
+    // The first is still waiting.
+    let mut it = Scene::polling(V4);
+    it.poll(2);
+    assert_eq!(
+        it.on(Event::PollRepeated(3)),
+        [Action::BadRequest(3), close(2), closed(Reason::Aborted)]
+    );
+    let mut it = Scene::websocket(V4);
+    assert_eq!(it.on(Event::PollRepeated(3)), [Action::BadRequest(3)]);
+}
+
 /// The official client takes what comes with the end for not received.
 #[test]
 fn the_end_comes_by_itself() {

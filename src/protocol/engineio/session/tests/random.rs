@@ -17,6 +17,7 @@ fn events() -> impl Strategy<Value = Vec<(u64, Event<'static, Said>)>> {
     let body = prop::sample::select(BODIES);
     let event = prop_oneof![
         id.clone().prop_map(Event::Poll),
+        id.clone().prop_map(Event::PollRepeated),
         id.clone().prop_map(Event::PollAborted),
         (id.clone(), any::<bool>()).prop_map(|(id, is_bytes)| Event::PostBegun { id, is_bytes }),
         id.clone().prop_map(Event::PostTooLarge),
@@ -49,7 +50,9 @@ impl Requests {
     fn came(&mut self, event: &Event<'static, Said>) -> bool {
         match event {
             // A number is never used twice while its request is open.
-            Event::Poll(id) => !self.posts.contains(id) && self.polls.insert(*id),
+            Event::Poll(id) | Event::PollRepeated(id) => {
+                !self.posts.contains(id) && self.polls.insert(*id)
+            }
             Event::PostBegun { id, .. } => !self.polls.contains(id) && self.posts.insert(*id),
             Event::PollAborted(id) => self.polls.remove(id),
             Event::PostAborted(id) => self.posts.remove(id),

@@ -197,7 +197,9 @@ async fn poll(url: String) -> Result<Way, String> {
     });
     let pongs = posts.clone();
     tasks.spawn(async move {
-        loop {
+        for t in 0u64.. {
+            // As official clients do: no two requests have the same.
+            let url = format!("{url}&t={t}");
             let payload = match ask(http.get(&url)).await {
                 Ok(payload) => payload,
                 Err(why) => {
