@@ -90,7 +90,9 @@ async fn a_room_that_always_panics_is_given_up_for_a_while() {
         (&refused["code"], &refused["retry"]),
         (&json!("unavailable"), &json!(true))
     );
-    assert_eq!(scene.downs("room").await, 4, "it does not spin");
+    // On a busy machine a window may be over meanwhile, and another attempt made.
+    let downs = scene.downs("room").await;
+    assert!((4..=6).contains(&downs), "it does not spin: {downs}");
     let delayed = scene
         .metric("hub_restarts_delayed_total{kind=\"room\"}")
         .await;
