@@ -76,6 +76,7 @@ async fn a_room_that_always_panics_is_given_up_for_a_while() {
     elsewhere.join(&other.id).await;
     scene.node.fault("hub.room.accept", "panic").await;
     let room = &scene.room.id;
+    let begun = std::time::Instant::now();
     for n in 0..4 {
         let said = scene.users[0].say(room, "boom", &format!("c{n}")).await;
         assert_eq!(said.status, 201, "it is in the log: {said:?}");
@@ -90,9 +91,10 @@ async fn a_room_that_always_panics_is_given_up_for_a_while() {
         (&refused["code"], &refused["retry"]),
         (&json!("unavailable"), &json!(true))
     );
-    // On a busy machine a window may be over meanwhile, and another attempt made.
     let downs = scene.downs("room").await;
-    assert!((4..=6).contains(&downs), "it does not spin: {downs}");
+    // On a very slow machine the window is over by now, and another attempt was made.
+    let is_over = begun.elapsed() >= std::time::Duration::from_secs(10);
+    assert!(downs == 4 || (is_over && downs <= 6), "it spins: {downs}");
     let delayed = scene
         .metric("hub_restarts_delayed_total{kind=\"room\"}")
         .await;
